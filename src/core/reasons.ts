@@ -1,0 +1,85 @@
+/**
+ * Why a packet was dropped: one small integer, one name, one sentence each. The names are the labels of metrics,
+ * the words of logs and the headings of docs; they are permanent, the sentences may improve.
+ *
+ * Constants are single exports (not members of an object), because hot code compares with them.
+ */
+const NAMES: string[] = [];
+const MEANINGS: string[] = [];
+
+function reason(name: string, meaning: string): number {
+  MEANINGS.push(meaning);
+  return NAMES.push(name) - 1;
+}
+
+/** Not dropped. */
+export const OK = reason('ok', 'not dropped');
+
+// The packet is malformed.
+export const SHORT_PACKET = reason('short_packet', 'shorter than an IPv4 header');
+export const NOT_IPV4 = reason('not_ipv4', 'the version field is not 4');
+export const BAD_HEADER_LENGTH = reason('bad_header_length', 'IHL below 5 or beyond the packet');
+export const BAD_TOTAL_LENGTH = reason(
+  'bad_total_length',
+  'total length below the header or beyond what came',
+);
+export const BAD_HEADER_CHECKSUM = reason('bad_header_checksum', 'wrong IPv4 header checksum');
+export const BAD_OPTIONS = reason('bad_options', 'IPv4 options that do not parse');
+export const SOURCE_ROUTE = reason('source_route', 'an IPv4 source route option (RFC 7126)');
+export const BAD_FRAGMENT = reason('bad_fragment', 'an impossible or overlapping-header fragment (RFC 1858)');
+export const BAD_TCP = reason('bad_tcp', 'TCP header truncated or data offset beyond the packet');
+export const BAD_UDP = reason('bad_udp', 'UDP header truncated or its length impossible');
+export const BAD_ICMP = reason('bad_icmp', 'ICMP message truncated');
+export const BAD_ICMP_CHECKSUM = reason(
+  'bad_icmp_checksum',
+  'ICMP error with a wrong checksum (RFC 5508 REQ-3)',
+);
+export const BAD_QUOTE = reason('bad_quote', 'ICMP error that quotes no usable packet (RFC 5508 REQ-3)');
+export const BAD_OFFLOAD = reason('bad_offload', 'virtio_net_hdr that contradicts its packet');
+
+// The packet has no business here.
+export const MARTIAN_SOURCE = reason('martian_source', 'a source address that cannot be (RFC 1812 5.3.7)');
+export const MARTIAN_DESTINATION = reason('martian_destination', 'a destination that is not forwarded');
+export const ICMP_TYPE = reason('icmp_type', 'an ICMP type that is not forwarded');
+
+// Tracking.
+export const INVALID_TCP = reason('invalid_tcp', 'INVALID: TCP flags or state do not allow the packet');
+export const NO_FLOW = reason('no_flow', 'uninvited: from outside, and no flow expects it');
+export const NO_RELATED = reason('no_related', 'ICMP error about no known flow');
+export const FRAGMENT_FIRST_MISSING = reason(
+  'fragment_first_missing',
+  'fragment whose first has not been seen',
+);
+export const TABLE_FULL = reason('table_full', 'the flow table is full');
+
+// Translation.
+export const NO_EXTERNAL_ADDRESS = reason('no_external_address', 'the public interface has no address');
+export const NO_FREE_PORT = reason('no_free_port', 'no external port or query id is free');
+export const TUPLE_IN_USE = reason(
+  'tuple_in_use',
+  'another host talks this protocol with that remote already',
+);
+
+// Forwarding.
+export const NOT_PUBLIC = reason(
+  'not_public',
+  'new flow to a destination that is not behind the public interface',
+);
+export const NO_ROUTE = reason('no_route', 'the host has no route to the destination (answered 3/0)');
+export const NEIGHBOUR_FAILED = reason('neighbour_failed', 'the next hop does not answer ARP (answered 3/1)');
+export const TTL_EXCEEDED = reason('ttl_exceeded', 'time to live ran out (answered 11/0)');
+export const TOO_BIG = reason('too_big', 'larger than the path and may not be fragmented (answered 3/4)');
+export const NO_SLOT = reason('no_slot', 'more fragments than the arena has slots');
+
+// The device.
+export const WRITE_REFUSED = reason('write_refused', 'the kernel refused the packet (EINVAL)');
+export const WRITE_NO_BUFFER = reason(
+  'write_no_buffer',
+  'the kernel had no buffer (EAGAIN, ENOBUFS, ENOMEM)',
+);
+export const WRITE_DOWN = reason('write_down', 'the TUN device is down (EIO)');
+export const READ_TRUNCATED = reason('read_truncated', 'larger than a slot');
+
+export const REASON_COUNT = NAMES.length;
+export const reasonNames: readonly string[] = NAMES;
+export const reasonMeanings: readonly string[] = MEANINGS;
