@@ -1,0 +1,243 @@
+/**
+ * The flow table: fixed-stride records in one ArrayBuffer that the caller owns (plain memory in tests, a mapped
+ * file in the gateway, where other processes read it).
+ *
+ *     hot    64 bytes a flow, one cache line: all that an established packet touches
+ *     cold   16 bytes a flow: list links, creation time, mapping
+ *     index  one word per direction (TagIndex), load at most one half: 16 bytes a flow
+ *
+ * A flow is named by its number; a *handle* is `flow << 1 | direction`, direction 0 original, 1 reply. Each
+ * direction has its own index entry, so a packet of either finds its flow by the tuple it carries.
+ *
+ * Invariants: a live record has both tuples in the index, a dead one neither; no two live records share a tuple.
+ * SEQUENCE is odd while a record's identity is being written, and never repeats between two lives of a record:
+ * a reader that saw the same even value before and after has read one flow, and (flow, SEQUENCE) names a life.
+ * Limits: capacity fixed at creation, at most 2^26 flows; running out is an outcome (-1), never an exception.
+ */
+
+import { TagIndex } from './tag-index.ts';
+import { hashTuple } from './tuple.ts';
+
+export const ORIGINAL = 0;
+export const REPLY = 1;
+
+/** Words of a hot record. Tuples are three words each, original first (H_TUPLE + 3 * direction). */
+export const HOT = 16;
+export const H_SOURCE = 0;
+export const H_DESTINATION = 1;
+export const H_PORTS = 2;
+export const TUPLE = 3;
+/** protocol | state << 8 | flags << 16 */
+export const H_STATUS = 6;
+/** Time of the last packet that refreshed the flow, in ms (int32, wraps). */
+export const H_LAST = 7;
+/** Checksum deltas of the original direction: addresses | transport << 16 (wire/checksum.ts). */
+export const H_DELTAS = 8;
+export const H_PACKETS = 9;
+export const H_BYTES = 11;
+/** High halves of the byte counters: original | reply << 16. */
+export const H_BYTES_HIGH = 13;
+/** Where each direction goes, cached: epoch << 16 | original class << 8 | reply class (engine/routes.ts). */
+export const H_ROUTE = 14;
+export const H_SEQUENCE = 15;
+
+/** Words of a cold record. */
+export const COLD = 4;
+export const C_NEXT = 0;
+export const C_PREVIOUS = 1;
+/** Time of creation in ms. */
+export const C_CREATED = 2;
+/** Mapping of the flow (nat/mappings.ts), -1 for none. */
+export const C_MAPPING = 3;
+
+/** Flags, as bits of H_STATUS. */
+export const LIVE = 1 << 16;
+export const SEEN_REPLY = 1 << 17;
+export const ASSURED = 1 << 18;
+
+const HOT_BYTES = HOT * 4;
+const COLD_BYTES = COLD * 4;
+
+export class FlowTable {
+  readonly capacity: number;
+  readonly hot: Int32Array;
+  readonly cold: Int32Array;
+  readonly index: TagIndex;
+  /** Live flows. */
+  count = 0;
+  /** Goes up with every flow made or destroyed: a handle found earlier still holds while it stands. */
+  changes = 0;
+  private readonly key0: number;
+  private readonly key1: number;
+  private free = -1;
+  /** Records from here on were never used. */
+  private fresh = 0;
+  private readonly hashOf: (handle: number) => number;
+
+  /** Bytes that a table of `capacity` flows needs. */
+  static bytes(capacity: number): number {
+    return capacity * (HOT_BYTES + COLD_BYTES) + TagIndex.slots(capacity * 2) * 4;
+  }
+
+  /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adopt(). */
+  constructor(buffer: ArrayBuffer, offset: number, capacity: number, seed: readonly [number, number]) {
+    this.capacity = capacity;
+    this.hot = new Int32Array(buffer, offset, capacity * HOT);
+    this.cold = new Int32Array(buffer, offset + capacity * HOT_BYTES, capacity * COLD);
+    this.index = new TagIndex(
+      new Int32Array(buffer, offset + capacity * (HOT_BYTES + COLD_BYTES), TagIndex.slots(capacity * 2)),
+      capacity * 2,
+    );
+    this.key0 = seed[0];
+    this.key1 = seed[1];
+    this.hashOf = (handle) => this.hashOfHandle(handle);
+  }
+
+  hash(source: number, destination: number, ports: number, protocol: number): number {
+    return hashTuple(source, destination, ports, protocol, this.key0, this.key1);
+  }
+
+  /** The handle whose tuple this is, or -1. `hash` as given by hash() for the same four. */
+  find(source: number, destination: number, ports: number, protocol: number, hash: number): number {
+    const index = this.index;
+    const hot = this.hot;
+    let slot = index.seek(hash, hash);
+    while (slot >= 0) {
+      const handle = index.valueAt(slot);
+      const record = (handle >> 1) * HOT;
+      const tuple = record + (handle & 1) * TUPLE;
+      if (
+        hot[tuple]! === source &&
+        hot[tuple + H_DESTINATION]! === destination &&
+        hot[tuple + H_PORTS]! === ports &&
+        (hot[record + H_STATUS]! & 0xff) === protocol
+      ) {
+        return handle;
+      }
+      slot = index.seek(hash, slot + 1);
+    }
+    return -1;
+  }
+
+  /** find() for the cold path: hashes by itself. */
+  lookup(source: number, destination: number, ports: number, protocol: number): number {
+    return this.find(source, destination, ports, protocol, this.hash(source, destination, ports, protocol));
+  }
+
+  /**
+   * Makes a flow. The caller has made sure that neither tuple is in the table. Returns its number, or -1 when the
+   * table is full.
+   */
+  create(
+    protocol: number,
+    source: number,
+    destination: number,
+    ports: number,
+    replySource: number,
+    replyDestination: number,
+    replyPorts: number,
+    now: number,
+  ): number {
+    const { hot, cold } = this;
+    let flow = this.free;
+    if (flow >= 0) this.free = cold[flow * COLD + C_NEXT]!;
+    else if (this.fresh < this.capacity) flow = this.fresh++;
+    else return -1;
+    const h = flow * HOT;
+    const sequence = hot[h + H_SEQUENCE]!;
+    hot[h + H_SEQUENCE] = sequence + 1;
+    hot[h] = source;
+    hot[h + H_DESTINATION] = destination;
+    hot[h + H_PORTS] = ports;
+    hot[h + TUPLE] = replySource;
+    hot[h + TUPLE + H_DESTINATION] = replyDestination;
+    hot[h + TUPLE + H_PORTS] = replyPorts;
+    hot[h + H_STATUS] = protocol | LIVE;
+    hot[h + H_LAST] = now;
+    hot[h + H_DELTAS] = 0;
+    for (let i = H_PACKETS; i <= H_ROUTE; i++) hot[h + i] = 0;
+    const c = flow * COLD;
+    cold[c + C_NEXT] = -1;
+    cold[c + C_PREVIOUS] = -1;
+    cold[c + C_CREATED] = now;
+    cold[c + C_MAPPING] = -1;
+    hot[h + H_SEQUENCE] = sequence + 2;
+    this.index.insert(this.hash(source, destination, ports, protocol), flow << 1);
+    this.index.insert(this.hash(replySource, replyDestination, replyPorts, protocol), (flow << 1) | 1);
+    this.count++;
+    this.changes++;
+    return flow;
+  }
+
+  /** Frees a live flow. It is on no list any more. */
+  destroy(flow: number): void {
+    const h = flow * HOT;
+    const { hot, index } = this;
+    index.remove(this.hashOfHandle(flow << 1), flow << 1, this.hashOf);
+    index.remove(this.hashOfHandle((flow << 1) | 1), (flow << 1) | 1, this.hashOf);
+    hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
+    hot[h + H_STATUS] = 0;
+    hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
+    this.cold[flow * COLD + C_NEXT] = this.free;
+    this.free = flow;
+    this.count--;
+    this.changes++;
+  }
+
+  isLive(flow: number): boolean {
+    return (this.hot[flow * HOT + H_STATUS]! & LIVE) !== 0;
+  }
+
+  /**
+   * Takes over the records that are in the buffer: index and free list are built anew; a record that was being
+   * written when its owner died, or that repeats a tuple, is cleared. Calls `each` for every flow that lives on,
+   * with its links reset; a false from it clears the flow too. Returns the number of records lost.
+   */
+  adopt(each: (flow: number) => boolean): number {
+    const { hot, cold } = this;
+    this.index.clear();
+    this.count = 0;
+    this.free = -1;
+    this.fresh = this.capacity;
+    let lost = 0;
+    for (let flow = this.capacity - 1; flow >= 0; flow--) {
+      const h = flow * HOT;
+      const live = this.isLive(flow);
+      if (live && this.isWhole(flow)) {
+        cold[flow * COLD + C_NEXT] = -1;
+        cold[flow * COLD + C_PREVIOUS] = -1;
+        this.index.insert(this.hashOfHandle(flow << 1), flow << 1);
+        this.index.insert(this.hashOfHandle((flow << 1) | 1), (flow << 1) | 1);
+        this.count++;
+        if (each(flow)) continue;
+        this.destroy(flow);
+        lost++;
+        continue;
+      }
+      if (live) lost++;
+      hot[h + H_STATUS] = 0;
+      hot[h + H_SEQUENCE] = (hot[h + H_SEQUENCE]! + 1) & ~1;
+      cold[flow * COLD + C_NEXT] = this.free;
+      this.free = flow;
+    }
+    return lost;
+  }
+
+  private isWhole(flow: number): boolean {
+    const h = flow * HOT;
+    const hot = this.hot;
+    if ((hot[h + H_SEQUENCE]! & 1) !== 0) return false;
+    const protocol = hot[h + H_STATUS]! & 0xff;
+    for (let t = h; t <= h + TUPLE; t += TUPLE) {
+      if (this.lookup(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, protocol) >= 0) return false;
+    }
+    return true;
+  }
+
+  private hashOfHandle(handle: number): number {
+    const h = (handle >> 1) * HOT;
+    const t = h + (handle & 1) * TUPLE;
+    const hot = this.hot;
+    return this.hash(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, hot[h + H_STATUS]! & 0xff);
+  }
+}
