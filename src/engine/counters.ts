@@ -1,0 +1,56 @@
+/**
+ * Counters: plain numbers in a Float64Array inside the state, which other processes read without asking.
+ *
+ *     0     drops, by reason (core/reasons.ts)
+ *     128   devices, 8 counters each: DEVICE_*
+ *     256   the rest, by name
+ */
+import { reasonNames } from '../core/reasons.ts';
+
+export const COUNTERS = 512;
+export const DROPS = 0;
+export const DEVICES = 128;
+export const DEVICE_COUNTERS = 8;
+export const DEVICE_IN_PACKETS = 0;
+export const DEVICE_IN_BYTES = 1;
+export const DEVICE_OUT_PACKETS = 2;
+export const DEVICE_OUT_BYTES = 3;
+const REST = 256;
+
+const NAMES: string[] = [];
+function counter(name: string): number {
+  return REST + NAMES.push(name) - 1;
+}
+
+export const FLOWS_STARTED = counter('flows_started');
+export const FLOWS_ENDED = counter('flows_ended');
+export const FLOWS_LOST = counter('flows_lost_at_restart');
+export const ICMP_SENT = counter('icmp_errors_sent');
+export const ICMP_SUPPRESSED = counter('icmp_errors_suppressed');
+export const ICMP_TRANSLATED = counter('icmp_errors_translated');
+export const HANDED_BACK = counter('handed_back');
+export const FRAGMENTED = counter('fragmented');
+export const BATCHES = counter('batches');
+
+/** Gauges. */
+export const FLOWS_TCP = counter('flows_tcp');
+export const FLOWS_UDP = counter('flows_udp');
+export const FLOWS_ICMP = counter('flows_icmp');
+export const FLOWS_OTHER = counter('flows_other');
+export const PORTS_TCP = counter('ports_tcp');
+export const PORTS_UDP = counter('ports_udp');
+export const IDS_ICMP = counter('ids_icmp');
+
+/** The counters of a state by name; drops without those that are zero as `drops`. */
+export function readCounters(counters: Float64Array): {
+  drops: Record<string, number>;
+  totals: Record<string, number>;
+} {
+  const drops: Record<string, number> = {};
+  for (const [i, name] of reasonNames.entries()) {
+    if (counters[DROPS + i]! > 0) drops[name] = counters[DROPS + i]!;
+  }
+  const totals: Record<string, number> = {};
+  for (const [i, name] of NAMES.entries()) totals[name] = counters[REST + i]!;
+  return { drops, totals };
+}

@@ -1,0 +1,85 @@
+/**
+ * The state of a gateway in one buffer: header, counters, flow table. In the gateway it is a file on a tmpfs that the
+ * worker maps and `natgate status` reads; in tests it is an ArrayBuffer.
+ *
+ *     0      header, int32 words: see S_*                64 bytes used
+ *     4096   counters (engine/counters.ts)               4 KiB
+ *     8192   flow table (conntrack/flow-table.ts)
+ *
+ * The header is written once, magic last, so that a half-made state is no state.
+ */
+
+import { FlowTable } from '../conntrack/flow-table.ts';
+import { NatgateError } from '../core/errors.ts';
+import { COUNTERS } from './counters.ts';
+
+const MAGIC = 0x6e616774;
+const VERSION = 1;
+const S_MAGIC = 0;
+const S_VERSION = 1;
+const S_CAPACITY = 2;
+/** The hash key, kept so that an index survives its process. */
+const S_SEED = 3;
+/** Goes up with every exchange, at least once a second. */
+export const S_HEARTBEAT = 5;
+/** Time of the last exchange, ms of CLOCK_MONOTONIC (int32, wraps). */
+export const S_NOW = 6;
+
+const COUNTERS_OFFSET = 4096;
+const TABLE_OFFSET = 8192;
+
+/** Bytes of the state of a gateway with room for `capacity` flows. */
+export function stateBytes(capacity: number): number {
+  return TABLE_OFFSET + FlowTable.bytes(capacity);
+}
+
+/** Makes an all-zero buffer of stateBytes(capacity) a state without flows. */
+export function formatState(state: ArrayBuffer, capacity: number, seed: readonly [number, number]): void {
+  const header = new Int32Array(state, 0, 16);
+  header[S_VERSION] = VERSION;
+  header[S_CAPACITY] = capacity;
+  header[S_SEED] = seed[0];
+  header[S_SEED + 1] = seed[1];
+  header[S_MAGIC] = MAGIC;
+}
+
+export function isFormatted(state: ArrayBuffer): boolean {
+  return new Int32Array(state, 0, 1)[0] === MAGIC;
+}
+
+export interface State {
+  header: Int32Array;
+  counters: Float64Array;
+  capacity: number;
+  seed: readonly [number, number];
+  buffer: ArrayBuffer;
+  tableOffset: number;
+}
+
+/** Opens a formatted state. Throws NatgateError `state_foreign` when it is none, or of another version. */
+export function openState(buffer: ArrayBuffer): State {
+  const header = new Int32Array(buffer, 0, 16);
+  if (!isFormatted(buffer) || header[S_VERSION] !== VERSION) {
+    throw new NatgateError(
+      'state_foreign',
+      `the state is not one of natgate's, or of another version (this one reads version ${VERSION})`,
+      'remove it with `natgate down` and start anew',
+    );
+  }
+  const capacity = header[S_CAPACITY]!;
+  if (capacity <= 0 || buffer.byteLength < stateBytes(capacity)) {
+    throw new NatgateError(
+      'state_truncated',
+      `the state is truncated: ${buffer.byteLength} bytes for ${capacity} flows`,
+      'remove it with `natgate down` and start anew',
+    );
+  }
+  return {
+    header,
+    counters: new Float64Array(buffer, COUNTERS_OFFSET, COUNTERS),
+    capacity,
+    seed: [header[S_SEED]!, header[S_SEED + 1]!],
+    buffer,
+    tableOffset: TABLE_OFFSET,
+  };
+}
