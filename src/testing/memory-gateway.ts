@@ -1,0 +1,148 @@
+/**
+ * A whole gateway in memory: put packets in on one side, take them out on the other. No devices, no root, no clock.
+ *
+ *     const gateway = new MemoryGateway({ private: '10.77.0.1/24', public: '198.18.0.1/24' });
+ *     gateway.sendPrivate(udpPacket({ from: '10.77.0.2:5000', to: '198.18.0.2:53' }));
+ *     gateway.receivePublic();   // [the packet, from 198.18.0.1]
+ *
+ * It is the engine that `natgate run` runs. Everything else is behind the public side, one hop away; the private
+ * network is that of the private address.
+ */
+import { type FlowInfo, listFlows } from '../conntrack/flow-info.ts';
+import type { Timeouts } from '../conntrack/timeouts.ts';
+import { NatgateError } from '../core/errors.ts';
+import { readCounters } from '../engine/counters.ts';
+import { Engine } from '../engine/engine.ts';
+import type { Route } from '../engine/routes.ts';
+import { formatState, openState, stateBytes } from '../engine/state.ts';
+import { MemoryLink } from '../link/memory.ts';
+import { OWNED_BYTES } from '../nat/owned.ts';
+import { parseAddress, parsePrefix, prefixMask } from '../wire/address.ts';
+
+export interface MemoryGatewayOptions {
+  /** Address and prefix length on the private side, e.g. '10.77.0.1/24'. */
+  private: string;
+  /** Address and prefix length on the public side. */
+  public: string;
+  /** External TCP and UDP ports, default 32768-65535. */
+  ports?: { first: number; last: number };
+  /** Flows that fit, default 4096. */
+  flows?: number;
+  /** MTU of the private and of the public side, default 1500. */
+  mtu?: { private?: number; public?: number };
+  /** Seconds of silence, where they shall differ from the defaults. */
+  timeouts?: Partial<Timeouts>;
+  /** Seed of the port search, default 1: runs repeat. */
+  seed?: number;
+  /** The present in ms, default 0. */
+  now?: number;
+}
+
+const PRIVATE_DEVICE = 0;
+const PUBLIC_DEVICE = 1;
+
+export class MemoryGateway {
+  /** The engine, for what this class does not offer. */
+  readonly engine: Engine;
+  /** The present, in ms. */
+  now: number;
+  private readonly link = new MemoryLink();
+  private readonly counters: Float64Array;
+  private readonly sent: [Uint8Array[], Uint8Array[]] = [[], []];
+
+  constructor(options: MemoryGatewayOptions) {
+    const flows = options.flows ?? 4096;
+    const seed = options.seed ?? 1;
+    const inside = parseInterface(options.private);
+    const outside = parseInterface(options.public);
+    const state = new ArrayBuffer(stateBytes(flows));
+    formatState(state, flows, [seed, ~seed]);
+    this.now = options.now ?? 0;
+    this.counters = openState(state).counters;
+    this.engine = new Engine({
+      arena: this.link.arena,
+      state,
+      owned: new ArrayBuffer(OWNED_BYTES),
+      devices: [
+        { side: 'private', ...inside, mtu: options.mtu?.private ?? 1500 },
+        { side: 'public', ...outside, mtu: options.mtu?.public ?? 1500 },
+      ],
+      ports: options.ports ?? { first: 32768, last: 65535 },
+      timeouts: options.timeouts ?? {},
+      seed,
+      now: this.now,
+    });
+    const mask = prefixMask(inside.prefixLength);
+    const onLink = { gateway: 0, mtu: 0 };
+    const routes: Route[] = [
+      { prefix: inside.address & mask, length: inside.prefixLength, device: PRIVATE_DEVICE, ...onLink },
+      { prefix: 0, length: 0, device: PUBLIC_DEVICE, ...onLink },
+    ];
+    this.engine.setRoutes(routes);
+  }
+
+  /** A packet arrives from the private side. */
+  sendPrivate(packet: Uint8Array, vnet?: Uint8Array): void {
+    this.send(PRIVATE_DEVICE, packet, vnet);
+  }
+
+  /** A packet arrives from the public side. */
+  sendPublic(packet: Uint8Array, vnet?: Uint8Array): void {
+    this.send(PUBLIC_DEVICE, packet, vnet);
+  }
+
+  /** Takes what was sent to the private side, in order. */
+  receivePrivate(): Uint8Array[] {
+    return this.sent[PRIVATE_DEVICE].splice(0);
+  }
+
+  /** Takes what was sent to the public side, in order. */
+  receivePublic(): Uint8Array[] {
+    return this.sent[PUBLIC_DEVICE].splice(0);
+  }
+
+  /** Lets time pass, in ms; flows whose time is up end. */
+  advance(ms: number): void {
+    for (let left = ms; left > 0; left -= 1000) {
+      this.now = (this.now + Math.min(left, 1000)) | 0;
+      this.engine.tick(this.now);
+    }
+  }
+
+  /** The live flows. */
+  flows(): FlowInfo[] {
+    const { table, timeouts } = this.engine.tracker;
+    return [...listFlows(table, timeouts, this.now)];
+  }
+
+  /** Drops by reason, those that are not zero. */
+  drops(): Record<string, number> {
+    return readCounters(this.counters).drops;
+  }
+
+  /** Counters by name. */
+  totals(): Record<string, number> {
+    return readCounters(this.counters).totals;
+  }
+
+  private send(device: number, packet: Uint8Array, vnet?: Uint8Array): void {
+    this.link.receive(device, packet, vnet);
+    const count = this.link.takeBatch();
+    for (let done = 0; done < count; ) {
+      done = this.engine.process(done, count, this.now);
+      for (const sent of this.link.sent(this.engine.outCount))
+        this.sent[sent.device as 0 | 1].push(sent.packet);
+      this.engine.clearOut();
+    }
+    this.engine.tick(this.now);
+  }
+}
+
+function parseInterface(text: string): { address: number; prefixLength: number } {
+  const [address = '', length = ''] = text.split('/');
+  const prefix = parsePrefix(text);
+  if (prefix === null || length === '') {
+    throw new NatgateError('bad_address', `not an address with prefix length: ${text}`, 'e.g. 10.77.0.1/24');
+  }
+  return { address: parseAddress(address)!, prefixLength: prefix.length };
+}
