@@ -1,0 +1,307 @@
+/*
+ * The hot path: whole batches of packets between TUN queues and the arena, one call per batch.
+ *
+ * `run` writes what the engine decided about the last batch, reads the next one, and waits only when there is
+ * none. It takes one packet from each queue in turn, and begins each batch at another queue, so that neither
+ * direction starves the other. A queue that had nothing is not asked again in the same run. A TUN moves one
+ * packet per system call; nothing is allocated and no JavaScript object but the result is made.
+ *
+ * Invariant: no byte outside the arena is touched, whatever stands in the out list. The kernel side cannot be
+ * trusted to be well either: a device that is down swallows writes (counted) and gives no packets; one that was
+ * deleted is an error of `run`, remembered, so that a busy queue beside it does not hide it.
+ *
+ * Life: the arena buffer and the four functions each hold a reference; the memory goes with the last. `close`
+ * only makes `run` refuse. The descriptors are the caller's.
+ *
+ * Limits: one thread. EINTR ends a wait like a time-out.
+ */
+#include "exchange.h"
+
+#include "addon.h"
+#include "call.h"
+#include "error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* More than any IPv4 packet can have; a read that fills it all is one that the kernel cut off. */
+#define READ_BYTES (VNET_BYTES + LINEAR_BYTES + OVERFLOW_BYTES)
+
+/* How long a run sleeps when a queue reports an error that reading does not show (it is being deleted). */
+#define FAULT_PAUSE_MS 100
+
+typedef struct {
+  int32_t device;
+  int32_t length;
+} InEntry;
+
+typedef struct {
+  uint32_t target; /* device << 16 | slot */
+  int32_t length;
+} OutEntry;
+
+typedef struct {
+  uint8_t *arena;
+  int32_t *control;
+  InEntry *in;
+  const OutEntry *out;
+  unsigned queues;
+  unsigned first;  /* queue that the next batch begins with */
+  int broken;      /* errno of a queue that is gone, or of close() */
+  unsigned references;
+  struct pollfd polled[MAX_QUEUES + 1]; /* the queues, then the wake-up */
+} Exchange;
+
+static void count_failed_write(Exchange *x, int error) {
+  x->control[WRITE_ERRNO] = error;
+  if (error == EAGAIN || error == ENOBUFS || error == ENOMEM)
+    x->control[WRITE_NO_BUFFER]++;
+  else if (error == EIO)
+    x->control[WRITE_DOWN]++;
+  else
+    x->control[WRITE_REFUSED]++;
+}
+
+static void write_packet(Exchange *x, OutEntry entry) {
+  unsigned device = entry.target >> 16, slot = entry.target & 0xffff;
+  if (device >= x->queues || slot >= SLOTS || entry.length <= 0 || entry.length > LINEAR_BYTES + OVERFLOW_BYTES) {
+    count_failed_write(x, EINVAL);
+    return;
+  }
+  uint8_t *header = x->arena + HEADERS + slot * HEADER_BYTES + VNET_OFFSET;
+  int fd = x->polled[device].fd;
+  ssize_t written;
+  if (entry.length <= LINEAR_BYTES) {
+    written = write(fd, header, VNET_BYTES + (size_t)entry.length);
+  } else {
+    struct iovec parts[2] = {
+        {header, VNET_BYTES + LINEAR_BYTES},
+        {x->arena + OVERFLOW + (size_t)slot * OVERFLOW_BYTES, (size_t)entry.length - LINEAR_BYTES},
+    };
+    written = writev(fd, parts, 2);
+  }
+  if (written < 0) count_failed_write(x, errno);
+}
+
+static void write_batch(Exchange *x, int32_t count) {
+  if (count > OUT_ENTRIES) count = OUT_ENTRIES;
+  for (int32_t i = 0; i < count; i++) write_packet(x, x->out[i]);
+}
+
+/* Reads into a slot. Returns the length of the packet, 0 for none, or a negative errno. */
+static ssize_t read_packet(Exchange *x, unsigned device, int32_t slot) {
+  struct iovec parts[2] = {
+      {x->arena + HEADERS + slot * HEADER_BYTES + VNET_OFFSET, VNET_BYTES + LINEAR_BYTES},
+      {x->arena + OVERFLOW + (size_t)slot * OVERFLOW_BYTES, OVERFLOW_BYTES},
+  };
+  ssize_t bytes = readv(x->polled[device].fd, parts, 2);
+  if (bytes < 0) return -errno;
+  return bytes < VNET_BYTES ? 0 : bytes - VNET_BYTES;
+}
+
+/* Reads from the queues of the bit set `ready`. Returns the number of packets, or a negative errno. */
+static int32_t read_batch(Exchange *x, uint32_t ready) {
+  int32_t count = 0;
+  unsigned device = x->first;
+  x->first = device + 1 == x->queues ? 0 : device + 1;
+  while (ready != 0 && count < BATCH) {
+    if (ready & (1u << device)) {
+      ssize_t length = read_packet(x, device, count);
+      if (length > 0 && length < READ_BYTES - VNET_BYTES) {
+        x->in[count].device = (int32_t)device;
+        x->in[count].length = (int32_t)length;
+        count++;
+      } else {
+        ready &= ~(1u << device);
+        if (length > 0)
+          x->control[READ_TRUNCATED]++;
+        else if (length < 0 && length != -EAGAIN && length != -EINTR && length != -EIO) /* EIO: device down */
+          x->broken = (int)-length;
+      }
+    }
+    device = device + 1 == x->queues ? 0 : device + 1;
+  }
+  return count == 0 ? -x->broken : count;
+}
+
+static void drain_wake_up(Exchange *x) {
+  eventfd_t value;
+  if (eventfd_read(x->polled[x->queues].fd, &value) < 0 && errno != EAGAIN) x->broken = errno;
+}
+
+static int32_t wait_and_read(Exchange *x, int32_t timeout_ms) {
+  x->control[WAITS]++;
+  if (poll(x->polled, x->queues + 1, timeout_ms) <= 0) return 0;
+
+  uint32_t ready = 0;
+  bool fault = false;
+  for (unsigned i = 0; i < x->queues; i++) {
+    if (x->polled[i].revents == 0) continue;
+    ready |= 1u << i;
+    fault |= (x->polled[i].revents & POLLERR) != 0;
+  }
+  struct pollfd *wake_up = &x->polled[x->queues];
+  if (wake_up->revents != 0) drain_wake_up(x);
+  int32_t count = read_batch(x, ready);
+  if (count == 0 && fault) {
+    int pause = timeout_ms < 0 || timeout_ms > FAULT_PAUSE_MS ? FAULT_PAUSE_MS : timeout_ms;
+    if (poll(wake_up, 1, pause) > 0) drain_wake_up(x);
+  }
+  return count;
+}
+
+static void store_now(Exchange *x) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  x->control[NOW] = (int32_t)(uint32_t)((uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000);
+}
+
+static int32_t run(Exchange *x, int32_t out_count, int32_t timeout_ms) {
+  if (x->broken != 0) return -x->broken;
+  write_batch(x, out_count);
+  int32_t count = read_batch(x, (1u << x->queues) - 1);
+  if (count == 0 && timeout_ms != 0) count = wait_and_read(x, timeout_ms);
+  store_now(x);
+  return count;
+}
+
+static napi_value exchange_run(napi_env env, napi_callback_info info) {
+  napi_value argv[2];
+  size_t argc = 2;
+  void *data;
+  int32_t out_count, timeout_ms;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return NULL;
+  if (napi_get_value_int32(env, argv[0], &out_count) != napi_ok ||
+      napi_get_value_int32(env, argv[1], &timeout_ms) != napi_ok)
+    return int_value(env, -EINVAL);
+  return int_value(env, run(data, out_count, timeout_ms));
+}
+
+static napi_value exchange_flush(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  size_t argc = 1;
+  void *data;
+  int32_t out_count;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return NULL;
+  Exchange *x = data;
+  if (napi_get_value_int32(env, argv[0], &out_count) == napi_ok && x->broken == 0) write_batch(x, out_count);
+  return NULL;
+}
+
+static napi_value exchange_close(napi_env env, napi_callback_info info) {
+  void *data;
+  if (napi_get_cb_info(env, info, NULL, NULL, NULL, &data) != napi_ok) return NULL;
+  ((Exchange *)data)->broken = EBADF;
+  return NULL;
+}
+
+#define CONSTANT(name) {#name, name}
+
+static const struct {
+  const char *name;
+  int32_t value;
+} constants[] = {
+    CONSTANT(CONTROL),       CONSTANT(IN_LIST),       CONSTANT(OUT_LIST),        CONSTANT(HEADERS),
+    CONSTANT(HEADER_BYTES),  CONSTANT(SLOTS),         CONSTANT(OVERFLOW),        CONSTANT(OVERFLOW_BYTES),
+    CONSTANT(ARENA_BYTES),   CONSTANT(BATCH),         CONSTANT(OUT_ENTRIES),     CONSTANT(VNET_OFFSET),
+    CONSTANT(PACKET_OFFSET), CONSTANT(LINEAR_BYTES),  CONSTANT(NOW),             CONSTANT(WRITE_REFUSED),
+    CONSTANT(WRITE_NO_BUFFER), CONSTANT(WRITE_DOWN),  CONSTANT(READ_TRUNCATED),  CONSTANT(WRITE_ERRNO),
+    CONSTANT(WAITS),
+};
+
+static napi_value exchange_describe(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value result;
+  if (napi_create_object(env, &result) != napi_ok) return NULL;
+  for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+    napi_set_named_property(env, result, constants[i].name, int_value(env, constants[i].value));
+  return result;
+}
+
+static void release(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  Exchange *x = data;
+  if (--x->references > 0) return;
+  munmap(x->arena, ARENA_BYTES);
+  free(x);
+}
+
+static void release_arena(napi_env env, void *arena, void *exchange) {
+  (void)arena;
+  release(env, exchange, NULL);
+}
+
+/* Takes over the exchange, also on failure. */
+static napi_value make_object(napi_env env, Exchange *x) {
+  static const struct {
+    const char *name;
+    napi_callback callback;
+  } methods[] = {
+      {"run", exchange_run},
+      {"flush", exchange_flush},
+      {"describe", exchange_describe},
+      {"close", exchange_close},
+  };
+  napi_value object, arena;
+  bool made = napi_create_object(env, &object) == napi_ok;
+  for (size_t i = 0; made && i < sizeof methods / sizeof *methods; i++) {
+    x->references++;
+    made = add_method(env, object, methods[i].name, methods[i].callback, x, release);
+  }
+  if (made) {
+    x->references++;
+    if (napi_create_external_arraybuffer(env, x->arena, ARENA_BYTES, release_arena, x, &arena) == napi_ok) {
+      made = napi_set_named_property(env, object, "arena", arena) == napi_ok;
+    } else {
+      x->references--;
+      made = false;
+    }
+  }
+  release(env, x, NULL);
+  return made ? object : NULL;
+}
+
+napi_value exchange_open(napi_env env, napi_callback_info info) {
+  Call call;
+  int32_t fds[MAX_QUEUES + 1];
+  uint32_t queues;
+  int wake_fd;
+  if (!call_begin(&call, env, info, "exchangeOpen") ||
+      !take_ints(&call, 0, "fds", 0, INT32_MAX, MAX_QUEUES, fds, &queues) || !take_fd(&call, 1, &wake_fd))
+    return NULL;
+  if (queues == 0) {
+    refuse(&call, "fds must have at least one descriptor");
+    return NULL;
+  }
+  fds[queues] = wake_fd;
+  for (uint32_t i = 0; i <= queues; i++) {
+    int flags = fcntl(fds[i], F_GETFL);
+    /* A descriptor that blocks would stop the batch. */
+    if (flags < 0 || fcntl(fds[i], F_SETFL, flags | O_NONBLOCK) < 0)
+      return throw_errno(env, errno, "fcntl", "exchange packets with descriptor %d", fds[i]);
+  }
+
+  Exchange *x = calloc(1, sizeof *x);
+  if (x == NULL) return throw_errno(env, ENOMEM, "calloc", "open an exchange");
+  x->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (x->arena == MAP_FAILED) {
+    int error = errno;
+    free(x);
+    return throw_errno(env, error, "mmap", "make the arena of an exchange");
+  }
+  x->control = (int32_t *)(x->arena + CONTROL);
+  x->in = (InEntry *)(x->arena + IN_LIST);
+  x->out = (const OutEntry *)(x->arena + OUT_LIST);
+  x->queues = queues;
+  x->references = 1;
+  for (uint32_t i = 0; i <= queues; i++) x->polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+  return make_object(env, x);
+}
