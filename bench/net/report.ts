@@ -1,0 +1,123 @@
+/** The tables of a summary, and the page docs/benchmarks.md that quotes them. */
+import type { Machine } from './machine.ts';
+import type { Failure, Figure, Summary } from './summary.ts';
+import { renderMarkdown, type Table } from './table.ts';
+import type { Contender, Workload } from './types.ts';
+
+export interface Report {
+  machine: Machine;
+  command: string;
+  seconds: number;
+  rounds: number;
+  reference: string;
+  contenders: readonly Contender[];
+  workloads: readonly Workload[];
+  summary: Summary;
+}
+
+/** One table with everything, and one for each workload with the details. */
+export function tables(report: Report): Table[] {
+  return [overview(report), ...report.workloads.map((workload) => detail(report, workload))];
+}
+
+function overview(report: Report): Table {
+  return {
+    title: `Medians of ${report.rounds} round(s), in brackets the ratio to ${report.reference}`,
+    head: ['', ...report.workloads.map((workload) => `${workload.name}, ${workload.unit}`)],
+    rows: report.contenders.map((contender) => [
+      contender.name,
+      ...report.workloads.map((workload) => {
+        const figure = find(report.summary.figures, contender, workload);
+        if (figure === undefined) return absent(report, contender, workload);
+        const ratio = figure.ratio === undefined ? '' : ` (${figure.ratio.toFixed(2)})`;
+        return `${figure.median.toFixed(workload.digits)}${ratio}`;
+      }),
+    ]),
+  };
+}
+
+function detail(report: Report, workload: Workload): Table {
+  const cost = workload.costUnit === undefined ? [] : ['gateway CPU', 'machine CPU'];
+  const unit = workload.costUnit === undefined ? '' : `; CPU seconds per ${workload.costUnit}`;
+  return {
+    title: `${workload.name}: ${workload.title} (${workload.unit}, ${workload.better} is better${unit})`,
+    head: ['', 'median', 'min', 'max', 'ratio', 'rounds', ...cost],
+    rows: report.contenders.map((contender) => {
+      const figure = find(report.summary.figures, contender, workload);
+      if (figure === undefined) {
+        return [contender.name, absent(report, contender, workload), ...Array(4 + cost.length).fill('-')];
+      }
+      const { digits } = workload;
+      return [
+        contender.name,
+        ...[figure.median, figure.min, figure.max].map((value) => value.toFixed(digits)),
+        figure.ratio?.toFixed(2) ?? '-',
+        `${figure.rounds}/${figure.tried}`,
+        ...(cost.length === 0
+          ? []
+          : [figure.gatewayCost, figure.machineCost].map((c) => c?.toFixed(3) ?? '-')),
+      ];
+    }),
+  };
+}
+
+function absent(report: Report, contender: Contender, workload: Workload): string {
+  return find(report.summary.failures, contender, workload) === undefined ? '-' : 'failed';
+}
+
+function find<T extends Figure | Failure>(
+  list: T[],
+  contender: Contender,
+  workload: Workload,
+): T | undefined {
+  return list.find((entry) => entry.contender === contender.name && entry.workload === workload.name);
+}
+
+/** One line for each distinct failure; empty when there was none. */
+export function failureLines(summary: Summary): string[] {
+  const lines = new Map<string, string[]>();
+  for (const { contender, workload, rounds, tried, error } of summary.failures) {
+    const key = `${contender}: ${error.replaceAll(/\s+/g, ' ')}`;
+    lines.set(key, [...(lines.get(key) ?? []), `${workload} ${rounds}/${tried}`]);
+  }
+  return [...lines].map(([key, where]) => `${key.replace(': ', ` failed (${where.join(', ')}): `)}`);
+}
+
+/** The section of docs/benchmarks.md. */
+export function markdown(report: Report): string {
+  const { machine } = report;
+  const failures = failureLines(report.summary);
+  return [
+    '## Throughput and latency, side by side',
+    '',
+    `Written by \`${report.command}\` on ${machine.date}, commit ${machine.commit}. Do not edit.`,
+    '',
+    `- Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, node ${machine.node}`,
+    `- Packages: ${machine.packages.join(', ') || 'unknown'}`,
+    `- ${report.rounds} rounds of ${report.seconds} s for each measurement, after a warm-up. In a round, each workload goes through`,
+    '  all contenders before the next one starts. Every measurement has new namespaces and a newly started contender.',
+    '- Client, gateway and server are network namespaces joined by veth, on the same cores, not pinned. There is no',
+    '  network card in it: compare the contenders, do not take the figures for those of a wire.',
+    `- A ratio is the median of the rounds' own ratios to ${report.reference}. CPU time is counted in steps of 10 ms; "machine" is all that`,
+    '  ran, client and server included.',
+    '',
+    ...tables(report).map(renderMarkdown),
+    '### Contenders',
+    '',
+    ...report.contenders.map((contender) => `- **${contender.name}**: ${contender.about}`),
+    '',
+    ...(failures.length === 0 ? [] : ['### Failed', '', ...failures.map((line) => `- ${line}`), '']),
+  ].join('\n');
+}
+
+const BEGIN = '<!-- bench:net -->';
+const END = '<!-- /bench:net -->';
+
+/** Puts the section into the page in place of the one it has, or at its end. */
+export function replaceSection(page: string, section: string): string {
+  const block = `${BEGIN}\n\n${section.trimEnd()}\n\n${END}\n`;
+  const begin = page.indexOf(BEGIN);
+  const end = page.indexOf(END);
+  if (begin < 0 || end < begin) return `${page.trimEnd()}\n\n${block}`;
+  return page.slice(0, begin) + block + page.slice(end + END.length).replace(/^\n/, '');
+}
