@@ -30,6 +30,7 @@ import { defaultTimeouts, type Timeouts, TimeoutTable } from '../conntrack/timeo
 import { FULL, REOPEN, Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import { Random } from '../core/random.ts';
+import * as reasons from '../core/reasons.ts';
 import {
   BAD_ICMP_CHECKSUM,
   BAD_QUOTE,
@@ -97,6 +98,7 @@ import {
   parsePacket,
   parseQuote,
 } from '../wire/parse.ts';
+import * as arena from './arena.ts';
 import { BATCH, IN_LIST, packetOffset } from './arena.ts';
 import {
   BATCHES,
@@ -157,6 +159,14 @@ export interface EngineConfig {
   now: number;
 }
 
+/** Counters of the addon in the arena, and the reasons under which they count. */
+const LINK_COUNTERS = [
+  [arena.WRITE_REFUSED, reasons.WRITE_REFUSED],
+  [arena.WRITE_NO_BUFFER, reasons.WRITE_NO_BUFFER],
+  [arena.WRITE_DOWN, reasons.WRITE_DOWN],
+  [arena.READ_TRUNCATED, reasons.READ_TRUNCATED],
+] as const;
+
 /** forward(): the packet needs more slots than are free; write the out list and come again. */
 const DEFER = -1;
 
@@ -181,6 +191,8 @@ export class Engine {
   /** Next hops that do not answer ARP, per device. */
   private readonly failed: Set<number>[];
   private failedCount = 0;
+  /** Of the addon's counters, what has been added to ours. */
+  private readonly linkCounted = new Int32Array(LINK_COUNTERS.length);
   /** Set by checkPath(): whether the packet fits its path as it is. */
   private fits = true;
 
@@ -230,6 +242,14 @@ export class Engine {
     header[S_HEARTBEAT] = header[S_HEARTBEAT]! + 1;
     header[S_NOW] = now;
     const counters = this.counters;
+    for (let i = 0; i < LINK_COUNTERS.length; i++) {
+      const [word, reason] = LINK_COUNTERS[i]!;
+      const value = this.bytes.i32[(arena.CONTROL >> 2) + word]!;
+      if (value !== this.linkCounted[i]) {
+        counters[DROPS + reason]! += (value - this.linkCounted[i]!) >>> 0;
+        this.linkCounted[i] = value;
+      }
+    }
     const tables = this.mappings.tables;
     counters[PORTS_TCP] = tables[0].inUse;
     counters[PORTS_UDP] = tables[1].inUse;
@@ -338,7 +358,7 @@ export class Engine {
     const { meta } = this;
     const handle = meta[m + M_HANDLE]!;
     if (handle < 0) return this.handleNew(slot, m, now);
-    // A tuple of one direction on the other side of the gateway is forged.
+    // Flows begin on the private side; a tuple of one direction on the other side of the gateway is forged.
     if (this.side[meta[m + M_DEVICE]!] !== (handle & 1)) return MARTIAN_SOURCE;
     const egress = this.egressOf(handle);
     const blocked = this.checkPath(slot, m, egress, this.nextAddress(handle), now);
@@ -480,6 +500,7 @@ export class Engine {
     const { hot } = this.table;
     const h = (verdict >> 1) * HOT;
     if (hot[h + H_SEQUENCE] !== this.fragments.sequence(known)) return FRAGMENT_FIRST_MISSING;
+    if (this.side[meta[m + M_DEVICE]!] !== (verdict & 1)) return MARTIAN_SOURCE;
     const egress = this.egressOf(verdict);
     const blocked = this.checkPath(slot, m, egress, this.nextAddress(verdict), now);
     if (blocked !== OK) return blocked;

@@ -1,0 +1,33 @@
+/**
+ * How a command ends: its exit code, and what it says when it fails. Scripts may rely on the codes.
+ */
+import { isSystemError, NatgateError } from '../core/errors.ts';
+
+export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
+
+export function exitCodeOf(error: unknown): number {
+  if (!(error instanceof NatgateError)) return EXIT.failed;
+  if (error.code === 'usage') return EXIT.usage;
+  return error.code === 'not_running' ? EXIT.notRunning : EXIT.failed;
+}
+
+/** `natgate: <message>` and, indented below, the remedy. A stack trace only where one was asked for. */
+export function errorText(error: unknown, debug: boolean): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = hintOf(error);
+  const lines = [`natgate: ${message}`];
+  if (hint !== '') lines.push(`  ${hint}`);
+  if (debug && error instanceof Error) lines.push(traceOf(error));
+  return `${lines.join('\n')}\n`;
+}
+
+function hintOf(error: unknown): string {
+  if (error instanceof NatgateError) return error.hint;
+  const denied = isSystemError(error, 'EPERM') || isSystemError(error, 'EACCES');
+  return denied ? 'natgate needs the rights of root here: try with sudo' : '';
+}
+
+function traceOf(error: Error): string {
+  const trace = error.stack ?? '';
+  return error.cause instanceof Error ? `${trace}\ncaused by ${traceOf(error.cause)}` : trace;
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+/**
+ * The command line. The files of the verbs are light: each loads what it needs when it is called, so that
+ * `--help`, `status` and shell completion answer at once.
+ */
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { NatgateError } from '../core/errors.ts';
+import { packageVersion } from '../gateway/version.ts';
+import * as doctor from './doctor.ts';
+import * as down from './down.ts';
+import { errorText, exitCodeOf } from './exit.ts';
+import * as lab from './lab.ts';
+import * as run from './run.ts';
+import * as status from './status.ts';
+import * as version from './version.ts';
+
+const words = hideBin(process.argv);
+const cli = yargs(words)
+  .scriptName('natgate')
+  .usage('natgate <command>: a NAT gateway in user space, without netfilter')
+  .command(run)
+  .command(down)
+  .command(status)
+  .command(doctor)
+  .command(lab)
+  .command(version)
+  .completion('completion', 'Print a script that completes natgate commands in bash or zsh')
+  .option('debug', { type: 'boolean', default: false, describe: 'Show stack traces of failures' })
+  .version(packageVersion())
+  .parserConfiguration({ 'duplicate-arguments-array': false })
+  .demandCommand(1, 'say what to do')
+  .strict()
+  .recommendCommands()
+  .wrap(Math.min(110, process.stdout.columns ?? 110))
+  .fail((message, error) => {
+    // Failures of a handler come through here too; yargs' own are YErrors.
+    if (error !== undefined && error.name !== 'YError') throw error;
+    throw usageError(message ?? error?.message);
+  });
+
+try {
+  await cli.parseAsync();
+} catch (error) {
+  process.stderr.write(errorText(error, words.includes('--debug')));
+  process.exitCode = exitCodeOf(error);
+}
+
+function usageError(message: string): NatgateError {
+  const text = message.replace(/\s+/g, ' ').trim();
+  // yargs says what was meant but not what was typed.
+  const what = text.startsWith('Did you mean') ? `${words[0]} is no command: ${text}` : text;
+  return new NatgateError('usage', what, 'natgate --help, or natgate COMMAND --help');
+}

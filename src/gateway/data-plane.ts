@@ -1,0 +1,91 @@
+/**
+ * The hot loop of a shard: write what was decided, read what came, decide, for ever.
+ *
+ *     run ──▶ process ─┬─ all done ──▶ tick ──▶ control messages, when flagged ──▶ run
+ *                      └─ out of slots ──▶ flush ──▶ process the rest
+ *
+ * One Node-API call per batch; nothing is allocated per packet or per batch; the event loop of the thread never
+ * turns. Whoever has a control message for this thread posts it, sets CONTROL_FLAG, and writes to the eventfd that
+ * the exchange waits on. A wait lasts at most a second, so the heartbeat (`tick`) moves while the line is silent.
+ */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { NatgateError } from '../core/errors.ts';
+import { NOW } from '../engine/arena.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Exchange } from '../link/addon.ts';
+import type { ControlMessage } from './messages.ts';
+
+/** Words of the flags that the control thread and this one share (Int32Array, SharedArrayBuffer). */
+export const CONTROL_FLAG = 0;
+/** Set once the process has dropped its privileges; the worker waits for it (`Atomics.wait`). */
+export const GO_FLAG = 1;
+export const FLAG_BYTES = 8;
+
+const WAIT_MS = 1000;
+
+export interface DataPlane {
+  exchange: Pick<Exchange, 'arena' | 'run' | 'flush'>;
+  engine: Engine;
+  flags: Int32Array;
+  control: MessagePort;
+}
+
+/**
+ * Runs until a `stop` message (returns 0) or until a queue breaks for good (returns the negative errno).
+ * Throws only when the engine breaks its contract.
+ */
+export function runDataPlane({ exchange, engine, flags, control }: DataPlane): number {
+  const words = new Int32Array(exchange.arena);
+  for (;;) {
+    const count = exchange.run(engine.outCount, WAIT_MS);
+    engine.clearOut();
+    if (count < 0) return count;
+    const now = words[NOW]!;
+    let done = engine.process(0, count, now);
+    while (done < count) {
+      exchange.flush(engine.outCount);
+      engine.clearOut();
+      const before = done;
+      done = engine.process(before, count, now);
+      if (done === before)
+        throw new NatgateError('engine_stuck', 'the engine did not take a packet with all slots free');
+    }
+    engine.tick(now);
+    if (Atomics.load(flags, CONTROL_FLAG) !== 0) {
+      Atomics.store(flags, CONTROL_FLAG, 0);
+      if (takeMessages(engine, control)) {
+        exchange.flush(engine.outCount);
+        engine.clearOut();
+        return 0;
+      }
+    }
+  }
+}
+
+/** Applies what was posted, in order. Returns whether `stop` was among it. */
+function takeMessages(engine: Engine, control: MessagePort): boolean {
+  for (;;) {
+    const received = receiveMessageOnPort(control) as { message: ControlMessage } | undefined;
+    if (received === undefined) return false;
+    const message = received.message;
+    if (message.type === 'stop') return true;
+    applyControl(engine, message);
+  }
+}
+
+function applyControl(engine: Engine, message: Exclude<ControlMessage, { type: 'stop' }>): void {
+  switch (message.type) {
+    case 'device':
+      engine.setDevice(message.index, message.device);
+      break;
+    case 'routes':
+      engine.setRoutes(message.routes);
+      break;
+    case 'heldPorts':
+      engine.setHeldPorts(message.protocol, message.ports);
+      break;
+    case 'neighbour':
+      engine.setNeighbour(message.device, message.address, message.failed);
+      break;
+  }
+}

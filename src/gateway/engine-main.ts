@@ -1,0 +1,103 @@
+/**
+ * The engine process. The supervisor spawns it as root with the descriptors it needs and nothing else:
+ *
+ *     0-2 stdio | 3 IPC | 4… one TUN per device | state file | owned ports (BPF map)
+ *
+ * It loads every module, in both threads, and only then becomes an unprivileged user for good: natgate may be
+ * installed where that user cannot read. From then on no file is opened. This thread passes control messages on
+ * to the worker; it sees no packet. It lives as long as its supervisor: when the IPC channel closes, it ends.
+ */
+import { constants } from 'node:os';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { addon } from '../link/addon.ts';
+import { CONTROL_FLAG, FLAG_BYTES, GO_FLAG } from './data-plane.ts';
+import {
+  type ControlMessage,
+  type FailedMessage,
+  FIRST_INHERITED_FD,
+  type FromEngine,
+  isFromEngine,
+  isToEngine,
+  type StartMessage,
+} from './messages.ts';
+import type { Credentials } from './user.ts';
+import type { WorkerInput } from './worker.ts';
+
+/** Gives a message to the worker; there once the worker is being made. */
+let passOn: ((message: ControlMessage) => void) | undefined;
+/** Once set, the process ends when its last word has been sent. */
+let failing = false;
+
+process.title = 'natgate-engine';
+process.chdir('/');
+// Ctrl-C goes to the whole foreground group: it is the supervisor that decides when the engine ends.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('disconnect', () => process.exit(0));
+process.on('message', (message) => {
+  if (!isToEngine(message)) return;
+  if (message.type === 'start') passOn = start(message);
+  else passOn?.(message);
+});
+
+/** Returns what gives the worker a message. */
+function start(settings: StartMessage): (message: ControlMessage) => void {
+  const native = addon();
+  const wakeFd = native.eventfd();
+  const flags = new Int32Array(new SharedArrayBuffer(FLAG_BYTES));
+  const { port1: toWorker, port2: control } = new MessageChannel();
+  const devices = settings.devices.length;
+  const input: WorkerInput = {
+    start: settings,
+    tunFds: settings.devices.map((_, index) => FIRST_INHERITED_FD + index),
+    stateFd: FIRST_INHERITED_FD + devices,
+    ownedFd: FIRST_INHERITED_FD + devices + 1,
+    wakeFd,
+    flags,
+    control,
+  };
+  const worker = new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: input,
+    transferList: [control],
+    name: 'data-plane',
+  });
+  worker.on('message', (message: unknown) => {
+    if (!isFromEngine(message)) return;
+    if (message.type === 'failed') fail(message);
+    else {
+      dropPrivileges(settings.credentials);
+      Atomics.store(flags, GO_FLAG, 1);
+      Atomics.notify(flags, GO_FLAG);
+      tell({ type: 'ready' });
+    }
+  });
+  worker.on('error', (error) => fail({ type: 'failed', message: error.message }));
+  worker.on('exit', () => {
+    if (!failing) process.exit(0);
+  });
+  return (message) => {
+    toWorker.postMessage(message);
+    // The event loop of the worker never turns, hence the flag; it may wait for packets, hence the eventfd.
+    Atomics.store(flags, CONTROL_FLAG, 1);
+    native.eventfdWake(wakeFd);
+  };
+}
+
+/** Of all threads: the C library changes the ids of the whole process. Root's capabilities go with the uid. */
+function dropPrivileges({ uid, gid }: Credentials): void {
+  process.setgroups!([]);
+  process.setgid!(gid);
+  process.setuid!(uid);
+  // A change of ids clears this one, so it comes last.
+  addon().parentDeathSignal(constants.signals.SIGKILL);
+  if (!process.connected) process.exit(0);
+}
+
+function tell(message: FromEngine): void {
+  process.send!(message);
+}
+
+function fail(message: FailedMessage): void {
+  failing = true;
+  process.send!(message, undefined, undefined, () => process.exit(1));
+}

@@ -1,0 +1,153 @@
+/**
+ * The supervisor's side of the engine process: starts it with its descriptors, starts it again when it dies, and
+ * stops it.
+ *
+ *     start ──▶ starting ──ready──▶ forwarding ──dies──▶ waiting (100 ms, doubling to 5 s) ──▶ starting …
+ *
+ * The descriptors stay open here all the time, so the queues outlive every engine: packets wait in them, and the
+ * next engine finds its flows in the state. The settings are asked for anew at each start, so a message sent while
+ * there is no engine need not be kept. It never gives up after it has been ready once; a first engine that fails
+ * is an error of the start. An engine that dies at once, several times in a row, gets an empty state: better to
+ * lose flows than to die of them for ever.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { NatgateError } from '../core/errors.ts';
+import { type ControlMessage, isFromEngine, type StartMessage, type ToEngine } from './messages.ts';
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+/** An engine that ran this long was well: the pauses begin anew. */
+const SOUND_MS = 10_000;
+/** Deaths in a row, none of them after SOUND_MS, until the state is thrown away. */
+const DEATHS_UNTIL_EMPTY = 5;
+/** An engine that has not finished its batch by then does not finish it. */
+const STOP_MS = 500;
+
+export interface EngineHost {
+  /** The descriptors to hand over, in the order that StartMessage says. */
+  fds: readonly number[];
+  /** What is known at the moment. */
+  settings(): StartMessage;
+  /** An engine forwards (again). */
+  onReady(): void;
+  /** A TUN queue broke; another engine would not change that. */
+  onBrokenQueue(message: string, errno: number): void;
+  emptyState(): void;
+  log(line: string): void;
+}
+
+export class EngineProcess {
+  readonly #host: EngineHost;
+  #child: ChildProcess | null = null;
+  #stopping = false;
+  #wasReady = false;
+  #deaths = 0;
+  #pauseMs = FIRST_PAUSE_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #lastWords = '';
+
+  constructor(host: EngineHost) {
+    this.#host = host;
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  /** Resolves when the first engine forwards. Throws NatgateError `engine_failed` when it cannot. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#launch(resolve, (message) =>
+        reject(new NatgateError('engine_failed', `the packet engine did not start: ${message}`)),
+      );
+    });
+  }
+
+  /** In order, after the settings the engine was started with. */
+  send(message: ControlMessage): void {
+    this.#tell(message);
+  }
+
+  /** Lets the engine finish its batch; ends it when it does not. Resolves when it has gone. */
+  stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#timer);
+    const child = this.#child;
+    if (child === null) return Promise.resolve();
+    return new Promise((resolve) => {
+      const impatience = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+      child.once('exit', () => {
+        clearTimeout(impatience);
+        resolve();
+      });
+      this.#tell({ type: 'stop' });
+    });
+  }
+
+  #launch(ready: () => void, failed: (message: string) => void): void {
+    const startedAt = performance.now();
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./engine-main.js', import.meta.url))], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds],
+      // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
+      env: {},
+    });
+    this.#child = child;
+    this.#lastWords = '';
+    child.on('error', (error) => {
+      this.#lastWords = error.message;
+      // A child that was never spawned has no `exit`.
+      if (child.pid === undefined) this.#ended(startedAt, this.#lastWords, failed);
+    });
+    child.on('message', (message) => {
+      if (!isFromEngine(message)) return;
+      if (message.type === 'ready') {
+        this.#wasReady = true;
+        ready();
+      } else {
+        this.#lastWords = message.message;
+        if (message.errno !== undefined && !this.#stopping) {
+          this.#host.onBrokenQueue(message.message, message.errno);
+        }
+      }
+    });
+    child.on('exit', (code, signal) => {
+      const reason = this.#lastWords || (signal === null ? `exit code ${code}` : `killed by ${signal}`);
+      this.#ended(startedAt, reason, failed);
+    });
+    this.#tell(this.#host.settings());
+  }
+
+  #ended(startedAt: number, reason: string, failed: (message: string) => void): void {
+    this.#child = null;
+    if (this.#stopping || !this.#wasReady) {
+      failed(reason);
+      return;
+    }
+    if (performance.now() - startedAt >= SOUND_MS) {
+      this.#pauseMs = FIRST_PAUSE_MS;
+      this.#deaths = 0;
+    }
+    const pauseMs = this.#pauseMs;
+    this.#pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    this.#deaths++;
+    this.#host.log(`the packet engine died (${reason}); starting it again in ${pauseMs} ms`);
+    if (this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
+      this.#host.log(`the packet engine died ${this.#deaths} times in a row; flows are forgotten`);
+      this.#host.emptyState();
+    }
+    this.#timer = setTimeout(
+      () =>
+        this.#launch(
+          () => this.#host.onReady(),
+          () => {},
+        ),
+      pauseMs,
+    );
+  }
+
+  /** A child that is about to die may have closed its end already; its `exit` follows. */
+  #tell(message: ToEngine): void {
+    if (this.#child?.connected) this.#child.send(message, () => {});
+  }
+}

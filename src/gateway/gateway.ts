@@ -1,0 +1,210 @@
+/**
+ * A gateway on this host: all that is set up for one, in the order in which it comes up.
+ *
+ *     TUNs, settings, clsact (journal) ─▶ maps ─▶ state file ─▶ follower ─▶ engine process ─▶ programs (journal)
+ *
+ * The engine forwards before a program sends it a packet, so none is lost to a start; on the way down the programs
+ * go first. Between the two the host is followed: routes go to the steering's map and to the engine, addresses and
+ * MTUs to the engine and into the programs, held ports and failed neighbours to the engine.
+ */
+import { closeSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { NatgateError } from '../core/errors.ts';
+import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
+import { readInterfaces } from '../host/interfaces.ts';
+import { applyPlan } from '../host/plan/apply.ts';
+import { hostPlan } from '../host/plan/host-plan.ts';
+import type { Journal } from '../host/plan/journal.ts';
+import { thisProcess } from '../host/process-identity.ts';
+import { createOwnedMap } from '../host/steering/owned-map.ts';
+import { RouteMap } from '../host/steering/routes-map.ts';
+import { addon } from '../link/addon.ts';
+import { OWNED_BYTES } from '../nat/owned.ts';
+import { formatAddress } from '../wire/address.ts';
+import { EngineProcess } from './engine-process.ts';
+import { HostFollower, type HostView } from './host-follower.ts';
+import { undoLater } from './linger.ts';
+import type { ServiceManager } from './notify.ts';
+import type { RunOptions } from './options.ts';
+import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
+import { emptyStateFile, openStateFile, statePath } from './state-file.ts';
+import { Steering } from './steering.ts';
+import { undoAll } from './teardown.ts';
+import type { Credentials } from './user.ts';
+import { packageVersion } from './version.ts';
+import { feedWatchdog } from './watchdog.ts';
+
+export interface GatewaySetup {
+  options: RunOptions;
+  /** Served interfaces by device index: private ones first, the public one last. */
+  names: readonly string[];
+  credentials: Credentials;
+  /** Claimed for this process. */
+  journal: Journal;
+  manager: ServiceManager;
+  log(line: string): void;
+  /** Called when the gateway cannot go on. */
+  fail(error: Error): void;
+}
+
+export class Gateway {
+  readonly #setup: GatewaySetup;
+  readonly #directory: string;
+  /** What to close, last first. */
+  readonly #open: (() => void)[] = [];
+  #engine: EngineProcess | undefined;
+  #steering: Steering | undefined;
+  #record: RunRecord | undefined;
+  /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
+  #external: number | undefined;
+  #wasReady = false;
+  #stopping = false;
+
+  constructor(setup: GatewaySetup) {
+    this.#setup = setup;
+    this.#directory = runDirectory(setup.options.stateRoot, setup.options.name);
+  }
+
+  /** Resolves when packets flow. After a rejection, and at any other moment, `stop` takes everything back. */
+  async start(): Promise<void> {
+    const { options, names, journal, manager, credentials, log } = this.#setup;
+    const plan = hostPlan({ ...options, interfaces: readInterfaces(names) });
+    this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
+    applyPlan(plan.steps, journal);
+
+    const routes = RouteMap.create();
+    const ownedFd = createOwnedMap();
+    this.#open.push(
+      () => routes.close(),
+      () => closeSync(ownedFd),
+    );
+    const bytes = stateBytes(options.flows);
+    const state = openStateFile(statePath(this.#directory, options.name), bytes, journal.adopted);
+    this.#open.push(() => closeSync(state.fd));
+
+    const follower = this.#follow();
+    this.#open.push(() => follower.close());
+    this.#record = {
+      version: 1,
+      natgate: packageVersion(),
+      name: options.name,
+      process: thisProcess(),
+      private: options.private,
+      public: options.public,
+      external: null,
+      ports: options.ports,
+      statePath: state.path,
+      started: new Date().toISOString(),
+    };
+    writeRunRecord(this.#directory, this.#record);
+
+    // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
+    addon().noNewPrivileges();
+    this.#engine = new EngineProcess({
+      fds: [...plan.tuns.map((tun) => tun.fd), state.fd, ownedFd],
+      settings: () => ({
+        type: 'start',
+        devices: follower.view.devices,
+        routes: follower.view.routes,
+        held: follower.held,
+        ports: options.ports,
+        flows: options.flows,
+        stateBytes: bytes,
+        ownedBytes: OWNED_BYTES,
+        credentials,
+      }),
+      onReady: () => log('the packet engine forwards again'),
+      onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
+      emptyState: () => emptyStateFile(state.fd, bytes),
+      log,
+    });
+    await this.#engine.start();
+    if (this.#stopping) return;
+
+    const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
+    const steering = new Steering({ routes, ownedFd }, tuns, follower.view);
+    const { steps, close } = steering.steps();
+    try {
+      applyPlan(steps, journal);
+    } finally {
+      close();
+    }
+    this.#steering = steering;
+
+    const header = new Int32Array(addon().mmap(state.fd, bytes, false), 0, 16);
+    const watchdog = feedWatchdog(manager, () => header[S_HEARTBEAT]!);
+    this.#open.push(() => watchdog.close());
+    this.#announce(follower.view);
+  }
+
+  /**
+   * Takes everything back; with `lingerSeconds` only the engine and this process go now, the rest later. Throws
+   * NatgateError `undo_failed`.
+   */
+  async stop(lingerSeconds: number): Promise<void> {
+    const { options, journal, log } = this.#setup;
+    this.#stopping = true;
+    if (lingerSeconds === 0) this.#steering?.detach();
+    await this.#engine?.stop();
+    for (const close of this.#open.splice(0).reverse()) close();
+    if (lingerSeconds > 0 && this.#record !== undefined) {
+      const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
+      writeRunRecord(this.#directory, { ...this.#record, lingersUntil: until });
+      undoLater(options, lingerSeconds, journal.header.owner);
+      return;
+    }
+    for (const { step, why } of undoAll(options, journal.header.owner).kept)
+      log(`left as it is: ${step}: ${why}`);
+  }
+
+  #follow(): HostFollower {
+    const { names, options, fail, log } = this.#setup;
+    return new HostFollower(names, options.ports, {
+      onHostChange: (view, before) => this.#hostChanged(view, before),
+      onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),
+      onNeighbour: (device, address, failed) =>
+        this.#engine?.send({ type: 'neighbour', device, address, failed }),
+      onInterfaceGone: (name) =>
+        fail(
+          new NatgateError('interface_gone', `${name} was deleted`, 'start natgate again when it is back'),
+        ),
+      onError: (error) => log(`a change of the host could not be followed: ${(error as Error).message}`),
+    });
+  }
+
+  /** Before the programs are on there is nothing to keep up with: they are made from the newest view. */
+  #hostChanged(view: HostView, before: HostView): void {
+    view.devices.forEach((device, index) => {
+      if (!isDeepStrictEqual(device, before.devices[index]))
+        this.#engine?.send({ type: 'device', index, device });
+    });
+    if (!isDeepStrictEqual(view.routes, before.routes)) {
+      this.#steering?.syncRoutes(view);
+      this.#engine?.send({ type: 'routes', routes: view.routes });
+    }
+    if (this.#steering === undefined) return;
+    this.#steering.update(view);
+    this.#announce(view);
+  }
+
+  /** Says what the world sees of the gateway, when that is new. */
+  #announce({ devices }: HostView): void {
+    const { options, manager, log } = this.#setup;
+    const external = devices.at(-1)!.address;
+    if (external === this.#external) return;
+    const isFirst = this.#external === undefined;
+    this.#external = external;
+    const text = external === 0 ? null : formatAddress(external);
+    this.#record = { ...this.#record!, external: text };
+    writeRunRecord(this.#directory, this.#record);
+
+    let line = `ready private=${options.private} public=${options.public} external=${text}`;
+    if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
+    else if (this.#wasReady) line = `the external address is ${text} now`;
+    else this.#wasReady = true;
+    log(line);
+    // A service is up when all is set up: without an address it has nothing more to do than to wait.
+    if (isFirst) manager.ready(line);
+    else manager.status(line);
+  }
+}

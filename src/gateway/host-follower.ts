@@ -1,0 +1,130 @@
+/**
+ * Follows the host while a gateway runs: the served interfaces, their addresses and MTUs, the routing table, failed
+ * neighbours, and the ports that host sockets hold.
+ *
+ * Links, addresses, routes and neighbours come as events (HostWatch). The kernel tells nobody when a socket is
+ * opened, so held ports are asked for on a slow timer; a connection of the host's own never depends on it, because
+ * its ports are outside natgate's range while natgate runs.
+ * Every callback is called only when something is different from what was told before.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Route } from '../engine/routes.ts';
+import { type InterfaceFacts, readInterfaces } from '../host/interfaces.ts';
+import { readLinks } from '../host/netlink/links.ts';
+import { TCP, UDP } from '../host/netlink/sock-diag.ts';
+import { HostWatch } from '../host/netlink/watch.ts';
+import { readServedRoutes } from '../host/routes.ts';
+import { type HeldPorts, heldPorts } from '../host/sockets.ts';
+import type { ServedDevice } from './messages.ts';
+import type { PortRange } from './options.ts';
+
+const HELD_PORTS_EVERY_MS = 3000;
+
+/** One moment of the host, as far as it concerns the gateway. */
+export interface HostView {
+  /** By device index: private interfaces first, the public one last. */
+  interfaces: InterfaceFacts[];
+  devices: ServedDevice[];
+  routes: Route[];
+}
+
+export interface FollowerCallbacks {
+  onHostChange(view: HostView, before: HostView): void;
+  onHeldPorts(protocol: 6 | 17, ports: number[]): void;
+  onNeighbour(device: number, address: number, failed: boolean): void;
+  /** An interface was deleted, or another one has taken its name. */
+  onInterfaceGone(name: string): void;
+  onError(error: unknown): void;
+}
+
+export class HostFollower {
+  readonly #names: readonly string[];
+  readonly #ports: PortRange;
+  readonly #callbacks: FollowerCallbacks;
+  readonly #watch: HostWatch;
+  readonly #timer: NodeJS.Timeout;
+  #view: HostView;
+  #held: HeldPorts;
+
+  /** `names`: the served interfaces by device index. Throws NatgateError when one is not there. */
+  constructor(names: readonly string[], ports: PortRange, callbacks: FollowerCallbacks) {
+    this.#names = names;
+    this.#ports = ports;
+    this.#callbacks = callbacks;
+    // Watched before it is read: what changes in between is told, and read once more.
+    this.#watch = new HostWatch({
+      onHostChange: () => this.#guard(() => this.#readHost()),
+      onNeighbour: ({ interface: index, address, failed }) => {
+        const device = this.#view.interfaces.findIndex((facts) => facts.index === index);
+        if (device >= 0) callbacks.onNeighbour(device, address, failed);
+      },
+    });
+    try {
+      this.#view = readView(names);
+      this.#held = heldPorts(ports.first, ports.last);
+    } catch (error) {
+      this.#watch.close();
+      throw error;
+    }
+    this.#timer = setInterval(() => this.#guard(() => this.#readSockets()), HELD_PORTS_EVERY_MS);
+  }
+
+  get view(): HostView {
+    return this.#view;
+  }
+
+  get held(): HeldPorts {
+    return this.#held;
+  }
+
+  close(): void {
+    this.#watch.close();
+    clearInterval(this.#timer);
+  }
+
+  #readHost(): void {
+    const before = this.#view;
+    const gone = this.#names.find((name) => !isStillThere(name, before));
+    if (gone !== undefined) {
+      this.#callbacks.onInterfaceGone(gone);
+      return;
+    }
+    const view = readView(this.#names);
+    if (isDeepStrictEqual(view, before)) return;
+    this.#view = view;
+    this.#callbacks.onHostChange(view, before);
+  }
+
+  #readSockets(): void {
+    const before = this.#held;
+    this.#held = heldPorts(this.#ports.first, this.#ports.last);
+    if (!isDeepStrictEqual(this.#held.tcp, before.tcp)) this.#callbacks.onHeldPorts(TCP, this.#held.tcp);
+    if (!isDeepStrictEqual(this.#held.udp, before.udp)) this.#callbacks.onHeldPorts(UDP, this.#held.udp);
+  }
+
+  #guard(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      this.#callbacks.onError(error);
+    }
+  }
+}
+
+function isStillThere(name: string, view: HostView): boolean {
+  const index = view.interfaces.find((facts) => facts.name === name)?.index;
+  return readLinks().some((link) => link.name === name && link.index === index);
+}
+
+function readView(names: readonly string[]): HostView {
+  const interfaces = readInterfaces(names);
+  const devices = interfaces.map(
+    ({ address, prefixLength, mtu }, i): ServedDevice => ({
+      side: i === names.length - 1 ? 'public' : 'private',
+      address,
+      prefixLength,
+      mtu,
+    }),
+  );
+  return { interfaces, devices, routes: readServedRoutes(interfaces.map(({ index }) => index)) };
+}

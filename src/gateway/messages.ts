@@ -1,0 +1,112 @@
+/**
+ * What supervisor, engine process and data-plane worker say to each other: plain objects with a `type`, over the
+ * IPC channel of `spawn` (JSON) and on to the worker by MessagePort.
+ *
+ *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
+ *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
+ *     supervisor ── device | routes | heldPorts | neighbour | stop ─▶ engine ─ as they are ─▶ worker
+ *
+ * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
+ */
+import type { Route } from '../engine/routes.ts';
+import type { HeldPorts } from '../host/sockets.ts';
+import type { PortRange } from './options.ts';
+import type { Credentials } from './user.ts';
+
+export interface DeviceSetting {
+  /** Wire order (wire/address.ts); 0 while the interface has none. */
+  address: number;
+  prefixLength: number;
+  /** Bytes. */
+  mtu: number;
+}
+
+export interface ServedDevice extends DeviceSetting {
+  side: 'private' | 'public';
+}
+
+/** The engine process gets these descriptors, in this order, after stdin, stdout, stderr and the IPC channel. */
+export const FIRST_INHERITED_FD = 4;
+
+/** First message of the supervisor. Descriptors: one TUN per device, then the state file, then the owned map. */
+export interface StartMessage {
+  type: 'start';
+  /** In the order of the device index: private interfaces first, the public one last. */
+  devices: ServedDevice[];
+  routes: Route[];
+  ports: PortRange;
+  held: HeldPorts;
+  flows: number;
+  stateBytes: number;
+  ownedBytes: number;
+  credentials: Credentials;
+}
+
+export interface DeviceMessage {
+  type: 'device';
+  index: number;
+  device: DeviceSetting;
+}
+
+export interface RoutesMessage {
+  type: 'routes';
+  routes: Route[];
+}
+
+/** Ports within the pool's range that sockets of the host hold: the whole list, each time. */
+export interface HeldPortsMessage {
+  type: 'heldPorts';
+  protocol: 6 | 17;
+  ports: number[];
+}
+
+export interface NeighbourMessage {
+  type: 'neighbour';
+  device: number;
+  address: number;
+  failed: boolean;
+}
+
+/** Finish the batch and exit with 0. */
+export interface StopMessage {
+  type: 'stop';
+}
+
+/** What may change while the engine runs. */
+export type ControlMessage =
+  | DeviceMessage
+  | RoutesMessage
+  | HeldPortsMessage
+  | NeighbourMessage
+  | StopMessage;
+export type ToEngine = StartMessage | ControlMessage;
+
+/** The engine forwards: state mapped, privileges dropped. */
+export interface ReadyMessage {
+  type: 'ready';
+}
+
+/** Last word of an engine that cannot go on. `errno` is set when a TUN queue broke. */
+export interface FailedMessage {
+  type: 'failed';
+  message: string;
+  errno?: number;
+}
+
+export type FromEngine = ReadyMessage | FailedMessage;
+
+const TO_ENGINE = new Set<string>(['start', 'device', 'routes', 'heldPorts', 'neighbour', 'stop']);
+const FROM_ENGINE = new Set<string>(['ready', 'failed']);
+
+export function isToEngine(message: unknown): message is ToEngine {
+  return TO_ENGINE.has(typeOf(message));
+}
+
+export function isFromEngine(message: unknown): message is FromEngine {
+  return FROM_ENGINE.has(typeOf(message));
+}
+
+function typeOf(message: unknown): string {
+  if (typeof message !== 'object' || message === null || !('type' in message)) return '';
+  return typeof message.type === 'string' ? message.type : '';
+}

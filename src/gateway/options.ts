@@ -1,0 +1,98 @@
+/**
+ * What `natgate run` is asked to do, as text that a user typed and as checked values.
+ * The parsers throw NatgateError `usage`: the command line exits with 2, a test sees the message.
+ */
+import { NatgateError } from '../core/errors.ts';
+
+export interface PortRange {
+  first: number;
+  last: number;
+}
+
+export interface RunOptions {
+  /** Names the run directory; several gateways may run on one host under different names. */
+  name: string;
+  private: string;
+  public: string;
+  /** External ports natgate may use on the public address. */
+  ports: PortRange;
+  /** Capacity of the flow table. */
+  flows: number;
+  /** Seconds that devices, filters and state stay after SIGTERM. 0: everything is undone at once. */
+  lingerSeconds: number;
+  /** Account of the engine process; undefined: `natgate` where it exists, else 65534. */
+  user: string | undefined;
+  /** Packets the TUN queues hold. */
+  txQueueLength: number;
+  /** Folder of the run directories. */
+  stateRoot: string;
+}
+
+export const DEFAULT_NAME = 'default';
+export const DEFAULT_PORTS = '32768-65535';
+export const DEFAULT_FLOWS = 262_144;
+export const DEFAULT_TX_QUEUE_LENGTH = 1000;
+
+const MIN_FLOWS = 1024;
+const MAX_FLOWS = 16_777_216;
+/** Below this a port pool is a mistake: every flow to one destination needs its own port. */
+const MIN_PORTS = 64;
+/** A day: state that waits longer than any flow lives serves nobody. */
+const MAX_LINGER_SECONDS = 86_400;
+const MAX_TX_QUEUE_LENGTH = 100_000;
+
+/** `first-last`, both included, 1024-65535, at least 64 ports. */
+export function parsePortRange(text: string): PortRange {
+  const match = /^(\d{1,5})-(\d{1,5})$/.exec(text);
+  const first = Number(match?.[1]);
+  const last = Number(match?.[2]);
+  if (match === null || first < 1024 || last > 65_535 || last - first + 1 < MIN_PORTS) {
+    throw usage(
+      `--ports ${text}: not a usable port range`,
+      `give FIRST-LAST within 1024-65535 and at least ${MIN_PORTS} ports, e.g. ${DEFAULT_PORTS}`,
+    );
+  }
+  return { first, last };
+}
+
+/** Names a folder and a file: letters, digits, `_`, `-` and inner dots, at most 32. */
+export function parseName(text: string): string {
+  if (!/^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,31}$/.test(text)) {
+    throw usage(
+      `--name ${text}: not a usable name`,
+      'use up to 32 letters, digits, dots, dashes, underscores',
+    );
+  }
+  return text;
+}
+
+/** An interface name as the kernel accepts it: 1-15 bytes, no slash, colon or white space. */
+export function parseInterface(option: string, text: string): string {
+  if (!/^[^\s/:]{1,15}$/.test(text) || text === '.' || text === '..') {
+    throw usage(`--${option} ${text}: not an interface name`, '`ip -br link` lists the interfaces');
+  }
+  return text;
+}
+
+export function parseFlows(value: number): number {
+  return parseCount('flows', value, MIN_FLOWS, MAX_FLOWS);
+}
+
+export function parseLinger(value: number): number {
+  return parseCount('linger', value, 0, MAX_LINGER_SECONDS);
+}
+
+export function parseTxQueueLength(value: number): number {
+  return parseCount('txqueuelen', value, 1, MAX_TX_QUEUE_LENGTH);
+}
+
+function parseCount(option: string, value: number, least: number, most: number): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw usage(`--${option}: not a usable number`, `give a whole number from ${least} to ${most}`);
+  }
+  return value;
+}
+
+function usage(message: string, hint: string): NatgateError {
+  return new NatgateError('usage', message, hint);
+}

@@ -1,0 +1,65 @@
+/**
+ * The run directory's `run.json`: what a running gateway says about itself to `status` and `down`, which are other
+ * processes. Written whole and renamed into place, so a reader never sees half of it.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isSystemError, NatgateError } from '../core/errors.ts';
+import type { ProcessIdentity } from '../host/process-identity.ts';
+import type { PortRange } from './options.ts';
+
+export interface RunRecord {
+  /** Layout of this record. */
+  version: 1;
+  /** Version of natgate that wrote it. */
+  natgate: string;
+  name: string;
+  process: ProcessIdentity;
+  private: string;
+  public: string;
+  /** The public interface's address as text; null while it has none. */
+  external: string | null;
+  ports: PortRange;
+  statePath: string;
+  /** When the gateway started, ISO 8601. */
+  started: string;
+  /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */
+  lingersUntil?: string;
+}
+
+export function runDirectory(stateRoot: string, name: string): string {
+  return join(stateRoot, name);
+}
+
+export function recordPath(directory: string): string {
+  return join(directory, 'run.json');
+}
+
+export function writeRunRecord(directory: string, record: RunRecord): void {
+  const path = recordPath(directory);
+  writeFileSync(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o644 });
+  renameSync(`${path}.new`, path);
+}
+
+/** Returns null when there is none. Throws NatgateError `record_broken` when it is not natgate's. */
+export function readRunRecord(directory: string): RunRecord | null {
+  const path = recordPath(directory);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return null;
+    throw error;
+  }
+  try {
+    const record = JSON.parse(text) as RunRecord;
+    if (record.version === 1) return record;
+  } catch {
+    // Said below.
+  }
+  throw new NatgateError(
+    'record_broken',
+    `${path} is not a run record of this version`,
+    'try `natgate down`',
+  );
+}

@@ -1,0 +1,103 @@
+/** What a gateway is and does at one moment, from its run record and its state file. Needs no addon, only to be root. */
+import type { FlowInfo } from '../conntrack/flow-info.ts';
+import { NatgateError } from '../core/errors.ts';
+import {
+  DEVICE_COUNTERS,
+  DEVICE_OUT_BYTES,
+  DEVICE_OUT_PACKETS,
+  DEVICES,
+  readCounters,
+} from '../engine/counters.ts';
+import { isAlive } from '../host/process-identity.ts';
+import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
+import { readFlows, readStateFile } from './state-reader.ts';
+import type { WhichGateway } from './teardown.ts';
+
+export interface Traffic {
+  packets: number;
+  bytes: number;
+}
+
+/** `natgate status --json` prints it as it is. */
+export interface GatewayStatus {
+  name: string;
+  pid: number;
+  /** Of natgate. */
+  version: string;
+  /** ISO 8601. */
+  started: string;
+  /** ISO 8601; set when the gateway has stopped with `--linger`: when what it left is undone. */
+  lingersUntil?: string;
+  private: string;
+  public: string;
+  /** The public interface's address; null while it has none. */
+  external: string | null;
+  ports: { first: number; last: number; inUse: { tcp: number; udp: number; icmp: number } };
+  flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; other: number };
+  /** `out`: what went to the public side; `in`: what went to private hosts. Packets as the engine sees them. */
+  traffic: { out: Traffic; in: Traffic };
+  /** By name (core/reasons.ts), without those that are zero. */
+  drops: Record<string, number>;
+  /** Every counter by its name in engine/counters.ts. */
+  counters: Record<string, number>;
+}
+
+/** Throws NatgateError `not_running`. */
+export function readStatus(which: WhichGateway): GatewayStatus {
+  const record = recordOf(which);
+  const { counters, capacity } = readStateFile(record.statePath, false);
+  const { drops, totals } = readCounters(counters);
+  const count = (name: string): number => totals[name] ?? 0;
+  const sent = (device: number): Traffic => ({
+    packets: counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_PACKETS]!,
+    bytes: counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_BYTES]!,
+  });
+  const flows = {
+    tcp: count('flows_tcp'),
+    udp: count('flows_udp'),
+    icmp: count('flows_icmp'),
+    other: count('flows_other'),
+  };
+  return {
+    name: record.name,
+    pid: record.process.pid,
+    version: record.natgate,
+    started: record.started,
+    ...(record.lingersUntil === undefined ? {} : { lingersUntil: record.lingersUntil }),
+    private: record.private,
+    public: record.public,
+    external: record.external,
+    ports: {
+      ...record.ports,
+      inUse: { tcp: count('ports_tcp'), udp: count('ports_udp'), icmp: count('ids_icmp') },
+    },
+    flows: { count: flows.tcp + flows.udp + flows.icmp + flows.other, capacity, ...flows },
+    traffic: { out: sent(1), in: sent(0) },
+    drops,
+    counters: totals,
+  };
+}
+
+/** The flows of a gateway. Throws NatgateError `not_running`. */
+export function readFlowList(which: WhichGateway): Iterable<FlowInfo> {
+  return readFlows(readStateFile(recordOf(which).statePath, true));
+}
+
+function recordOf({ stateRoot, name }: WhichGateway): RunRecord {
+  const record = readRunRecord(runDirectory(stateRoot, name));
+  if (record === null) {
+    throw new NatgateError(
+      'not_running',
+      `no gateway ${name} is running`,
+      `start one with \`natgate run\`; those that run are in ${stateRoot}`,
+    );
+  }
+  if (record.lingersUntil === undefined && !isAlive(record.process)) {
+    throw new NatgateError(
+      'not_running',
+      `the gateway ${name} was killed and has left devices and filters behind`,
+      `\`natgate down --name ${name}\` removes them; \`natgate run\` takes them over`,
+    );
+  }
+  return record;
+}

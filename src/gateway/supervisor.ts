@@ -1,0 +1,81 @@
+/**
+ * `natgate run`: the process that is root and stays small. It sets the host up, hands the descriptors to the engine
+ * process, follows the host, and takes everything back.
+ *
+ *     preflight ─▶ claim ─▶ Gateway: set up ─▶ engine ─▶ programs ─▶ ready
+ *                                                          │ a signal, or a failure
+ *                    undo in reverse ◀─ engine stopped ◀─ programs off
+ *
+ * Invariant: once the journal is open there is no way out of runGateway but through `Gateway.stop`, which undoes
+ * everything (or, with `--linger`, leaves someone who will).
+ */
+import { NatgateError } from '../core/errors.ts';
+import { openJournal } from '../host/plan/claim.ts';
+import { requireHost } from '../host/preflight.ts';
+import { Gateway } from './gateway.ts';
+import { ServiceManager } from './notify.ts';
+import type { RunOptions } from './options.ts';
+import { engineCredentials } from './user.ts';
+
+/** SIGHUP: the terminal has gone; without a handler it would end the process and leave the host as it is. */
+const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
+
+/**
+ * Runs a gateway until SIGTERM, SIGINT or SIGHUP; everything it changed is undone when the promise settles. Says on
+ * stderr what a person should know. Rejects with NatgateError when the gateway cannot start or cannot go on.
+ */
+export async function runGateway(options: RunOptions): Promise<void> {
+  const credentials = engineCredentials(options.user);
+  const { name, stateRoot, ports } = options;
+  const interfaces = { private: [options.private], public: options.public };
+  for (const { what, remedy } of requireHost({ interfaces, ports, name, stateRoot })) {
+    log(`warning: ${what}\n  ${remedy}`);
+  }
+
+  const names = [...interfaces.private, interfaces.public];
+  const manager = new ServiceManager(process.env);
+  const journal = openJournal({ stateRoot, name, interfaces: names });
+  const end = endOfRun();
+  const gateway = new Gateway({ options, names, credentials, journal, manager, log, fail: end.fail });
+  let failure: unknown;
+  try {
+    await Promise.race([gateway.start(), end.promise]);
+    await end.promise;
+  } catch (error) {
+    failure = error;
+  }
+  manager.stopping();
+  try {
+    await gateway.stop(failure === undefined ? options.lingerSeconds : 0);
+  } catch (error) {
+    if (failure === undefined) throw error;
+    log((error as Error).message);
+  }
+  if (failure !== undefined) throw failure;
+}
+
+/**
+ * What ends a gateway: a signal resolves, a failure rejects, whichever comes first. The handlers stay, so that a
+ * second signal does not interrupt the undoing.
+ */
+function endOfRun(): { promise: Promise<void>; fail: (error: Error) => void } {
+  let stop!: () => void;
+  let fail!: (error: Error) => void;
+  const promise = new Promise<void>((resolve, reject) => {
+    stop = resolve;
+    fail = reject;
+  });
+  // Nobody waits for it yet when a failure comes early.
+  promise.catch(() => {});
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', (reason) => {
+    fail(reason instanceof Error ? reason : new NatgateError('internal', String(reason)));
+  });
+  return { promise, fail };
+}
+
+/** A reader of stderr that has gone is no reason to stop. */
+function log(line: string): void {
+  process.stderr.write(`natgate: ${line}\n`, () => {});
+}

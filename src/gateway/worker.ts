@@ -1,0 +1,61 @@
+/**
+ * The data-plane worker: maps the state and the owned ports, opens the exchange, makes the engine, waits until the
+ * process has dropped its privileges, and then never leaves runDataPlane.
+ *
+ * Each thread maps for itself (a plain ArrayBuffer belongs to one thread). Everything that opens a file (modules,
+ * the addon) happens before `ready` is posted, because afterwards the process may not be able to.
+ */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { randomSeed } from '../core/random.ts';
+import { Engine } from '../engine/engine.ts';
+import { formatState, isFormatted } from '../engine/state.ts';
+import { addon } from '../link/addon.ts';
+import { GO_FLAG, runDataPlane } from './data-plane.ts';
+import type { FromEngine, StartMessage } from './messages.ts';
+
+export interface WorkerInput {
+  start: StartMessage;
+  tunFds: number[];
+  stateFd: number;
+  ownedFd: number;
+  wakeFd: number;
+  flags: Int32Array;
+  control: MessagePort;
+}
+
+const input = workerData as WorkerInput;
+
+try {
+  main(input);
+} catch (error) {
+  say({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+}
+
+function main({ start, tunFds, stateFd, ownedFd, wakeFd, flags, control }: WorkerInput): void {
+  const native = addon();
+  const state = native.mmap(stateFd, start.stateBytes, true);
+  const owned = native.mmap(ownedFd, start.ownedBytes, true);
+  const exchange = native.exchangeOpen(tunFds, wakeFd);
+  if (!isFormatted(state)) formatState(state, start.flows, randomSeed());
+  const { devices, ports, held } = start;
+  const [seed] = randomSeed();
+  const now = monotonicMs();
+  const engine = new Engine({ arena: exchange.arena, state, owned, devices, ports, held, seed, now });
+  engine.setRoutes(start.routes);
+  say({ type: 'ready' });
+  Atomics.wait(flags, GO_FLAG, 0);
+  const errno = -runDataPlane({ exchange, engine, flags, control });
+  if (errno !== 0) {
+    say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
+  }
+  control.close();
+}
+
+/** The engine's clock: CLOCK_MONOTONIC in milliseconds, wrapping, as the exchange writes it. */
+function monotonicMs(): number {
+  return Number(BigInt.asIntN(32, process.hrtime.bigint() / 1_000_000n));
+}
+
+function say(message: FromEngine): void {
+  parentPort!.postMessage(message);
+}

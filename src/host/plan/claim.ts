@@ -1,0 +1,81 @@
+/**
+ * One gateway per name, and one per interface of a network namespace. The journals under the state root are the
+ * claims; the state lock makes looking at them and adding one's own a single act.
+ */
+import { randomUUID } from 'node:crypto';
+import { NatgateError } from '../../core/errors.ts';
+import { bootId, isAlive, isThisProcess, networkNamespace, thisProcess } from '../process-identity.ts';
+import { withStateLock } from '../state-root.ts';
+import { Journal, type JournalHeader, newHeader, readJournal, readJournals } from './journal.ts';
+import { type UndoReport, undoJournal } from './undo.ts';
+
+export interface ClaimOptions {
+  stateRoot: string;
+  name: string;
+  /** Private interfaces first, the public one last. */
+  interfaces: readonly string[];
+}
+
+/**
+ * Claims name and interfaces for this process. The journal that a dead process left under this name is adopted if it
+ * is for the same interfaces, so that the original values it remembers are not lost; else it is undone first.
+ * Throws NatgateError `gateway_running`, `interface_in_use`, `gateway_elsewhere` or `undo_failed`.
+ */
+export function openJournal(options: ClaimOptions): Journal {
+  const { stateRoot, name, interfaces } = options;
+  return withStateLock(stateRoot, () => {
+    const conflict = findConflict(options);
+    if (conflict !== null) throw conflict;
+    let entries = readJournal(stateRoot, name);
+    if (entries !== null && !isAdoptable(entries.header, interfaces)) {
+      throwIfFailed(undoJournal(stateRoot, name), name);
+      entries = null;
+    }
+    const header = newHeader(name, interfaces, thisProcess(), networkNamespace(), randomUUID());
+    return new Journal(stateRoot, { header, entries: entries?.entries ?? [] });
+  });
+}
+
+/** Why these options cannot be claimed by this process; null: they can. */
+export function findConflict({ stateRoot, name, interfaces }: ClaimOptions): NatgateError | null {
+  for (const { header } of readJournals(stateRoot)) {
+    const running = isAlive(header);
+    if (header.name === name) {
+      if (!running || isThisProcess(header)) continue;
+      return new NatgateError(
+        'gateway_running',
+        `a gateway named ${name} runs already (pid ${header.pid}, on ${header.interfaces.join(' and ')})`,
+        `stop it with \`natgate down --name ${name}\`, or give this one another --name`,
+      );
+    }
+    const shared = interfaces.find((candidate) => header.interfaces.includes(candidate));
+    if (shared === undefined || header.boot !== bootId() || header.netns !== networkNamespace()) continue;
+    return new NatgateError(
+      'interface_in_use',
+      running
+        ? `${shared} is served by the gateway ${header.name} (pid ${header.pid})`
+        : `${shared} is still set up for the gateway ${header.name}, which has ended without undoing it`,
+      `\`natgate down --name ${header.name}\` frees it`,
+    );
+  }
+  return null;
+}
+
+function isAdoptable(header: JournalHeader, interfaces: readonly string[]): boolean {
+  return (
+    header.boot === bootId() &&
+    header.netns === networkNamespace() &&
+    header.interfaces.join('\n') === interfaces.join('\n')
+  );
+}
+
+function throwIfFailed(report: UndoReport, name: string): void {
+  const [first] = report.failed;
+  if (first === undefined) return;
+  throw new NatgateError(
+    'undo_failed',
+    `what the gateway ${name} left could not be undone: ${first.step}: ${first.error.message}`,
+    `mend that, then \`natgate down --name ${name}\``,
+    { cause: first.error },
+  );
+}

@@ -1,0 +1,169 @@
+/**
+ * The journal of a gateway: JSON lines in `<state root>/<name>/journal`. The first line says whose it is, each
+ * further one how to take back one step.
+ *
+ * Invariant: a step's record is on disk before the step is made. So after a crash at any moment the journal knows at
+ * least what was changed, and undoing a step that was never made must do no harm. A torn last line belongs to a step
+ * that was not made.
+ *
+ * The header is also the gateway's claim on its name and interfaces: it holds while its process lives.
+ */
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { isSystemError, NatgateError } from '../../core/errors.ts';
+import type { ProcessIdentity } from '../process-identity.ts';
+import type { UndoRecord } from './undo-records.ts';
+
+const VERSION = 1;
+
+export interface JournalHeader extends ProcessIdentity {
+  version: number;
+  name: string;
+  /** Inode of the network namespace in which the steps were made. */
+  netns: number;
+  /** Names, private interfaces first, the public one last. */
+  interfaces: string[];
+  /** Changes whenever a process makes or adopts the journal. */
+  owner: string;
+  /** ISO 8601. */
+  started: string;
+}
+
+export interface JournalEntry {
+  step: string;
+  undo: UndoRecord;
+}
+
+export interface JournalContent {
+  header: JournalHeader;
+  /** In the order in which the steps were made. */
+  entries: JournalEntry[];
+}
+
+/** A journal that this process may write. `openJournal` (claim.ts) makes them. */
+export class Journal {
+  readonly stateRoot: string;
+  readonly header: JournalHeader;
+  /** Steps of an earlier process were found and are kept. */
+  readonly adopted: boolean;
+  readonly #steps: Set<string>;
+
+  constructor(root: string, content: JournalContent) {
+    this.stateRoot = root;
+    this.header = content.header;
+    this.adopted = content.entries.length > 0;
+    this.#steps = new Set(content.entries.map((entry) => entry.step));
+    writeJournal(root, content);
+  }
+
+  /** Whether the journal knows already how to take this step back. */
+  has(step: string): boolean {
+    return this.#steps.has(step);
+  }
+
+  /** Returns once the record is on disk. */
+  append(step: string, undo: UndoRecord): void {
+    const fd = openSync(journalPath(this.stateRoot, this.header.name), 'a');
+    try {
+      writeSync(fd, `${JSON.stringify({ step, undo })}\n`);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    this.#steps.add(step);
+  }
+}
+
+export function journalPath(root: string, name: string): string {
+  return join(root, name, 'journal');
+}
+
+/** Returns null when there is none. Throws NatgateError `journal_broken` when it is not natgate's. */
+export function readJournal(root: string, name: string): JournalContent | null {
+  const path = journalPath(root, name);
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return null;
+    throw error;
+  }
+  const lines = content.split('\n');
+  // Without its newline the last line was not written whole; after one, it is empty.
+  lines.pop();
+  try {
+    const [header, ...entries] = lines.map((line) => JSON.parse(line));
+    if (header.version === VERSION) return { header, entries };
+  } catch {
+    // Said below.
+  }
+  throw new NatgateError(
+    'journal_broken',
+    `${path} is not a journal that this version of natgate can read`,
+    'undo it with the version that wrote it; or remove the file, and what it lists by hand',
+  );
+}
+
+/** Every journal under the root. */
+export function readJournals(root: string): JournalContent[] {
+  let names: string[];
+  try {
+    names = readdirSync(root);
+  } catch {
+    return [];
+  }
+  return names.map((name) => readJournal(root, name)).filter((content) => content !== null);
+}
+
+/** Replaces the journal as a whole: a reader sees the old one or the new one. */
+export function writeJournal(root: string, { header, entries }: JournalContent): void {
+  const path = journalPath(root, header.name);
+  mkdirSync(join(root, header.name), { recursive: true, mode: 0o755 });
+  const fd = openSync(`${path}.new`, 'w', 0o644);
+  try {
+    writeSync(fd, [header, ...entries].map((line) => `${JSON.stringify(line)}\n`).join(''));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(`${path}.new`, path);
+}
+
+/** Removes the journal, and its folder if nothing else is in it. */
+export function removeJournal(root: string, name: string): void {
+  rmSync(journalPath(root, name), { force: true });
+  try {
+    rmdirSync(join(root, name));
+  } catch {
+    // Other files of the gateway are there.
+  }
+}
+
+export function newHeader(
+  name: string,
+  interfaces: readonly string[],
+  identity: ProcessIdentity,
+  netns: number,
+  owner: string,
+): JournalHeader {
+  return {
+    version: VERSION,
+    name,
+    ...identity,
+    netns,
+    interfaces: [...interfaces],
+    owner,
+    started: new Date().toISOString(),
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * The TUN device that stands for a served interface: persistent, so that it outlives the process, and with one queue
+ * open, which is the engine's way to its packets.
+ *
+ * The kernel routes nothing to it and nothing from it: it has no address, IPv4 or IPv6.
+ */
+
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, writeFileSync } from 'node:fs';
+import { isSystemError, NatgateError } from '../../core/errors.ts';
+import { addon } from '../../link/addon.ts';
+import { changeLink, deleteLink, type Link, linkNamed } from '../netlink/links.ts';
+import { removeQueue } from '../netlink/tc.ts';
+import type { Step } from './step.ts';
+
+/** Longest interface name (IFNAMSIZ without its zero byte). */
+const NAME_BYTES = 15;
+/** A super-packet is up to 64 KiB: the engine is the only one that enforces an MTU. */
+export const TUN_MTU = 65_535;
+export const DEFAULT_TX_QUEUE_LENGTH = 1000;
+
+/** `natgate-eth0`; for longer names `ng-enp0s31f6`; for still longer ones the beginning and a hash. */
+export function tunName(interfaceName: string): string {
+  for (const name of [`natgate-${interfaceName}`, `ng-${interfaceName}`]) {
+    if (Buffer.byteLength(name) <= NAME_BYTES) return name;
+  }
+  const hash = createHash('sha256').update(interfaceName).digest('hex').slice(0, 4);
+  return `ng-${interfaceName.replace(/[^!-~]/g, '_').slice(0, NAME_BYTES - 8)}-${hash}`;
+}
+
+export interface TunStep extends Step {
+  /** Name of the device. */
+  readonly device: string;
+  /** The open queue, once the step is applied; it is the caller's to close. */
+  readonly fd: number;
+  /** Whether the device takes UDP super-packets. */
+  readonly uso: boolean;
+  /** Closes the queue if it is open. */
+  close(): void;
+}
+
+/** Makes the device, or takes the one that an adopted journal left. */
+export function tunStep(interfaceName: string): TunStep {
+  const device = tunName(interfaceName);
+  let queue: { fd: number; uso: boolean } | undefined;
+  const open = () => {
+    if (queue === undefined) throw new Error(`${device} is not open`);
+    return queue;
+  };
+  return {
+    name: `tun ${device}`,
+    show: `ip tuntap add dev ${device} mode tun multi_queue vnet_hdr`,
+    device,
+    get fd() {
+      return open().fd;
+    },
+    get uso() {
+      return open().uso;
+    },
+    prepare() {
+      if (linkNamed(device) !== undefined) {
+        throw new NatgateError(
+          'tun_name_taken',
+          `an interface ${device} exists already, and natgate's journal does not know it`,
+          `if it is left from a gateway whose state directory was removed: \`ip link delete ${device}\``,
+        );
+      }
+      return { kind: 'tun', name: device };
+    },
+    apply() {
+      queue ??= addon().tunOpen(device);
+      addon().tunSetPersist(queue.fd, true);
+    },
+    close() {
+      if (queue !== undefined) closeSync(queue.fd);
+      queue = undefined;
+    },
+  };
+}
+
+/**
+ * Brings the device up: MTU 65535, no IPv6, and a ring of `txQueueLength` packets towards the engine.
+ *
+ * That ring is the only queue. A multi-queue TUN has 256 transmit queues, for each of which the kernel would add a
+ * pfifo_fast of three bands of that length: 6.5 MB of kernel memory per device at 1000 packets, 99 MB at 10000, and one
+ * more queue that never fills, since a TUN drops rather than make a qdisc wait. Set before the device comes up.
+ */
+export function tunUpStep(device: string, txQueueLength = DEFAULT_TX_QUEUE_LENGTH): Step {
+  return {
+    name: `link ${device}`,
+    show: `tc qdisc replace dev ${device} root noqueue && ip link set dev ${device} mtu ${TUN_MTU} txqueuelen ${txQueueLength} addrgenmode none up`,
+    prepare: () => null,
+    apply() {
+      const link = linkNamed(device);
+      if (link === undefined) throw new NatgateError('interface_unknown', `${device} has gone`, 'try again');
+      switchOffIpv6(link);
+      removeQueue(link.index);
+      changeLink(link.index, { mtu: TUN_MTU, txQueueLength, up: true });
+    },
+  };
+}
+
+/**
+ * An IPv6 address on the device would make the kernel send neighbour discovery to the engine. Each of the two ways is
+ * enough; without IPv6 in the kernel the first says EAFNOSUPPORT, and in a container the second is often read-only.
+ */
+function switchOffIpv6(link: Link): void {
+  try {
+    changeLink(link.index, { noIpv6Address: true });
+  } catch (error) {
+    if (!isSystemError(error, 'EAFNOSUPPORT')) throw error;
+  }
+  const setting = `/proc/sys/net/ipv6/conf/${link.name}/disable_ipv6`;
+  if (!existsSync(setting)) return;
+  try {
+    writeFileSync(setting, '1');
+  } catch (error) {
+    if (!isSystemError(error, 'EROFS') && !isSystemError(error, 'EACCES')) throw error;
+  }
+}
+
+export function undoTun(name: string): string | null {
+  const link = linkNamed(name);
+  if (link === undefined) return null;
+  if (link.kind !== 'tun') return `${name} is a ${link.kind || 'physical'} interface, not natgate's`;
+  deleteLink(link.index);
+  return null;
+}

@@ -1,0 +1,105 @@
+/**
+ * Takes back what a journal lists, last step first. Any process may do it, any number of times: a step that is not
+ * there any more counts as done, one that fails is reported and stays in the journal while the others go on.
+ */
+import { NatgateError } from '../../core/errors.ts';
+import { bootId, isAlive, isThisProcess, namespaceExists, networkNamespace } from '../process-identity.ts';
+import { withStateLock } from '../state-root.ts';
+import { undoClsact } from './clsact.ts';
+import { undoFilter } from './filter.ts';
+import { type JournalEntry, readJournal, removeJournal, writeJournal } from './journal.ts';
+import { undoLocalPorts } from './local-ports.ts';
+import { undoLro } from './lro.ts';
+import { undoSysctl } from './sysctl.ts';
+import { undoTun } from './tun.ts';
+import type { UndoRecord } from './undo-records.ts';
+
+export interface UndoReport {
+  /** False when there was no journal, or one that is another owner's by now. */
+  found: boolean;
+  /** Names of the steps that were taken back or had nothing left to take back. */
+  done: string[];
+  /** Steps left as they are, on purpose. */
+  kept: { step: string; why: string }[];
+  failed: { step: string; error: Error }[];
+}
+
+/**
+ * Undoes the gateway `name`. With `owner`, does nothing if the journal has been adopted by somebody else since.
+ * Throws NatgateError `gateway_running` while another process lives that claims it, and `gateway_elsewhere` when its
+ * network namespace is not this process's.
+ */
+export function undoJournal(stateRoot: string, name: string, owner?: string): UndoReport {
+  return withStateLock(stateRoot, () => {
+    const report: UndoReport = { found: false, done: [], kept: [], failed: [] };
+    const content = readJournal(stateRoot, name);
+    if (content === null || (owner !== undefined && content.header.owner !== owner)) return report;
+    const { header, entries } = content;
+    if (isAlive(header) && !isThisProcess(header)) {
+      throw new NatgateError(
+        'gateway_running',
+        `the gateway ${name} is running (pid ${header.pid})`,
+        `stop it first: \`kill ${header.pid}\``,
+      );
+    }
+    report.found = true;
+    if (header.boot === bootId() && isHere(header.netns, name)) {
+      const failed = undoEntries(stateRoot, entries, report);
+      if (failed.length > 0) {
+        writeJournal(stateRoot, { header, entries: failed });
+        return report;
+      }
+    }
+    removeJournal(stateRoot, name);
+    return report;
+  });
+}
+
+/** Returns the entries that could not be undone, in journal order. */
+function undoEntries(
+  stateRoot: string,
+  entries: readonly JournalEntry[],
+  report: UndoReport,
+): JournalEntry[] {
+  const failed: JournalEntry[] = [];
+  for (const entry of entries.toReversed()) {
+    try {
+      const why = undoStep(stateRoot, entry.undo);
+      if (why === null) report.done.push(entry.step);
+      else report.kept.push({ step: entry.step, why });
+    } catch (error) {
+      report.failed.push({ step: entry.step, error: error as Error });
+      failed.unshift(entry);
+    }
+  }
+  return failed;
+}
+
+/** Returns why the step was left as it is; null when it was taken back. */
+function undoStep(stateRoot: string, undo: UndoRecord): string | null {
+  switch (undo.kind) {
+    case 'tun':
+      return undoTun(undo.name);
+    case 'sysctl':
+      return undoSysctl(undo);
+    case 'local-ports':
+      return undoLocalPorts(stateRoot, undo);
+    case 'lro':
+      return undoLro(undo.interface);
+    case 'clsact':
+      return undoClsact(undo.interface);
+    case 'filter':
+      return undoFilter(undo.interface);
+  }
+}
+
+/** False when the namespace of the steps is gone, and they with it. */
+function isHere(netns: number, name: string): boolean {
+  if (netns === networkNamespace()) return true;
+  if (!namespaceExists(netns)) return false;
+  throw new NatgateError(
+    'gateway_elsewhere',
+    `the gateway ${name} was set up in another network namespace`,
+    `run \`natgate down --name ${name}\` in that namespace (\`ip netns exec NAMESPACE …\`)`,
+  );
+}

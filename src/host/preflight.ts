@@ -1,0 +1,56 @@
+/**
+ * Looks at the host before natgate changes it: `run` stops at the first failure, `doctor` shows everything.
+ * Nothing of the host is changed, apart from a TUN device that exists for the moment of the probe.
+ */
+import { NatgateError } from '../core/errors.ts';
+import type { Check } from './checks/check.ts';
+import { checkInterfaces, type ServedInterfaces } from './checks/interfaces.ts';
+import { checkAddon, checkCapabilities, checkDevices, checkKernel } from './checks/machine.ts';
+import { checkClaim, checkLocalPorts, checkPorts } from './checks/ports.ts';
+import {
+  checkDefaultRoute,
+  checkForwarding,
+  checkIpv6,
+  checkKernelNat,
+  checkRules,
+} from './checks/surroundings.ts';
+import type { PortRange } from './plan/local-ports.ts';
+
+export type { Check } from './checks/check.ts';
+
+export interface HostCheckOptions {
+  /** Without them only the machine is looked at. */
+  interfaces?: ServedInterfaces;
+  ports: PortRange;
+  name: string;
+  stateRoot: string;
+}
+
+/** Every check, failures included. Where the addon is missing, what depends on it is left out. */
+export function checkHost({ interfaces, ports, name, stateRoot }: HostCheckOptions): Check[] {
+  const loaded = checkAddon();
+  const checks = [checkKernel(), loaded, checkCapabilities()];
+  if (loaded.status === 'fail') return checks;
+  checks.push(...checkDevices());
+  if (interfaces !== undefined) {
+    const names = [...interfaces.private, interfaces.public];
+    checks.push(...checkInterfaces(interfaces), ...checkClaim({ stateRoot, name, interfaces: names }));
+  }
+  const portChecks = checkPorts(ports);
+  checks.push(...portChecks);
+  if (portChecks.every((check) => check.status !== 'fail')) checks.push(...checkLocalPorts(ports));
+  checks.push(checkForwarding(), ...checkRules());
+  if (interfaces !== undefined) {
+    checks.push(...checkDefaultRoute(interfaces.public));
+    checks.push(checkKernelNat(interfaces.public), ...checkIpv6(interfaces.private));
+  }
+  return checks;
+}
+
+/** Throws the first failure as a NatgateError; returns the warnings. */
+export function requireHost(options: HostCheckOptions): Check[] {
+  const checks = checkHost(options);
+  const failure = checks.find((check) => check.status === 'fail');
+  if (failure !== undefined) throw new NatgateError(failure.code, failure.what, failure.remedy);
+  return checks.filter((check) => check.status === 'warn');
+}

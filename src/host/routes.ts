@@ -1,0 +1,156 @@
+/**
+ * The host's routing as one longest-prefix table: what the engine and the steering programs follow.
+ *
+ * The kernel asks the tables one after the other, in the order of the rules, and takes the first answer, even where
+ * a later table knows a longer prefix. Flattening keeps that: for every prefix that any table has, the tables are
+ * asked as the kernel would ask them for an address in that prefix and in none of the longer ones. Between two
+ * prefixes of all tables together no answer can change, so the result is exact.
+ *
+ * One exception is the kernel's own: while a network namespace has the three default rules, it keeps the tables
+ * local and main in one trie, and the longest prefix of both wins (fib_trie_unmerge, net/ipv4/fib_trie.c).
+ *
+ * Rules that hold for some packets only (by source, interface, …) are passed over; preflight warns of them.
+ */
+import { type Route, TO_HOST, UNREACHABLE } from '../engine/routes.ts';
+import { prefixMask } from '../wire/address.ts';
+import {
+  BLACKHOLE,
+  type KernelRoute,
+  PROHIBIT,
+  type Rule,
+  readRoutes,
+  readRules,
+  TABLE_DEFAULT,
+  TABLE_LOCAL,
+  TABLE_MAIN,
+  THROW,
+  UNICAST,
+  UNREACHABLE_TYPE,
+} from './netlink/routes.ts';
+
+/** One question to the routing tables, as a rule asks it. */
+export interface Lookup {
+  /** Tables that are searched as one; for the same prefix the earlier one wins. */
+  tables: readonly number[];
+  /** Answers with a prefix of at most this length are passed over; -1: none are. */
+  suppressLength: number;
+}
+
+/** The lookups of a host without rules of its own. */
+export const DEFAULT_LOOKUPS: readonly Lookup[] = [
+  { tables: [TABLE_LOCAL, TABLE_MAIN], suppressLength: -1 },
+  { tables: [TABLE_DEFAULT], suppressLength: -1 },
+];
+
+/** Reads routes and rules. `served[i]` is the index of the interface that is device i. */
+export function readServedRoutes(served: readonly number[]): Route[] {
+  return servedRoutes(readRoutes(), served, lookups(readRules()));
+}
+
+/** The lookups that the rules make for every packet. */
+export function lookups(rules: readonly Rule[]): readonly Lookup[] {
+  const isDefault =
+    rules.map((rule) => rule.table).join() === [TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT].join() &&
+    rules.every((rule) => rule.applies === 'always' && rule.suppressLength === -1);
+  if (isDefault) return DEFAULT_LOOKUPS;
+  return rules
+    .filter((rule) => rule.applies === 'always')
+    .map(({ table, suppressLength }) => ({ tables: [table], suppressLength }));
+}
+
+/**
+ * Reduces kernel routes to what concerns the served interfaces. Every prefix occurs once, in no particular order;
+ * a destination that no prefix covers has no route.
+ */
+export function servedRoutes(
+  kernelRoutes: readonly KernelRoute[],
+  served: readonly number[],
+  asked: readonly Lookup[] = DEFAULT_LOOKUPS,
+): Route[] {
+  const tables = asked.map((lookup) => new Table(kernelRoutes, lookup));
+  const prefixes = new Map<number, KernelRoute>();
+  for (const table of tables) table.addPrefixes(prefixes);
+  const routes: Route[] = [];
+  for (const { prefix, length } of prefixes.values()) {
+    let answer: KernelRoute | undefined;
+    for (const table of tables) {
+      answer = table.lookUp(prefix, length);
+      if (answer !== undefined) break;
+    }
+    routes.push({ prefix, length, ...destination(answer, served) });
+  }
+  return routes;
+}
+
+/** What one lookup searches: the usable route with the lowest metric for each prefix. */
+class Table {
+  /** By prefix length, then prefix. */
+  readonly #byLength = new Map<number, Map<number, KernelRoute>>();
+  /** The lengths that occur, longest first. */
+  readonly #lengths: number[];
+  readonly #suppressLength: number;
+
+  constructor(kernelRoutes: readonly KernelRoute[], lookup: Lookup) {
+    this.#suppressLength = lookup.suppressLength;
+    for (const route of kernelRoutes) {
+      if (!lookup.tables.includes(route.table) || route.nextHops.every((hop) => hop.dead)) continue;
+      let sameLength = this.#byLength.get(route.length);
+      if (sameLength === undefined) {
+        sameLength = new Map();
+        this.#byLength.set(route.length, sameLength);
+      }
+      const rival = sameLength.get(route.prefix);
+      if (rival === undefined || isPreferred(route, rival, lookup.tables))
+        sameLength.set(route.prefix, route);
+    }
+    this.#lengths = [...this.#byLength.keys()].sort((a, b) => b - a);
+  }
+
+  /** Collects one route per prefix, under a key of its own. */
+  addPrefixes(prefixes: Map<number, KernelRoute>): void {
+    for (const routes of this.#byLength.values()) {
+      for (const route of routes.values()) prefixes.set((route.prefix >>> 0) * 64 + route.length, route);
+    }
+  }
+
+  /** The answer for an address of this prefix outside all longer ones; undefined: go on to the next lookup. */
+  lookUp(prefix: number, length: number): KernelRoute | undefined {
+    for (const candidate of this.#lengths) {
+      if (candidate > length) continue;
+      const route = this.#byLength.get(candidate)?.get(prefix & prefixMask(candidate));
+      if (route === undefined) continue;
+      return route.type === THROW || route.length <= this.#suppressLength ? undefined : route;
+    }
+    return undefined;
+  }
+}
+
+/** Whether the kernel asks `route` before `rival`, which came first in the dump. */
+function isPreferred(route: KernelRoute, rival: KernelRoute, tables: readonly number[]): boolean {
+  const byTable = tables.indexOf(route.table) - tables.indexOf(rival.table);
+  return byTable !== 0 ? byTable < 0 : route.metric < rival.metric;
+}
+
+function destination(
+  route: KernelRoute | undefined,
+  served: readonly number[],
+): Pick<Route, 'device' | 'gateway' | 'mtu'> {
+  const nowhere = { device: UNREACHABLE, gateway: 0, mtu: 0 };
+  switch (route?.type) {
+    case undefined:
+    case BLACKHOLE:
+    case UNREACHABLE_TYPE:
+    case PROHIBIT:
+      return nowhere;
+    case UNICAST: {
+      const alive = route.nextHops.filter((hop) => !hop.dead);
+      const hop = alive.find((candidate) => served.includes(candidate.interface));
+      if (hop === undefined) return { device: TO_HOST, gateway: 0, mtu: 0 };
+      // A next hop that is an IPv6 address: the steering programs cannot reach it.
+      if (hop.foreign) return nowhere;
+      return { device: served.indexOf(hop.interface), gateway: hop.gateway, mtu: route.mtu };
+    }
+    default:
+      return { device: TO_HOST, gateway: 0, mtu: 0 };
+  }
+}

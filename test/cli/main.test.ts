@@ -1,0 +1,155 @@
+/** The command line as a process: what it prints where, and its exit codes. Needs no root. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stateBytes } from '../../src/engine/state.ts';
+import { packageVersion } from '../../src/gateway/version.ts';
+import { thisProcess } from '../../src/host/process-identity.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+let root: string;
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'natgate-cli-'));
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+function natgate(line: string, env: Record<string, string> = {}) {
+  const words = line.split(' ').filter(Boolean);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', MAIN, ...words], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], NATGATE_STATE_ROOT: root, LC_ALL: 'C', ...env },
+  });
+  return { code: status, stdout, stderr };
+}
+
+describe('bad usage', () => {
+  test.each([
+    ['', 'say what to do'],
+    ['statsu', 'statsu is no command: Did you mean status?'],
+    ['status extra', 'extra'],
+    ['run', 'Missing required arguments: private, public'],
+    ['run --private g0 --public', 'Not enough arguments following: public'],
+    ['run --private g0 --public g1 --masquerade', 'masquerade'],
+    ['run --private g0 --public g1 --ports 80', '--ports 80'],
+    ['run --private g0 --public g1 --flows many', '--flows'],
+    ['run --private g0 --public g1 --linger -1', '--linger'],
+    ['run --private g/0 --public g1', '--private g/0'],
+    ['down --name ../x', '--name ../x'],
+    ['doctor --private g0', '--private and --public belong together'],
+  ])('`natgate %s` exits with 2, one line and a hint', (line, message) => {
+    const { code, stdout, stderr } = natgate(line);
+    expect(stderr).toContain(message);
+    expect(stderr).toMatch(/^natgate: [^\n]+\n {2}[^\n]+\n$/);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+});
+
+test('what is not running is said with exit code 3', () => {
+  for (const verb of ['status', 'status --json', 'status --flows', 'down']) {
+    const { code, stdout, stderr } = natgate(verb);
+    expect({ verb, code, stdout }).toEqual({ verb, code: 3, stdout: '' });
+    expect(stderr).toMatch(/^natgate: no gateway default [^\n]+\n {2}[^\n]+\n$/);
+  }
+});
+
+test('a stack trace only with --debug', () => {
+  expect(natgate('status').stderr).not.toContain('    at ');
+  expect(natgate('status --debug').stderr).toContain('    at ');
+});
+
+test('help and versions go to stdout', () => {
+  const help = natgate('--help');
+  expect(help).toMatchObject({ code: 0, stderr: '' });
+  for (const verb of ['run', 'down', 'status', 'doctor', 'lab', 'version', 'completion']) {
+    expect(help.stdout).toContain(`natgate ${verb} `);
+  }
+  expect(natgate('run --help').stdout).toContain('[default: "32768-65535"]');
+  expect(natgate('--version').stdout).toBe(`${packageVersion()}\n`);
+  expect(natgate('version').stdout).toContain(`natgate ${packageVersion()}\n`);
+});
+
+test('completion knows the verbs and the options', () => {
+  expect(natgate('completion', { SHELL: '/bin/bash' }).stdout).toContain('complete -o bashdefault');
+  expect(natgate('completion', { SHELL: '/bin/zsh' }).stdout).toContain('compdef');
+  expect(natgate('--get-yargs-completions natgate st').stdout.split('\n')).toContain('status');
+  expect(natgate('--get-yargs-completions natgate run --pr').stdout).toContain('--private');
+});
+
+describe('status of a gateway without flows', () => {
+  const record = () => ({
+    version: 1,
+    natgate: '1.2.3',
+    name: 'office',
+    process: thisProcess(),
+    private: 'g0',
+    public: 'g1',
+    external: null,
+    ports: { first: 32768, last: 65535 },
+    statePath: join(root, 'office', 'state'),
+    started: new Date().toISOString(),
+  });
+
+  beforeAll(() => {
+    mkdirSync(join(root, 'office'));
+    const state = Buffer.alloc(stateBytes(1024));
+    // Header of engine/state.ts: magic, version, capacity.
+    state.writeInt32LE(0x6e616774, 0);
+    state.writeInt32LE(1, 4);
+    state.writeInt32LE(1024, 8);
+    // The drop counter of `not_ipv4`, and 5 packets of 700 bytes that left by device 1.
+    state.writeDoubleLE(3, 4096 + 8 * 2);
+    state.writeDoubleLE(5, 4096 + 8 * (128 + 8 + 2));
+    state.writeDoubleLE(3500, 4096 + 8 * (128 + 8 + 3));
+    writeFileSync(record().statePath, state);
+    writeFileSync(join(root, 'office', 'run.json'), JSON.stringify(record()));
+  });
+
+  test('as text, without colour', () => {
+    const { code, stdout } = natgate('status --name office');
+    expect(code).toBe(0);
+    expect(stdout.replace(/\d+ seconds?, pid \d+/, 'TIME')).toBe(
+      [
+        'gateway: office',
+        '  running: TIME',
+        '  private: g0',
+        '  public: g1, waiting for an IPv4 address',
+        '  ports: 32768-65535',
+        '',
+        'flows: 0 of 1 024',
+        '',
+        'traffic:',
+        '  out: 5 packets, 3.42 KiB',
+        '  in: 0 packets, 0 B',
+        '',
+        'drops:',
+        '  not_ipv4: 3',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('as JSON', () => {
+    expect(JSON.parse(natgate('status --name office --json').stdout)).toMatchObject({
+      name: 'office',
+      version: '1.2.3',
+      external: null,
+      flows: { count: 0, capacity: 1024 },
+      traffic: { out: { packets: 5, bytes: 3500 }, in: { packets: 0, bytes: 0 } },
+      drops: { not_ipv4: 3 },
+    });
+    expect(JSON.parse(natgate('status --name office --flows --json').stdout)).toEqual([]);
+  });
+
+  test('one that was killed is not running, and says how to clean up', () => {
+    const dead = { ...record(), process: { ...thisProcess(), processStart: '1' } };
+    writeFileSync(join(root, 'office', 'run.json'), JSON.stringify(dead));
+    const { code, stderr } = natgate('status --name office');
+    expect(code).toBe(3);
+    expect(stderr).toContain('natgate down --name office');
+  });
+});

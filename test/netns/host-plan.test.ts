@@ -1,0 +1,259 @@
+/** The host plan: what it makes, and that undoing it leaves the host as it was. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { UndoReport } from '../../src/host/plan/undo.ts';
+import { evaluate, printed, start } from './host-evaluate.ts';
+import { until } from './support/process.ts';
+import { createTopology, ip, type Namespace, type Topology } from './support/topology.ts';
+
+let topology: Topology;
+let ns: Namespace;
+let root: string;
+
+beforeAll(async () => {
+  topology = await createTopology();
+  ns = topology.gateway;
+  await ip(ns, 'link add v0 type veth peer name v1');
+  for (const device of ['v0', 'v1']) await ip(ns, `link set ${device} up`);
+  // A link comes up after a moment, and gets its IPv6 address then: not while a test compares.
+  for (const device of ['g0', 'g1', 'v0', 'v1']) {
+    await until(
+      `${device} is up`,
+      async () => (await ns.exec(`ip -6 addr show ${device} scope link`)).stdout,
+    );
+  }
+});
+afterAll(() => topology.destroy());
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), 'natgate-plan-'));
+  await ns.exec(['sysctl', '-qw', 'net.ipv4.ip_local_port_range=32768 60999']);
+  return () => rmSync(root, { recursive: true, force: true });
+});
+
+/** What a run must leave as it found it. */
+async function snapshot(): Promise<string> {
+  const { stdout } = await ns.shell(`
+    ip -o link; ip -o addr; ip route show table all
+    for device in g0 g1 v0 v1; do
+      echo "$device"; tc qdisc show dev $device
+      tc filter show dev $device ingress; tc filter show dev $device egress
+    done
+    sysctl -a 2>/dev/null | grep '^net' | grep -Ev 'nf_conntrack_count|hostname|random|netdev_rss_key|route.gc|fs-nr|dentry'`);
+  return stdout.replace(/valid_lft \d+sec preferred_lft \d+sec/g, '');
+}
+
+/** A gateway's host plan with filters, applied; `{ adopted, tuns, shown }` is printed. */
+const apply = (name = 'a', interfaces = ['g0', 'g1']) => `
+  const stateRoot = ${JSON.stringify(root)};
+  const { readInterfaces } = await load('interfaces');
+  const { linkNamed } = await load('netlink/links');
+  const { openJournal } = await load('plan/claim');
+  const { applyPlan } = await load('plan/apply');
+  const { describePlan } = await load('plan/step');
+  const { hostPlan } = await load('plan/host-plan');
+  const { filterStep } = await load('plan/filter');
+  const { undoJournal } = await load('plan/undo');
+  const facts = readInterfaces(${JSON.stringify(interfaces)});
+  const plan = hostPlan({ stateRoot, name: '${name}', interfaces: facts, ports: { first: 32768, last: 65535 }, txQueueLength: 777 });
+  const journal = openJournal({ stateRoot, name: '${name}', interfaces: facts.map((each) => each.name) });
+  applyPlan(plan.steps, journal);
+  const program = addon().bpfProgLoad(3, Uint8Array.from([0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0]), 'pass');
+  const filters = [...facts, ...plan.tuns.map((tun) => linkNamed(tun.device))].map(({ name, index }) => filterStep({ name, index }, program, 'test'));
+  applyPlan(filters, journal);
+  print({ adopted: journal.adopted, tuns: plan.tuns.map((tun) => linkNamed(tun.device).index), fds: plan.tuns.map((tun) => tun.fd), shown: describePlan(plan.steps) });
+`;
+interface Applied {
+  adopted: boolean;
+  tuns: number[];
+  fds: number[];
+  shown: string[];
+}
+
+const undo = (name = 'a') =>
+  evaluate<UndoReport>(
+    ns,
+    `const report = (await load('plan/undo')).undoJournal(${JSON.stringify(root)}, '${name}');
+     print({ ...report, failed: report.failed.map(({ step, error }) => ({ step, error: error.message })) })`,
+  );
+
+/** Applies in a process that is then killed with SIGKILL. */
+async function applyAndDie(name?: string, interfaces?: string[]): Promise<Applied> {
+  const process = start(ns, `${apply(name, interfaces)}; setInterval(() => {}, 1000);`);
+  await process.shows(/adopted/);
+  await process.stop('SIGKILL');
+  return printed<Applied>(process)[0]!;
+}
+
+const portRange = async () =>
+  (await ns.exec('cat /proc/sys/net/ipv4/ip_local_port_range')).stdout.trim().split(/\s+/).join('-');
+
+/** A clsact filter that is not natgate's. */
+const addForeignFilter = (device: string) =>
+  ns.exec(`tc filter add dev ${device} ingress protocol ip prio 5 u32 match u32 0 0 flowid 1:1`);
+
+it('makes the devices as the engine needs them, and undoes it in the same process', async () => {
+  const before = await snapshot();
+  const [applied, host, report] = await evaluate<[Applied, Record<string, string>, UndoReport]>(
+    ns,
+    `const seen = [];
+     const whole = process.stdout.write;
+     process.stdout.write = (line) => { seen.push(JSON.parse(line)); return true; };
+     ${apply()}
+     process.stdout.write = whole;
+     const { execSync } = await import('node:child_process');
+     const sh = (command) => execSync(command).toString();
+     const host = {
+       link: sh('ip -d link show natgate-g0'),
+       addresses: sh('ip addr show natgate-g0; ip addr show natgate-g1'),
+       qdisc: sh('tc qdisc show dev natgate-g1'),
+       filters: sh('for d in g0 g1 natgate-g0 natgate-g1; do tc filter show dev $d ingress; done'),
+       range: sh('sysctl -n net.ipv4.ip_local_port_range'),
+     };
+     print([seen[0], host, undoJournal(stateRoot, 'a')]);`,
+  );
+  expect(applied.shown).toEqual([
+    'ip tuntap add dev natgate-g0 mode tun multi_queue vnet_hdr',
+    'ip tuntap add dev natgate-g1 mode tun multi_queue vnet_hdr',
+    'tc qdisc replace dev natgate-g0 root noqueue && ip link set dev natgate-g0 mtu 65535 txqueuelen 777 addrgenmode none up',
+    'tc qdisc replace dev natgate-g1 root noqueue && ip link set dev natgate-g1 mtu 65535 txqueuelen 777 addrgenmode none up',
+    "sysctl -w net.ipv4.ip_local_port_range='16384 32767'",
+    'tc qdisc add dev g0 clsact',
+    'tc qdisc add dev g1 clsact',
+    'tc qdisc add dev natgate-g0 clsact',
+    'tc qdisc add dev natgate-g1 clsact',
+  ]);
+  expect(host['link']).toMatch(/<[^>]*\bUP,LOWER_UP> mtu 65535 qdisc noqueue .* qlen 777/);
+  expect(host['link']).toMatch(
+    /tun type tun pi off vnet_hdr on multi_queue .* persist on .*addrgenmode none/,
+  );
+  expect(host['addresses']).not.toMatch(/inet/);
+  expect(host['qdisc']).toMatch(/noqueue[\s\S]*clsact/);
+  expect(host['filters']?.match(/handle 0x1 natgate:test direct-action/g)).toHaveLength(4);
+  expect(host['range']?.trim().split(/\s+/)).toEqual(['16384', '32767']);
+  expect(report).toMatchObject({ found: true, kept: [], failed: [] });
+  expect(await snapshot()).toBe(before);
+  expect(readdirSync(root)).toEqual([]);
+});
+
+it('is undone by another process after kill -9, and nothing is left to do the second time', async () => {
+  const before = await snapshot();
+  await applyAndDie();
+  expect(await snapshot()).not.toBe(before);
+  expect(await undo()).toMatchObject({ found: true, kept: [], failed: [] });
+  expect(await snapshot()).toBe(before);
+  expect(await undo()).toEqual({ found: false, done: [], kept: [], failed: [] });
+});
+
+it('is adopted after kill -9: same devices, original values', async () => {
+  const before = await snapshot();
+  const first = await applyAndDie();
+  const second = await applyAndDie();
+  expect(first.adopted).toBe(false);
+  expect(second.adopted).toBe(true);
+  expect(second.tuns).toEqual(first.tuns);
+  expect(await portRange()).toBe('16384-32767');
+  expect(await undo()).toMatchObject({ found: true, kept: [], failed: [] });
+  expect(await snapshot()).toBe(before);
+});
+
+it('makes again what went missing before the adoption', async () => {
+  const before = await snapshot();
+  const first = await applyAndDie();
+  await ip(ns, 'link del natgate-g0');
+  await ns.exec('tc qdisc del dev g1 clsact');
+  const second = await applyAndDie();
+  expect(second.tuns[0]).not.toBe(first.tuns[0]);
+  expect((await ns.exec('tc filter show dev g1 ingress')).stdout).toContain('natgate:test');
+  expect(await undo()).toMatchObject({ kept: [], failed: [] });
+  expect(await snapshot()).toBe(before);
+});
+
+it('leaves the host as it was when a step fails', async () => {
+  const before = await snapshot();
+  const error = await evaluate<{ code: string; message: string }>(
+    ns,
+    `${apply().replace('applyPlan(filters, journal);', '')}
+     const broken = { name: 'broken', show: 'false', prepare: () => null, apply() { throw new Error('no such luck'); } };
+     try { applyPlan([...filters, broken], journal); } catch ({ code, message }) { print({ code, message }); }`,
+  );
+  expect(error).toEqual({ code: 'step_failed', message: 'could not set up the host: broken: no such luck' });
+  expect(await snapshot()).toBe(before);
+  expect(readdirSync(root)).toEqual([]);
+});
+
+it('keeps a clsact qdisc that was there before, with its filters', async () => {
+  await ns.exec('tc qdisc add dev g0 clsact');
+  await addForeignFilter('g0');
+  const before = await snapshot();
+  await applyAndDie();
+  await undo();
+  expect(await snapshot()).toBe(before);
+  await ns.exec('tc qdisc del dev g0 clsact');
+});
+
+it('keeps its clsact qdisc while filters of others hang there, and says so', async () => {
+  await applyAndDie();
+  await addForeignFilter('g0');
+  const report = await undo();
+  expect(report.kept).toEqual([
+    {
+      step: expect.stringMatching(/^clsact g0 #\d+$/),
+      why: expect.stringContaining('tc filter show dev g0'),
+    },
+  ]);
+  expect(report.failed).toEqual([]);
+  const { stdout } = await ns.exec('tc filter show dev g0 ingress');
+  expect(stdout).toContain('u32');
+  expect(stdout).not.toContain('natgate');
+  await ns.exec('tc qdisc del dev g0 clsact');
+});
+
+it('does not touch a setting that somebody has changed since', async () => {
+  await applyAndDie();
+  await ns.exec(['sysctl', '-qw', 'net.ipv4.ip_local_port_range=20000 30001']);
+  expect((await undo()).kept).toEqual([
+    { step: 'local ports', why: 'it is 20000 30001 by now, which natgate did not set' },
+  ]);
+  expect(await portRange()).toBe('20000-30001');
+});
+
+it('shares the local port range between gateways; the last one restores it', async () => {
+  const before = await snapshot();
+  await applyAndDie('a');
+  await applyAndDie('b', ['v0', 'v1']);
+  await undo('a');
+  expect(await portRange()).toBe('16384-32767');
+  await undo('b');
+  expect(await snapshot()).toBe(before);
+  expect(readdirSync(root)).toEqual([]);
+});
+
+it('is undone although its interfaces have gone', async () => {
+  await ip(ns, 'link add w0 type veth peer name w1');
+  await applyAndDie('a', ['w0', 'w1']);
+  await ip(ns, 'link del w0');
+  expect(await undo()).toMatchObject({ found: true, kept: [], failed: [] });
+  expect((await ns.exec('ip -o link')).stdout).not.toContain('natgate');
+  expect(await portRange()).toBe('32768-60999');
+});
+
+it('takes no device of the same name for its own', async () => {
+  await ip(ns, 'link add natgate-g1 type veth peer name x1');
+  const before = await snapshot();
+  await expect(applyAndDie()).rejects.toThrow(/an interface natgate-g1 exists already/);
+  expect(await snapshot()).toBe(before);
+  await ip(ns, 'link del x1');
+});
+
+it('is not undone from another network namespace', async () => {
+  await applyAndDie();
+  const error = await evaluate<{ code: string }>(
+    topology.client,
+    `try { (await load('plan/undo')).undoJournal(${JSON.stringify(root)}, 'a'); } catch ({ code }) { print({ code }); }`,
+  );
+  expect(error.code).toBe('gateway_elsewhere');
+  expect(await undo()).toMatchObject({ found: true, failed: [] });
+});

@@ -1,0 +1,298 @@
+/**
+ * Private ingress, TUN ingress, and what all programs have in common, run by the kernel (BPF_PROG_TEST_RUN) on
+ * literal frames. Where the packets then go is in steering.test.ts.
+ */
+import { describe, expect, test } from 'vitest';
+import { NatgateError } from '../../src/core/errors.ts';
+import { TO_HOST } from '../../src/engine/routes.ts';
+import { Assembler, r0, r1 } from '../../src/host/ebpf/assembler.ts';
+import { privateIngress } from '../../src/host/steering/private-ingress.ts';
+import { RouteMap } from '../../src/host/steering/routes-map.ts';
+import { tunIngress } from '../../src/host/steering/tun-ingress.ts';
+import { addon } from '../../src/link/addon.ts';
+import { OWNED_BYTES, OWNED_PROTOCOLS, OWNED_TCP, setOwned } from '../../src/nat/owned.ts';
+import {
+  CLIENT,
+  EXTERNAL,
+  frame,
+  GRE,
+  load,
+  MAC,
+  MARK,
+  NOPS,
+  OWN_ID,
+  OWN_MAC,
+  OWN_UDP,
+  otherTcp,
+  otherUdp,
+  ownTcp,
+  ownUdp,
+  type Program,
+  PUBLIC,
+  query,
+  route,
+  rows,
+  run,
+  runChanged,
+  SERVER,
+  TUN,
+  toExternal,
+  useSteering,
+  withFirstByte,
+} from './steering-fixture.ts';
+import { ethernet, ipv4, SYN, tcp, UDP, udp } from './support/packets.ts';
+
+const steering = useSteering();
+
+describe('private ingress', () => {
+  const to = (dst: string) => () => tcp({ src: CLIENT, dst, sport: 4000, dport: 443, flags: SYN });
+  test.each(
+    rows([
+      ['the internet', to('203.0.113.80'), 'redirect'],
+      ['the public network', to('198.18.0.2'), 'redirect'],
+      ['its own network', to('10.77.0.3'), 'redirect'],
+      ['a network behind a private router', to('10.9.9.1'), 'redirect'],
+      ['an unreachable network', to('10.9.1.1'), 'redirect'],
+      ['240.0.0.1', to('240.0.0.1'), 'redirect'],
+      ['223.255.255.255', to('223.255.255.255'), 'redirect'],
+      ['the host', to('10.77.0.1'), 'host'],
+      ['the broadcast address of its network', to('10.77.0.255'), 'host'],
+      ['a network the host has elsewhere', to('10.8.1.1'), 'host'],
+      ['multicast, first', to('224.0.0.1'), 'host'],
+      ['multicast, last', to('239.255.255.255'), 'host'],
+      ['broadcast', to('255.255.255.255'), 'host'],
+      ['255.255.255.254', to('255.255.255.254'), 'redirect'],
+      ['link-local', to('169.254.3.4'), 'host'],
+      ['link-local with a route of its own', to('169.254.169.254'), 'host'],
+      ['169.253.0.1', to('169.253.0.1'), 'redirect'],
+      ['169.255.0.1', to('169.255.0.1'), 'redirect'],
+      [
+        'a fragment for the internet',
+        () => ipv4({ src: CLIENT, dst: SERVER, protocol: UDP, mf: true }, Buffer.alloc(8)),
+        'redirect',
+      ],
+      [
+        'a later fragment for the internet',
+        () => ipv4({ src: CLIENT, dst: SERVER, protocol: UDP, offset: 8 }, Buffer.alloc(1)),
+        'redirect',
+      ],
+      ['any protocol', () => ipv4({ src: CLIENT, dst: SERVER, protocol: 200 }, Buffer.alloc(0)), 'redirect'],
+      [
+        'options',
+        () => tcp({ src: CLIENT, dst: SERVER, sport: 1, dport: 2, flags: SYN, options: NOPS }),
+        'redirect',
+      ],
+      ['a bad header length, for the engine to count', () => withFirstByte(to(SERVER)(), 0x41), 'redirect'],
+      ['the external address, owned TCP port', () => ownTcp({ src: CLIENT }), 'redirect'],
+      [
+        'the external address, owned TCP port, options',
+        () => ownTcp({ src: CLIENT, options: NOPS }),
+        'redirect',
+      ],
+      ['the external address, other TCP port', () => otherTcp({ src: CLIENT }), 'host'],
+      ['the external address, owned UDP port', () => ownUdp({ src: CLIENT }), 'redirect'],
+      ['the external address, other UDP port', () => otherUdp({ src: CLIENT }), 'host'],
+      ['the external address, a fragment', () => ownTcp({ src: CLIENT, mf: true }), 'host'],
+      ['the external address, a later fragment', () => ownTcp({ src: CLIENT, offset: 1480 }), 'host'],
+      ['the external address, echo request', () => query(8, OWN_ID, { src: CLIENT }), 'host'],
+      ['the external address, echo reply, owned id', () => query(0, OWN_ID, { src: CLIENT }), 'host'],
+      [
+        'the external address, owned protocol',
+        () => ipv4({ src: CLIENT, dst: EXTERNAL, protocol: GRE }, Buffer.alloc(8)),
+        'host',
+      ],
+      ['the external address, cut in the ports', () => ownTcp({ src: CLIENT }).subarray(0, 22), 'host'],
+    ]),
+  )('%s → %s', (_name, action, packet) => {
+    expect(run(steering.fds.private, frame(packet()))).toBe(action);
+  });
+
+  test('without an external address', () => {
+    const fd = load(
+      't_no_external',
+      privateIngress({
+        tunIndex: TUN,
+        external: 0,
+        routesMapFd: steering.routes.fd,
+        ownedMapFd: steering.owned,
+      }),
+    );
+    const action = (packet: Buffer) => run(fd, frame(packet));
+    expect(action(to(SERVER)())).toBe('redirect');
+    expect(action(ownTcp({ src: CLIENT }))).toBe('host'); // the route map says so
+  });
+
+  test('a destination without a route goes to the TUN', () => {
+    const empty = RouteMap.create();
+    try {
+      const fd = load(
+        't_no_route',
+        privateIngress({ tunIndex: TUN, external: 0, routesMapFd: empty.fd, ownedMapFd: steering.owned }),
+      );
+      expect(run(fd, frame(to(SERVER)()))).toBe('redirect');
+    } finally {
+      empty.close();
+    }
+  });
+});
+
+describe.each(['private', 'public'] as const)('the gate of %s ingress', (program) => {
+  const bare =
+    program === 'private' ? tcp({ src: CLIENT, dst: SERVER, sport: 1, dport: 2, flags: SYN }) : ownTcp();
+  const action = (bytes: Buffer) => run(steering.fds[program], bytes);
+
+  test('lets a bare IPv4 packet for this host pass', () => {
+    expect(action(frame(bare))).toBe('redirect');
+  });
+
+  test.each([
+    ['another host (the interface is promiscuous)', '02:00:00:00:00:05'],
+    ['everybody', 'ff:ff:ff:ff:ff:ff'],
+    ['a multicast group', '01:00:5e:00:00:01'],
+  ])('leaves frames for %s to the host stack', (_whom, mac) => {
+    expect(action(frame(bare, mac))).toBe('host');
+  });
+
+  test.each([
+    ['IPv6', 0x86dd],
+    ['ARP', 0x0806],
+    ['PPPoE', 0x8864],
+    ['a VLAN tag in the frame', 0x8100],
+  ])('leaves %s to the host stack', (_what, type) => {
+    expect(action(frame(bare, OWN_MAC, type))).toBe('host');
+  });
+
+  test('leaves a packet whose VLAN tag the device has taken off to the host stack', () => {
+    const SKB_VLAN_PUSH = 18;
+    const ETH_P_8021Q_WIRE = 0x0081;
+    expect(runChanged(steering.bytes[program], SKB_VLAN_PUSH, [ETH_P_8021Q_WIRE, 7], bare)).toBe('host');
+  });
+});
+
+// A test run itself takes no packet that is shorter than an IPv4 header.
+test.each<[Program, string]>([
+  ['private', 'host'],
+  ['public', 'host'],
+  ['tunPrivate', 'drop'],
+  ['tunPublic', 'drop'],
+])('%s: a packet cut in its header → %s', (program, action) => {
+  const SKB_CHANGE_TAIL = 38;
+  const packet =
+    program === 'public' ? ownTcp() : tcp({ src: SERVER, dst: CLIENT, sport: 1, dport: 2, flags: SYN });
+  for (const length of [0, 1, 16, 19]) {
+    expect(runChanged(steering.bytes[program], SKB_CHANGE_TAIL, [14 + length, 0], packet)).toBe(action);
+  }
+});
+
+describe('TUN ingress', () => {
+  const to = (dst: string) => udp({ src: SERVER, dst, sport: 53, dport: 4000 }, Buffer.from('data'));
+  const outward = (dst: string) =>
+    udp({ src: EXTERNAL, dst, sport: OWN_UDP, dport: 53 }, Buffer.from('data'));
+
+  test.each<['tunPrivate' | 'tunPublic', string, string, () => Buffer]>([
+    ['tunPrivate', 'a private host', 'redirect', () => to(CLIENT)],
+    ['tunPrivate', 'a network behind a private router', 'redirect', () => to('10.9.9.4')],
+    ['tunPrivate', 'the internet', 'drop', () => to(SERVER)],
+    ['tunPrivate', 'the host', 'drop', () => to('10.77.0.1')],
+    ['tunPrivate', 'the external address', 'drop', () => to(EXTERNAL)],
+    ['tunPrivate', 'an unreachable network', 'drop', () => to('10.9.1.1')],
+    ['tunPrivate', 'a network the host has elsewhere', 'drop', () => to('10.8.1.1')],
+    ['tunPublic', 'the internet', 'redirect', () => outward(SERVER)],
+    ['tunPublic', 'a neighbour', 'redirect', () => outward('198.18.0.2')],
+    ['tunPublic', 'a private host', 'drop', () => outward(CLIENT)],
+    ['tunPublic', 'the private address of the host', 'drop', () => outward('10.77.0.1')],
+    ['tunPublic', 'the external address (hand-back)', 'redirect', () => to(EXTERNAL)],
+  ])('%s, to %s → %s', (program, _name, action, packet) => {
+    expect(run(steering.fds[program], frame(packet()))).toBe(action);
+  });
+
+  test('what is not IPv4 is dropped', () => {
+    const bytes = frame(Buffer.concat([to(EXTERNAL), Buffer.alloc(20)]), OWN_MAC, 0x86dd);
+    expect(run(steering.fds.tunPublic, bytes)).toBe('drop');
+  });
+
+  // In a test run the packet has a link-layer header already; it stays behind the new one.
+  test('14 bytes are put in front of what leaves', () => {
+    const input = frame(outward(SERVER));
+    const { output } = addon().bpfProgRun(steering.fds.tunPublic, input, 2048);
+    expect(Buffer.from(output)).toEqual(Buffer.concat([Buffer.alloc(14), input]));
+  });
+
+  test('what is handed back gets an Ethernet header for the interface itself', () => {
+    const input = frame(to(EXTERNAL));
+    const { output } = addon().bpfProgRun(steering.fds.tunPublic, input, 2048);
+    expect(Buffer.from(output)).toEqual(ethernet(MAC, OWN_MAC, input));
+  });
+
+  test('before there is an external address', () => {
+    const handback = { external: 0, publicIfindex: PUBLIC, mac: new Uint8Array(6), mark: MARK };
+    const fd = load(
+      't_tun_waiting',
+      tunIngress({ device: PUBLIC, routesMapFd: steering.routes.fd, handback }),
+    );
+    const action = (packet: Buffer) => run(fd, frame(packet));
+    expect(action(outward(SERVER))).toBe('redirect');
+    expect(action(to(EXTERNAL))).toBe('drop');
+    expect(action(to('0.0.0.0'))).toBe('redirect'); // by the default route
+  });
+});
+
+describe('maps', () => {
+  test('the bitmap is read as it is now', () => {
+    const bitmap = new Uint8Array(addon().mmap(steering.owned, OWNED_BYTES, true));
+    for (const port of [0, 7, 8, 32767, 65535]) {
+      const packet = tcp({ ...toExternal, sport: 1, dport: port, flags: SYN });
+      expect(run(steering.fds.public, frame(packet))).toBe('host');
+      setOwned(bitmap, OWNED_TCP, port, true);
+      expect(run(steering.fds.public, frame(packet))).toBe('redirect');
+      setOwned(bitmap, OWNED_TCP, port, false);
+      expect(run(steering.fds.public, frame(packet))).toBe('host');
+    }
+    for (const protocol of [0, 132, 255]) {
+      const packet = ipv4({ ...toExternal, protocol }, Buffer.alloc(8));
+      setOwned(bitmap, OWNED_PROTOCOLS, protocol, true);
+      expect(run(steering.fds.public, frame(packet))).toBe('redirect');
+      setOwned(bitmap, OWNED_PROTOCOLS, protocol, false);
+      expect(run(steering.fds.public, frame(packet))).toBe('host');
+    }
+  });
+
+  test('routes: added, changed, removed', () => {
+    const map = RouteMap.create();
+    const contents = () => {
+      const list: string[] = [];
+      const next = (key: Uint8Array | null) => addon().bpfMapNextKey(map.fd, key, 8);
+      for (let key = next(null); key !== null; key = next(key)) {
+        const value = addon().bpfMapLookup(map.fd, key, 8) as Uint8Array;
+        list.push(`${Buffer.from(key).toString('hex')} ${Buffer.from(value).toString('hex')}`);
+      }
+      return list.sort();
+    };
+    try {
+      map.sync([route('10.0.0.0/8', 0), route('0.0.0.0/0', 1, '198.18.0.2')], [5, 6]);
+      expect(contents()).toEqual(['0000000000000000 06000000c6120002', '080000000a000000 0500000000000000']);
+      map.sync([route('10.0.0.0/8', TO_HOST), route('10.1.2.3/32', 0)], [5, 6]);
+      expect(contents()).toEqual(['080000000a000000 ffffffff00000000', '200000000a010203 0500000000000000']);
+      map.sync([], [5, 6]);
+      expect(contents()).toEqual([]);
+    } finally {
+      map.close();
+    }
+  });
+});
+
+test('a program the kernel refuses says why', () => {
+  const endless = new Assembler().load(r0, 'u64', r1, 0).exit().assemble();
+  let thrown: unknown;
+  try {
+    load('t_bad', endless);
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(NatgateError);
+  const { code, message, cause } = thrown as NatgateError;
+  expect(code).toBe('bpf_refused');
+  expect(message).toContain('t_bad');
+  expect(message).toContain('invalid bpf_context access off=0 size=8');
+  expect(cause).toMatchObject({ code: 'EACCES', syscall: 'bpf(BPF_PROG_LOAD)' });
+});
