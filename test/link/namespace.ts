@@ -38,8 +38,8 @@ function runScenario<T>(module: string, name: string): Promise<T> {
       result += bytes.toString();
     });
     child.on('error', (cause) => {
-      const hint = 'install them with: apt-get install util-linux iproute2';
-      reject(new Error(`the tools to make a network namespace are missing; ${hint}`, { cause }));
+      const hint = 'apt-get install -y --no-install-recommends util-linux';
+      reject(new Error(`unshare is missing: ${hint}`, { cause }));
     });
     child.on('close', (code, signal) => {
       if (code === 0 && result !== '') resolve(JSON.parse(result) as T);

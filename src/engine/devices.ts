@@ -1,0 +1,44 @@
+/**
+ * What the engine knows of its devices, by device number: side, own address, MTU, and which next hops behind them do
+ * not answer ARP.
+ */
+import { PRIVATE, PUBLIC } from '../policy/admission.ts';
+import type { DeviceConfig } from './config.ts';
+
+export class Devices {
+  /** PRIVATE or PUBLIC. */
+  readonly side: Int32Array;
+  /** Own address, wire order; 0 for none. */
+  readonly address: Int32Array;
+  /** Bytes. */
+  readonly mtu: Int32Array;
+  readonly public: number;
+  /** Next hops that do not answer, over all devices. */
+  failedCount = 0;
+  private readonly failed: Set<number>[];
+
+  constructor(devices: readonly DeviceConfig[]) {
+    this.side = Int32Array.from(devices, (d) => (d.side === 'private' ? PRIVATE : PUBLIC));
+    this.address = Int32Array.from(devices, (d) => d.address);
+    this.mtu = Int32Array.from(devices, (d) => d.mtu);
+    this.public = this.side.indexOf(PUBLIC);
+    this.failed = devices.map(() => new Set<number>());
+  }
+
+  /** The external address of masquerading, 0 when there is none. */
+  get external(): number {
+    return this.address[this.public]!;
+  }
+
+  /** A next hop stopped, or began, to answer ARP. */
+  setNeighbour(device: number, address: number, failed: boolean): void {
+    const set = this.failed[device]!;
+    if (failed) set.add(address);
+    else set.delete(address);
+    this.failedCount = this.failed.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  isFailed(device: number, address: number): boolean {
+    return this.failed[device]!.has(address);
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * The way out: where a packet goes, whether it may go there as it is, and what its sender is told when it may not.
+ *
+ * Where is a route class (routes.ts), cached in the flow for both directions and looked up again when routes have
+ * changed. check() comes before anything is changed, so that an ICMP error quotes the packet as its sender knows it;
+ * send() comes after translation.
+ */
+import { type FlowTable, H_ROUTE, HOT, ORIGINAL, TUPLE } from '../conntrack/flow-table.ts';
+import {
+  NEIGHBOUR_FAILED,
+  NO_ROUTE,
+  NO_SLOT,
+  NOT_PUBLIC,
+  OK,
+  TOO_BIG,
+  TTL_EXCEEDED,
+} from '../core/reasons.ts';
+import { be16 } from '../wire/bytes.ts';
+import {
+  FRAGMENTATION_NEEDED,
+  HOST_UNREACHABLE,
+  UNREACHABLE as ICMP_UNREACHABLE,
+  NET_UNREACHABLE,
+  TIME_EXCEEDED,
+} from '../wire/icmp.ts';
+import { DONT_FRAGMENT, FRAGMENT_OFFSET, IP_FRAGMENT, IP_TTL } from '../wire/ipv4.ts';
+import { KIND_ERROR, M_DEVICE, M_FRAGMENT, M_KIND, M_LENGTH, M_OFFSET } from '../wire/parse.ts';
+import {
+  DEVICE_COUNTERS,
+  DEVICE_OUT_BYTES,
+  DEVICE_OUT_PACKETS,
+  DEVICES,
+  DROPS,
+  FRAGMENTED,
+  ICMP_SENT,
+  ICMP_SUPPRESSED,
+} from './counters.ts';
+import type { Devices } from './devices.ts';
+import { IcmpErrors } from './icmp-errors.ts';
+import type { OutList } from './out-list.ts';
+import { exceedsMtu, Oversize, TOO_MANY } from './oversize.ts';
+import { RouteTable, TO_HOST } from './routes.ts';
+
+/** check(): the packet needs more slots than are free; write the out list and come again. */
+export const DEFER = -1;
+
+export class Path {
+  readonly routes = new RouteTable();
+  private readonly devices: Devices;
+  private readonly table: FlowTable;
+  private readonly out: OutList;
+  private readonly meta: Int32Array;
+  private readonly counters: Float64Array;
+  private readonly errors: IcmpErrors;
+  private readonly oversize: Oversize;
+  /** What check() found: whether the packet fits its path as it is. */
+  private fits = true;
+
+  constructor(
+    devices: Devices,
+    table: FlowTable,
+    out: OutList,
+    meta: Int32Array,
+    counters: Float64Array,
+    now: number,
+  ) {
+    this.devices = devices;
+    this.table = table;
+    this.out = out;
+    this.meta = meta;
+    this.counters = counters;
+    this.errors = new IcmpErrors(out, now);
+    this.oversize = new Oversize(out);
+  }
+
+  /** Route class of the direction of `handle`. */
+  egressOf(handle: number): number {
+    const { hot } = this.table;
+    const h = (handle >> 1) * HOT;
+    let cached = hot[h + H_ROUTE]!;
+    if (cached >>> 16 !== this.routes.epoch) {
+      const { epoch } = this.routes;
+      cached = (epoch << 16) | (this.routes.classOf(hot[h + TUPLE]!) << 8) | this.routes.classOf(hot[h]!);
+      hot[h + H_ROUTE] = cached;
+    }
+    return (handle & 1) === ORIGINAL ? (cached >>> 8) & 0xff : cached & 0xff;
+  }
+
+  /** Where a packet of this handle goes: the source of the other tuple. */
+  destinationOf(handle: number): number {
+    return this.table.hot[(handle >> 1) * HOT + TUPLE - (handle & 1) * TUPLE]!;
+  }
+
+  /** The device of a route class; negative for none. */
+  deviceOf(egress: number): number {
+    return this.routes.device[egress]!;
+  }
+
+  /**
+   * TTL, route, MTU and next hop of the packet of row `m` in `slot` that is to go by class `egress` to `destination`.
+   * OK, DEFER, or a drop reason; the sender of a dropped packet has been told.
+   */
+  check(slot: number, m: number, egress: number, destination: number, now: number): number {
+    const { meta, out } = this;
+    const { u8, u16 } = out.bytes;
+    const offset = meta[m + M_OFFSET]!;
+    if (u8[offset + IP_TTL]! <= 1) {
+      this.answer(m, TIME_EXCEEDED, 0, 0, now);
+      return TTL_EXCEEDED;
+    }
+    const device = this.routes.device[egress]!;
+    if (device < 0) {
+      if (device === TO_HOST) return NOT_PUBLIC;
+      this.answer(m, ICMP_UNREACHABLE, NET_UNREACHABLE, 0, now);
+      return NO_ROUTE;
+    }
+    const mtu = this.mtuOf(egress);
+    this.fits = !exceedsMtu(u8, u16, offset, meta[m + M_LENGTH]!, mtu);
+    if (!this.fits) {
+      const blocked = this.checkOversize(slot, m, mtu, now);
+      if (blocked !== OK) return blocked;
+    }
+    if (this.devices.failedCount !== 0) this.checkNeighbour(m, egress, destination, now);
+    return OK;
+  }
+
+  private checkOversize(slot: number, m: number, mtu: number, now: number): number {
+    const { meta, out } = this;
+    if ((be16(out.bytes.u8, meta[m + M_OFFSET]! + IP_FRAGMENT) & DONT_FRAGMENT) !== 0) {
+      this.answer(m, ICMP_UNREACHABLE, FRAGMENTATION_NEEDED, mtu, now);
+      return TOO_BIG;
+    }
+    const cost = this.oversize.cost(slot, meta[m + M_LENGTH]!, mtu);
+    if (cost === TOO_MANY) return NO_SLOT;
+    return cost > out.freeSlots ? DEFER : OK;
+  }
+
+  /** The packet goes on nevertheless: it makes the kernel ask again, and is dropped there if nobody answers. */
+  private checkNeighbour(m: number, egress: number, destination: number, now: number): void {
+    const gateway = this.routes.gateway[egress]!;
+    if (!this.devices.isFailed(this.routes.device[egress]!, gateway === 0 ? destination : gateway)) return;
+    this.answer(m, ICMP_UNREACHABLE, HOST_UNREACHABLE, 0, now);
+    this.counters[DROPS + NEIGHBOUR_FAILED]!++;
+  }
+
+  mtuOf(egress: number): number {
+    return this.routes.mtu[egress]! || this.devices.mtu[this.routes.device[egress]!]!;
+  }
+
+  /** Sends the translated packet in `slot`, for which check() was OK, whole or in pieces. */
+  send(egress: number, slot: number, length: number): void {
+    if (this.fits) {
+      this.sendWhole(egress, slot, length);
+    } else {
+      this.count(egress, length);
+      this.counters[FRAGMENTED]!++;
+      this.oversize.send(this.routes.device[egress]!, slot, length, this.mtuOf(egress));
+    }
+  }
+
+  /** Sends a packet that is known to fit. */
+  sendWhole(egress: number, slot: number, length: number): void {
+    this.count(egress, length);
+    this.out.send(this.routes.device[egress]!, slot, length);
+  }
+
+  private count(egress: number, length: number): void {
+    const at = DEVICES + this.routes.device[egress]! * DEVICE_COUNTERS;
+    this.counters[at + DEVICE_OUT_PACKETS]!++;
+    this.counters[at + DEVICE_OUT_BYTES]! += length;
+  }
+
+  /** Sends an ICMP error about the packet of row `m` to its sender, unless it is one that gets none (RFC 1812 4.3.2.7). */
+  answer(m: number, type: number, code: number, mtu: number, now: number): void {
+    const { meta } = this;
+    if (meta[m + M_KIND] === KIND_ERROR || (meta[m + M_FRAGMENT]! & FRAGMENT_OFFSET) !== 0) return;
+    const device = meta[m + M_DEVICE]!;
+    const from = this.devices.address[device]!;
+    const sent = this.errors.send(
+      device,
+      from,
+      meta[m + M_OFFSET]!,
+      meta[m + M_LENGTH]!,
+      type,
+      code,
+      mtu,
+      now,
+    );
+    this.counters[sent ? ICMP_SENT : ICMP_SUPPRESSED]!++;
+  }
+}
