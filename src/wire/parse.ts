@@ -99,7 +99,9 @@ export function parsePacket(
     const bad = parseIcmp(bytes, l4, total - header, fragment, meta, m);
     if (bad !== OK) return bad;
   }
-  return vnet ? checkVnet(bytes, offset - VNET_HEADER, protocol, header, transport) : OK;
+  if (!vnet) return OK;
+  // The checksum of a fragment is not the device's to complete, and a fragment is no super-packet.
+  return checkVnet(bytes, offset - VNET_HEADER, fragment === 0 ? protocol : -1, header, transport);
 }
 
 function checkTcp(u8: Uint8Array, l4: number, length: number): number {

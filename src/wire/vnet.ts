@@ -28,7 +28,8 @@ export const GSO_ECN = 0x80;
 
 /**
  * Checks the vnet header at `vnet` against its packet: `header` bytes of IPv4 header, then `transport` bytes of
- * transport header of `protocol`. Sets hdr_len of a super-packet. (Write rules: include/linux/virtio_net.h.)
+ * transport header of `protocol` (-1: one without offloads). Sets hdr_len of a super-packet. (Write rules:
+ * include/linux/virtio_net.h.)
  */
 export function checkVnet(
   bytes: Bytes,

@@ -20,6 +20,7 @@ const link = (more: Partial<Link> = {}): Link => ({
   master: 0,
   slaveKind: '',
   link: 0,
+  tunQueues: 0,
   ...more,
 });
 const address = {

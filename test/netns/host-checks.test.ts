@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Check, HostCheckOptions } from '../../src/host/preflight.ts';
-import { evaluate, start } from './host-evaluate.ts';
+import { evaluate, settled, start } from './host-evaluate.ts';
 import { run } from './support/process.ts';
 import { createTopology, ip, type Namespace, type Topology } from './support/topology.ts';
 
@@ -28,6 +28,7 @@ beforeAll(async () => {
   ]) {
     await ip(ns, command);
   }
+  await settled(ns, ['g0', 'g1']);
 });
 afterAll(async () => {
   rmSync(stateRoot, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 /** Runs a piece of natgate's host code inside a network namespace, as a process of its own. */
-import { Background, run } from './support/process.ts';
+import { Background, run, until } from './support/process.ts';
 import type { Namespace } from './support/topology.ts';
 
 const HOST = new URL('../../src/host/', import.meta.url).href;
@@ -34,4 +34,14 @@ export function printed<T>(process: Background): T[] {
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as T);
+}
+
+/** A link comes up a moment after it was told to, and gets its IPv6 address then: not while a test compares. */
+export async function settled(ns: Namespace, devices: readonly string[]): Promise<void> {
+  for (const device of devices) {
+    await until(
+      `${device} is up`,
+      async () => (await ns.exec(`ip -6 addr show ${device} scope link`)).stdout,
+    );
+  }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { UndoReport } from '../../src/host/plan/undo.ts';
-import { evaluate, printed, start } from './host-evaluate.ts';
+import { evaluate, printed, settled, start } from './host-evaluate.ts';
 import { until } from './support/process.ts';
 import { createTopology, ip, type Namespace, type Topology } from './support/topology.ts';
 
@@ -17,13 +17,7 @@ beforeAll(async () => {
   ns = topology.gateway;
   await ip(ns, 'link add v0 type veth peer name v1');
   for (const device of ['v0', 'v1']) await ip(ns, `link set ${device} up`);
-  // A link comes up after a moment, and gets its IPv6 address then: not while a test compares.
-  for (const device of ['g0', 'g1', 'v0', 'v1']) {
-    await until(
-      `${device} is up`,
-      async () => (await ns.exec(`ip -6 addr show ${device} scope link`)).stdout,
-    );
-  }
+  await settled(ns, ['g0', 'g1', 'v0', 'v1']);
 });
 afterAll(() => topology.destroy());
 
@@ -157,6 +151,26 @@ it('is adopted after kill -9: same devices, original values', async () => {
   expect(await portRange()).toBe('16384-32767');
   expect(await undo()).toMatchObject({ found: true, kept: [], failed: [] });
   expect(await snapshot()).toBe(before);
+});
+
+it('waits for the engine of the process before, and does not share its queue', async () => {
+  const engine = (seconds: number) =>
+    `${apply()}
+     const { spawn } = await import('node:child_process');
+     spawn('sleep', ['${seconds}'], { stdio: ['ignore', 'ignore', 'ignore', plan.tuns[0].fd], detached: true });
+     setInterval(() => {}, 1000);`;
+  const dieWithEngine = async (seconds: number) => {
+    const process = start(ns, engine(seconds));
+    await process.shows(/adopted/);
+    await until('the engine runs', () => ns.pids().length >= 2);
+    await process.stop('SIGKILL');
+  };
+  await dieWithEngine(1);
+  expect((await applyAndDie()).adopted).toBe(true);
+  await dieWithEngine(60);
+  await expect(applyAndDie()).rejects.toThrow(/another process has natgate-g0 open/);
+  for (const pid of ns.pids()) process.kill(pid, 'SIGKILL');
+  expect(await undo()).toMatchObject({ failed: [] });
 });
 
 it('makes again what went missing before the adoption', async () => {

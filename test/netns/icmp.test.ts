@@ -4,6 +4,7 @@ import { type Agent, IP_HDRINCL, IP_RECVERR, SOL_IP } from './support/agent.ts';
 import { addBeyond, BEYOND } from './support/beyond.ts';
 import { useGateway } from './support/fixture.ts';
 import { ICMP, icmp, parseIpv4, ports, TCP, transportChecksumOk, UDP } from './support/packets.ts';
+import { sleep } from './support/process.ts';
 import { sniff } from './support/sniffer.ts';
 import { CLIENT, GATEWAY_PRIVATE, GATEWAY_PUBLIC, SERVER, SERVER_2 } from './support/topology.ts';
 
@@ -215,6 +216,7 @@ describe('a destination that does not answer', () => {
 
   it('gives net unreachable when there is no route', async () => {
     await net.topology.gateway.exec(`ip route del default via ${SERVER}`);
+    await sleep(200); // the change is followed, not asked for with each packet
     const { stdout } = await net.topology.client.exec('ping -c 2 -i 0.5 -W 1 192.0.2.1', { check: false });
     expect(stdout).toContain(`From ${GATEWAY_PRIVATE} icmp_seq=1 Destination Net Unreachable`);
     await net.topology.gateway.exec(`ip route add default via ${SERVER}`);

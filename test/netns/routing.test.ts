@@ -150,6 +150,8 @@ natgateOnly('a gateway follows its host', () => {
   });
 
   it('a new public address: new flows have it', async () => {
+    // As a DHCP client does it: the new one, then not the old one any more.
+    await net.topology.gateway.exec('sysctl -qw net.ipv4.conf.all.promote_secondaries=1');
     await ip(net.topology.gateway, 'addr add 198.18.0.9/24 dev g1');
     await ip(net.topology.gateway, `addr del ${GATEWAY_PUBLIC}/24 dev g1`);
     await ip(net.topology.gateway, `route replace default via ${SERVER}`);
@@ -163,8 +165,8 @@ natgateOnly('a gateway follows its host', () => {
     expect((await socket.receive()).toString()).toBe('from there');
     await Promise.all([listener.close(), socket.close()]);
     // And back. In between packets of the old flow would have no address to go out with.
-    await ip(net.topology.gateway, 'addr del 198.18.0.9/24 dev g1');
     await ip(net.topology.gateway, `addr add ${GATEWAY_PUBLIC}/24 dev g1`);
+    await ip(net.topology.gateway, 'addr del 198.18.0.9/24 dev g1');
     await ip(net.topology.gateway, `route replace default via ${SERVER}`);
     await settle();
     expect((await ping(SERVER)).stdout).toContain('1 received');

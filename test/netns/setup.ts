@@ -50,15 +50,7 @@ export default function setup(): () => void {
 function buildIfStale(): void {
   if (existsSync(MAIN) && statSync(MAIN).mtimeMs > newest(join(ROOT, 'src'))) return;
   log('building dist/');
-  // tsc leaves an unchanged file untouched in no case, so main.js is as new as the build.
-  execFileSync(
-    process.execPath,
-    [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'],
-    {
-      cwd: ROOT,
-      stdio: 'inherit',
-    },
-  );
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdio: 'inherit' });
 }
 
 function newest(folder: string): number {

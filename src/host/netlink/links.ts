@@ -19,7 +19,9 @@ const IFLA_LINKINFO = 18;
 const IFLA_AF_SPEC = 26;
 const IFLA_CARRIER = 33;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_TUN_NUM_QUEUES = 8;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 
 const AF_INET6 = 10;
@@ -54,6 +56,8 @@ export interface Link {
   slaveKind: string;
   /** Index of the interface it stands on (VLAN, macvlan) or of its veth peer; 0: none. */
   link: number;
+  /** Queues of a TUN device that processes have open; 0 for other kinds. */
+  tunQueues: number;
 }
 
 export function readLinks(): Link[] {
@@ -74,6 +78,7 @@ export function decodeLink({ type, body }: Message): Link[] {
   const attributes = new Attributes(body, IFINFOMSG);
   const info = attributes.nest(IFLA_LINKINFO);
   const flags = body.readUInt32LE(8);
+  const kind = info.text(IFLA_INFO_KIND) ?? '';
   return [
     {
       index: body.readInt32LE(4),
@@ -85,10 +90,11 @@ export function decodeLink({ type, body }: Message): Link[] {
       loopback: (flags & IFF_LOOPBACK) !== 0,
       carrier: attributes.u8(IFLA_CARRIER) === 1,
       mac: formatMac(attributes.bytes(IFLA_ADDRESS)),
-      kind: info.text(IFLA_INFO_KIND) ?? '',
+      kind,
       master: attributes.u32(IFLA_MASTER) ?? 0,
       slaveKind: info.text(IFLA_INFO_SLAVE_KIND) ?? '',
       link: attributes.u32(IFLA_LINK) ?? 0,
+      tunQueues: kind === 'tun' ? (info.nest(IFLA_INFO_DATA).u32(IFLA_TUN_NUM_QUEUES) ?? 0) : 0,
     },
   ];
 }

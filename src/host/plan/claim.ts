@@ -45,7 +45,7 @@ export function findConflict({ stateRoot, name, interfaces }: ClaimOptions): Nat
       return new NatgateError(
         'gateway_running',
         `a gateway named ${name} runs already (pid ${header.pid}, on ${header.interfaces.join(' and ')})`,
-        `stop it with \`natgate down --name ${name}\`, or give this one another --name`,
+        `\`kill ${header.pid}\` stops it and undoes what it did; or give this one another --name`,
       );
     }
     const shared = interfaces.find((candidate) => header.interfaces.includes(candidate));
@@ -55,7 +55,9 @@ export function findConflict({ stateRoot, name, interfaces }: ClaimOptions): Nat
       running
         ? `${shared} is served by the gateway ${header.name} (pid ${header.pid})`
         : `${shared} is still set up for the gateway ${header.name}, which has ended without undoing it`,
-      `\`natgate down --name ${header.name}\` frees it`,
+      running
+        ? `\`kill ${header.pid}\` stops that one and undoes what it did`
+        : `\`natgate down --name ${header.name}\` frees it`,
     );
   }
   return null;

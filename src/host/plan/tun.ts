@@ -18,6 +18,8 @@ const NAME_BYTES = 15;
 /** A super-packet is up to 64 KiB: the engine is the only one that enforces an MTU. */
 export const TUN_MTU = 65_535;
 export const DEFAULT_TX_QUEUE_LENGTH = 1000;
+const QUEUE_WAIT_MS = 2000;
+const QUEUE_RETRY_MS = 10;
 
 /** `natgate-eth0`; for longer names `ng-enp0s31f6`; for still longer ones the beginning and a hash. */
 export function tunName(interfaceName: string): string {
@@ -68,7 +70,10 @@ export function tunStep(interfaceName: string): TunStep {
       return { kind: 'tun', name: device };
     },
     apply() {
-      queue ??= addon().tunOpen(device);
+      if (queue === undefined) {
+        waitUntilUnused(device);
+        queue = addon().tunOpen(device);
+      }
       addon().tunSetPersist(queue.fd, true);
     },
     close() {
@@ -76,6 +81,24 @@ export function tunStep(interfaceName: string): TunStep {
       queue = undefined;
     },
   };
+}
+
+/**
+ * A second queue would get half of the flows. The engine of a supervisor that was killed dies with it, but not in
+ * the same instant.
+ */
+function waitUntilUnused(device: string): void {
+  const deadline = Date.now() + QUEUE_WAIT_MS;
+  while ((linkNamed(device)?.tunQueues ?? 0) > 0) {
+    if (Date.now() > deadline) {
+      throw new NatgateError(
+        'tun_in_use',
+        `another process has ${device} open`,
+        'an engine of natgate may be left over: `fuser -v /dev/net/tun` shows it; end it',
+      );
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, QUEUE_RETRY_MS);
+  }
 }
 
 /**

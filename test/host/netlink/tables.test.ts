@@ -43,6 +43,7 @@ describe('links', () => {
         master: 7,
         slaveKind: 'bond',
         link: 0,
+        tunQueues: 0,
       },
     ]);
   });

@@ -1,5 +1,6 @@
 /** Starts and stops the gateways of the tests. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe } from 'vitest';
 import { contender, MAIN } from './contender.ts';
 import { type Background, type CommandResult, type RunOptions, run } from './process.ts';
@@ -31,7 +32,8 @@ export class Natgate implements Gateway {
   private constructor(ns: Namespace, args: readonly string[], name: string) {
     this.ns = ns;
     this.name = name;
-    this.process = ns.spawn([process.execPath, MAIN, 'run', '--name', name, ...args]);
+    const which = ['--name', name, '--state-root', ns.stateRoot];
+    this.process = ns.spawn([process.execPath, MAIN, 'run', ...which, ...args]);
   }
 
   /** Starts it between g0 and g1 and waits until packets flow. */
@@ -48,7 +50,8 @@ export class Natgate implements Gateway {
 
   /** Runs another verb of the command line on this gateway. */
   cli(verb: string, args: readonly string[] = [], options: RunOptions = {}): Promise<CommandResult> {
-    return run(this.ns.argv([process.execPath, MAIN, verb, '--name', this.name, ...args]), options);
+    const which = ['--name', this.name, '--state-root', this.ns.stateRoot];
+    return run(this.ns.argv([process.execPath, MAIN, verb, ...which, ...args]), options);
   }
 
   async status(): Promise<{ drops: Record<string, number> } & Record<string, unknown>> {
@@ -67,10 +70,10 @@ export class Natgate implements Gateway {
     const code = await this.process.stop('SIGTERM');
     if (code !== 0) {
       await this.cli('down', [], { check: false });
-      rmSync(`/run/natgate/${this.name}`, { recursive: true, force: true });
       throw new Error(`natgate ended with ${code}\n${this.process.stderr}`);
     }
-    if (existsSync(`/run/natgate/${this.name}`)) throw new Error(`/run/natgate/${this.name} was left behind`);
+    const left = join(this.ns.stateRoot, this.name);
+    if (existsSync(left)) throw new Error(`${left} was left behind`);
   }
 }
 

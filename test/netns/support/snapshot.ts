@@ -23,13 +23,16 @@ const COMMANDS = [
 /** Change by themselves: counts, and the lifetimes that iptables-save puts in comments. */
 const VOLATILE = /^(net\.netfilter\.nf_conntrack_count|#)/;
 
-/** What `ip`, `tc`, `sysctl`, `iptables`, `nft`, `ethtool` say, and the run directories of gateways. By command. */
+/** What `ip`, `tc`, `sysctl`, `iptables`, `nft`, `ethtool` say, and the
+ * run directories of gateways. By command. */
 export async function hostState(ns: Namespace): Promise<Record<string, string[]>> {
   const state: Record<string, string[]> = {};
   for (const command of COMMANDS) {
     const { stdout } = await ns.exec(command, { check: false });
     state[command] = stdout.split('\n').filter((line) => !VOLATILE.test(line));
   }
-  state['/run/natgate'] = existsSync('/run/natgate') ? readdirSync('/run/natgate').sort() : [];
+  // Hidden files there (a lock) are no gateway's.
+  const names = existsSync(ns.stateRoot) ? readdirSync(ns.stateRoot) : [];
+  state['run directories'] = names.filter((name) => !name.startsWith('.'));
   return state;
 }

@@ -12,8 +12,9 @@
  * killed one has left (`removeStale`). The gateway neither forwards (net.ipv4.ip_forward=0) nor has netfilter rules.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { Background, type CommandResult, type RunOptions, run } from './process.ts';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Background, type CommandResult, type RunOptions, run, until } from './process.ts';
 
 export const CLIENT = '10.77.0.2';
 export const GATEWAY_PRIVATE = '10.77.0.1';
@@ -23,12 +24,19 @@ export const SERVER = '198.18.0.2';
 export const SERVER_2 = '198.18.0.3';
 
 const PREFIX = 'ngtest-';
+/** Gateways of the tests keep their run directories here, by namespace: those of others on this host are elsewhere. */
+const STATE_FOLDER = '/run/natgate-test';
 
 export class Namespace {
   readonly name: string;
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** For `--state-root`. Goes with the namespace. */
+  get stateRoot(): string {
+    return join(STATE_FOLDER, this.name);
   }
 
   /** Runs a command line inside; words are split at spaces, an array is taken as it is. */
@@ -114,6 +122,11 @@ export async function createTopology(): Promise<Topology> {
   await ip(server, 'link set s0 up');
   await ip(client, `route add default via ${GATEWAY_PRIVATE}`);
   await ip(gateway, `route add default via ${SERVER}`);
+  // Carrier comes a moment after `up`, and with it the link-local addresses: wait, or snapshots would differ.
+  await until('the links are up', async () => {
+    const { stdout } = await ip(gateway, '-br addr show');
+    return /^g0@.* UP .*fe80::/m.test(stdout) && /^g1@.* UP .*fe80::/m.test(stdout);
+  });
   return {
     client,
     gateway,
@@ -143,6 +156,7 @@ export function removeNamespaces(names: readonly string[]): void {
       }
     }
     execFileSync('ip', ['netns', 'del', name]);
+    rmSync(new Namespace(name).stateRoot, { recursive: true, force: true });
   }
 }
 

@@ -1,0 +1,121 @@
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdtempSync,
+  readSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { formatState, stateBytes } from '../../src/engine/state.ts';
+import { emptyStateFile, openStateFile, statePath } from '../../src/gateway/state-file.ts';
+import { addon } from '../../src/link/addon.ts';
+
+const BYTES = stateBytes(1024);
+let folder: string;
+let path: string;
+let fds: number[];
+
+beforeEach(() => {
+  folder = mkdtempSync('/dev/shm/natgate-test-');
+  path = join(folder, 'state');
+  fds = [];
+});
+afterEach(() => {
+  for (const fd of fds) closeSync(fd);
+  rmSync(folder, { recursive: true });
+});
+
+function open(adopt: boolean, bytes = BYTES): number {
+  const { fd } = openStateFile(path, bytes, adopt);
+  fds.push(fd);
+  return fd;
+}
+
+/** A state that an engine has formatted, and that is known again by its seed. */
+function makeState(seed = 77): void {
+  const fd = open(false);
+  formatState(addon().mmap(fd, BYTES, true), 1024, [seed, 1]);
+}
+
+/** Word 3 of the header: the seed; 0 in a new file. */
+function seedOf(fd: number): number {
+  const word = Buffer.alloc(4);
+  readSync(fd, word, 0, 4, 12);
+  return word.readInt32LE(0);
+}
+
+test('a new file is empty, preallocated and private', () => {
+  const fd = open(true);
+  const { mode, size, blocks } = statSync(path);
+  expect(mode & 0o777).toBe(0o600);
+  expect(size).toBe(BYTES);
+  expect(blocks * 512).toBeGreaterThanOrEqual(BYTES);
+  expect(seedOf(fd)).toBe(0);
+});
+
+test('the state of an earlier run is adopted when asked for, else replaced', () => {
+  makeState();
+  expect(seedOf(open(true))).toBe(77);
+  expect(seedOf(open(false))).toBe(0);
+});
+
+describe('is not adopted but replaced:', () => {
+  test.each([
+    ['a state of another size', () => open(true, stateBytes(2048)), stateBytes(2048)],
+    ['one that others may read', () => chmodSync(path, 0o644), BYTES],
+    ['one with a second name', () => linkSync(path, join(folder, 'other')), BYTES],
+    ['one of another version', () => writeAt(4, 999), BYTES],
+    ['one that was never formatted', () => writeAt(0, 0), BYTES],
+  ])('%s', (_, spoil, bytes) => {
+    makeState();
+    spoil();
+    const fd = open(true, bytes);
+    expect(seedOf(fd)).toBe(0);
+    expect(statSync(path)).toMatchObject({ size: bytes, nlink: 1 });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test('a symbolic link, whose target stays as it is', () => {
+    const target = join(folder, 'target');
+    writeFileSync(target, 'precious');
+    symlinkSync(target, path);
+    open(true);
+    expect(lstatSync(path).isFile()).toBe(true);
+    expect(statSync(target).size).toBe('precious'.length);
+  });
+});
+
+test('emptied in place it is zero and preallocated again', () => {
+  makeState();
+  const fd = open(true);
+  emptyStateFile(fd, BYTES);
+  expect(seedOf(fd)).toBe(0);
+  expect(statSync(path).blocks * 512).toBeGreaterThanOrEqual(BYTES);
+});
+
+test('a table for which there is no memory is refused, and no file is left', () => {
+  expect(() => openStateFile(path, 2 ** 46, false)).toThrow(/no room for a flow table/);
+  expect(existsSync(path)).toBe(false);
+});
+
+test('the path: in the folder where that is a tmpfs, else in /dev/shm and one per folder', () => {
+  expect(statePath(folder, 'x')).toBe(path);
+  const [a, b] = [statePath('/proc', 'x'), statePath('/sys', 'x')];
+  expect(a).toMatch(/^\/dev\/shm\/natgate-x-[0-9a-f]{8}\.state$/);
+  expect(a).not.toBe(b);
+  expect(statePath('/proc', 'x')).toBe(a);
+});
+
+function writeAt(offset: number, word: number): void {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(word);
+  writeSync(fds[0] as number, bytes, 0, 4, offset);
+}

@@ -1,0 +1,57 @@
+/** `natgate lab` as a user runs it: it tells its story, and leaves nothing behind, interrupted or not. */
+import { readdirSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { MAIN } from './support/contender.ts';
+import { natgateOnly } from './support/gateway.ts';
+import { Background, run, sleep } from './support/process.ts';
+
+/** Namespaces and processes of labs, and run directories of their gateways. */
+async function remains(): Promise<string[]> {
+  const { stdout: namespaces } = await run(['ip', 'netns', 'list']);
+  const { stdout: processes } = await run(['ps', '-eo', 'args']);
+  let directories: string[] = [];
+  try {
+    directories = readdirSync('/run/natgate');
+  } catch {
+    // never was any
+  }
+  return [
+    ...namespaces.split('\n').filter((line) => line.startsWith('natgate-lab-')),
+    ...processes.split('\n').filter((line) => /cli\/lab\/|--name lab-/.test(line)),
+    ...directories.filter((name) => name.startsWith('lab-')),
+  ];
+}
+
+natgateOnly('natgate lab', () => {
+  const argv = [process.execPath, MAIN, 'lab', '--size', '48M'];
+
+  it('downloads, verifies, pings, traces, is broken into in vain, and cleans up', async () => {
+    const { stdout, stderr } = await run(argv, { timeoutMs: 90_000 });
+    expect(stderr).toBe('');
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.map((line) => line.split(' ')[0]).filter(Boolean)).toEqual([
+      ...['lab', 'gateway', 'download', 'seen', 'ping', 'trace', 'break-in', 'flows', 'stop', 'speed'],
+    ]);
+    expect(stdout).toContain('48.0 MiB in ');
+    expect(stdout).toContain('SHA-256 verified');
+    expect(stdout).toMatch(/^seen as +198\.18\.0\.1, says the server/m);
+    expect(stdout).toMatch(/^ping +5 of 5 answered/m);
+    expect(stdout).toMatch(/^trace +10\.77\.0\.1 \(the gateway\), then 198\.18\.0\.2$/m);
+    expect(stdout).toContain('none reached the private host');
+    expect(stdout).toMatch(/src=10\.77\.0\.2 dst=198\.18\.0\.2 .* dport=8000/);
+    expect(stdout).toMatch(/natgate [\d.]+ Gb\/s, the kernel with iptables [\d.]+ Gb\/s: ratio [\d.]+/);
+    expect(await remains()).toEqual([]);
+  });
+
+  it.each([
+    ['SIGINT', 300, 130],
+    ['SIGINT', 2500, 130],
+    ['SIGTERM', 3500, 143],
+  ] as const)('leaves nothing behind after %s at %i ms', async (signal, afterMs, code) => {
+    const lab = new Background([...argv.slice(0, -1), '1G']);
+    await sleep(afterMs);
+    expect(await lab.stop(signal, 20_000)).toBe(code);
+    expect(lab.stderr).toBe('natgate lab: interrupted, all undone\n');
+    expect(await remains()).toEqual([]);
+  });
+});
