@@ -38,7 +38,9 @@ natgateOnly('natgate lab', () => {
     expect(stdout).toMatch(/^ping +5 of 5 answered/m);
     expect(stdout).toMatch(/^trace +10\.77\.0\.1 \(the gateway\), then 198\.18\.0\.2$/m);
     expect(stdout).toContain('none reached the private host');
-    expect(stdout).toMatch(/src=10\.77\.0\.2 dst=198\.18\.0\.2 .* dport=8000/);
+    expect(stdout).toMatch(
+      /^ +tcp +10\.77\.0\.2:\d+ as 198\.18\.0\.1:\d+ to 198\.18\.0\.2:8000, .* out, 4\d\.\d MiB in/m,
+    );
     expect(stdout).toMatch(/natgate [\d.]+ Gb\/s, the kernel with iptables [\d.]+ Gb\/s: ratio [\d.]+/);
     expect(await remains()).toEqual([]);
   });

@@ -88,7 +88,7 @@ natgateOnly('the life of a gateway', () => {
     await gateway.process.stop('SIGKILL');
     await until('the engine process has ended', () => !isAlive(engine));
     const { stderr } = await gateway.cli('down');
-    expect(stderr).toMatch(new RegExp(`^natgate: ${gateway.name} undone\\n$`));
+    expect(stderr).toMatch(new RegExp(`^natgate: ${gateway.name} is undone \\(\\d+ steps\\)\\n$`));
     expect(await hostState(topology.gateway)).toEqual(before);
     const again = await gateway.cli('down', [], { check: false });
     expect(again.code).toBe(3);

@@ -4,6 +4,7 @@
  */
 import { NatgateError } from '../../core/errors.ts';
 import type { Lab } from './context.ts';
+import { uninvitedDrops } from './flows.ts';
 import type { Intrusion } from './intruder.ts';
 import { node, script } from './scripts.ts';
 import { GATEWAY_PUBLIC, HTTP_PORT, INTERNET_HOST, PRIVATE_HOST, PRIVATE_NET } from './topology.ts';
@@ -16,7 +17,8 @@ const FLOW_PORT = 40_000;
 const STEP = 1311;
 const PINGS = 3;
 
-export async function breakIn({ topology, children, signal, tell }: Lab): Promise<void> {
+export async function breakIn(lab: Lab): Promise<void> {
+  const { topology, children, signal, tell } = lab;
   const words = [String(SERVICE_PORT), INTERNET_HOST, String(HTTP_PORT), String(FLOW_PORT)];
   const witness = children.start(
     'witness',
@@ -47,8 +49,9 @@ export async function breakIn({ topology, children, signal, tell }: Lab): Promis
   if (visits.length > 0) {
     throw new NatgateError('lab_failed', 'uninvited packets reached the private host', visits.join('; '));
   }
+  const attempts = `${intrusion.attempts + PINGS} attempts by TCP, UDP and ping from outside`;
   tell(
     'break-in',
-    `${intrusion.attempts + PINGS} attempts by TCP, UDP and ping from outside; none reached the private host`,
+    `${attempts}; none reached the private host (${await uninvitedDrops(lab)} dropped as no_flow)`,
   );
 }

@@ -9,9 +9,12 @@ const RECIPE = [
   'iptables -w -P FORWARD DROP',
 ];
 
-/** It stays until the namespace goes. */
-export async function applyKernelRecipe({ topology, children }: Lab): Promise<void> {
+/** It stays until the namespace goes. Returns why it does not work on this kernel, or null. */
+export async function applyKernelRecipe({ topology, children }: Lab): Promise<string | null> {
   for (const line of RECIPE) {
-    await children.run('kernel recipe', topology.inside(topology.gateway, line.split(' ')));
+    const argv = topology.inside(topology.gateway, line.split(' '));
+    const { code, stderr } = await children.run('kernel recipe', argv, true);
+    if (code !== 0) return `\`${line}\`: ${stderr.trim().split('\n')[0]}`;
   }
+  return null;
 }

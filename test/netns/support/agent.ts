@@ -20,7 +20,6 @@ export class AgentError extends Error {
 
 /** Numbers of linux/in.h, linux/socket.h and friends, which Python does not name everywhere. */
 export const SOL_SOCKET = 1;
-export const SO_BROADCAST = 6;
 export const SO_RCVBUF = 8;
 export const SO_BINDTODEVICE = 25;
 export const SOL_IP = 0;
@@ -32,9 +31,6 @@ export const IP_RECVERR = 11;
 export const IP_MTU = 14;
 export const IP_PMTUDISC_DONT = 0;
 export const IP_PMTUDISC_DO = 2;
-export const SOL_TCP = 6;
-export const TCP_NODELAY = 1;
-export const MSG_ERRQUEUE = 0x2000;
 
 export class Agent {
   readonly process: Background;

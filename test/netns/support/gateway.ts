@@ -81,7 +81,7 @@ function newName(): string {
   return `test${process.pid}x${++started}`;
 }
 
-async function startKernel(ns: Namespace): Promise<Gateway> {
+export async function startKernel(ns: Namespace): Promise<Gateway> {
   const rules = [
     '-t nat -A POSTROUTING -o g1 -j MASQUERADE',
     '-A FORWARD -i g0 -o g1 -j ACCEPT',

@@ -20,7 +20,7 @@ const COMMANDS = [
   'sysctl -ar ^net\\.',
 ];
 
-/** Change by themselves: counts, and the lifetimes that iptables-save puts in comments. */
+/** Change by themselves: counts, and the times that iptables-save puts in comments. */
 const VOLATILE = /^(net\.netfilter\.nf_conntrack_count|#)/;
 
 /** What `ip`, `tc`, `sysctl`, `iptables`, `nft`, `ethtool` say, and the
