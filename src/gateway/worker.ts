@@ -9,6 +9,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
 import { Engine } from '../engine/engine.ts';
 import { formatState, isFormatted } from '../engine/state.ts';
+import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
 import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
@@ -39,6 +40,7 @@ function main({ start, tunFds, stateFd, ownedFd, wakeFd, flags, control }: Worke
   if (!isFormatted(state)) formatState(state, start.flows, randomSeed());
   const { devices, ports, held } = start;
   const [seed] = randomSeed();
+  warmUp(exchange.arena);
   const now = monotonicMs();
   const engine = new Engine({ arena: exchange.arena, state, owned, devices, ports, held, seed, now });
   engine.setRoutes(start.routes);
