@@ -48,7 +48,7 @@ import { FULL, REOPEN, Tracker } from './tracker.ts';
 import { invertPorts } from './tuple.ts';
 
 export interface ConntrackOptions {
-  /** Flows that fit, default 4096. Memory is taken at once: 112 bytes a flow. */
+  /** Flows that fit, default 4096. Memory is taken at once: 96 to 112 bytes a flow. */
   capacity?: number;
   /** The present, in ms; any origin. */
   now: number;
@@ -64,7 +64,7 @@ export interface Verdict {
   state: ConntrackState;
   /** Why it is INVALID: a drop reason (`invalid_tcp`, `bad_udp`, `table_full`, ...); empty otherwise. */
   reason: string;
-  /** 'original' or 'reply', as the packet (of an error: the packet it belongs to) travels in its flow; empty when INVALID. */
+  /** 'original' or 'reply', as the packet travels in its flow (an error: against the packet it quotes); empty when INVALID. */
   direction: 'original' | 'reply' | '';
   /** The flow as it is after the packet; null when INVALID. */
   flow: FlowInfo | null;
@@ -96,6 +96,7 @@ export class Conntrack {
   /** Tracks one IPv4 packet (without link-layer header) that is seen at time `now` (ms). */
   track(packet: Uint8Array, now: number): Verdict {
     const time = now | 0;
+    this.expire(time);
     const length = Math.min(packet.length, MAX_PACKET);
     this.bytes.u8.set(packet.length > MAX_PACKET ? packet.subarray(0, MAX_PACKET) : packet);
     const bad = parsePacket(this.bytes, 0, length, false, this.meta, 0);
@@ -106,14 +107,10 @@ export class Conntrack {
     return this.trackFlow(time);
   }
 
-  /** Ends the flows whose time is up at `now` (ms). Tracking alone does not: an idle table is never looked at. */
+  /** Ends the flows whose time is up at `now` (ms), as track() does before it looks at its packet. */
   expire(now: number): void {
     // The tracker bounds the work of one call; here all of it is wanted.
-    let before = -1;
-    while (before !== this.table.count) {
-      before = this.table.count;
-      this.tracker.expire(now | 0);
-    }
+    while (!this.tracker.expire(now | 0));
   }
 
   /** The live flows. */

@@ -4,7 +4,7 @@
  *
  *     hot    64 bytes a flow, one cache line: all that an established packet touches
  *     cold   16 bytes a flow: list links, creation time, mapping
- *     index  one word per direction (TagIndex), load at most one half: 16 bytes a flow
+ *     index  one word per direction (TagIndex), load at most one half: 16 to 32 bytes a flow
  *
  * A flow is named by its number; a *handle* is `flow << 1 | direction`, direction 0 original, 1 reply. Each
  * direction has its own index entry, so a packet of either finds its flow by the tuple it carries.
@@ -15,6 +15,7 @@
  * Limits: capacity fixed at creation, at most 2^26 flows; running out is an outcome (-1), never an exception.
  */
 
+import { NatgateError } from '../core/errors.ts';
 import { TagIndex } from './tag-index.ts';
 import { hashTuple } from './tuple.ts';
 
@@ -55,6 +56,7 @@ export const LIVE = 1 << 16;
 export const SEEN_REPLY = 1 << 17;
 export const ASSURED = 1 << 18;
 
+const MAX_FLOWS = 2 ** 26;
 const HOT_BYTES = HOT * 4;
 const COLD_BYTES = COLD * 4;
 
@@ -74,8 +76,11 @@ export class FlowTable {
   private fresh = 0;
   private readonly hashOf: (handle: number) => number;
 
-  /** Bytes that a table of `capacity` flows needs. */
+  /** Bytes that a table of `capacity` flows needs. Throws NatgateError `bad_capacity`. */
   static bytes(capacity: number): number {
+    if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_FLOWS) {
+      throw new NatgateError('bad_capacity', `no table of ${capacity} flows`, `1 to ${MAX_FLOWS} fit`);
+    }
     return capacity * (HOT_BYTES + COLD_BYTES) + TagIndex.slots(capacity * 2) * 4;
   }
 

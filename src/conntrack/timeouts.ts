@@ -2,6 +2,7 @@
  * How long a flow may be silent, in seconds, by protocol and state. Defaults are netfilter's
  * (net/netfilter/nf_conntrack_proto_*.c).
  */
+import { NatgateError } from '../core/errors.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   CLOSE,
@@ -58,10 +59,22 @@ function row(protocol: number): number {
   return protocol === PROTO_TCP ? 0 : protocol === PROTO_UDP ? 16 : protocol === PROTO_ICMP ? 32 : 48;
 }
 
+/** Times are int32 milliseconds, so a difference of 24 days has no sign any more. */
+const MAX_SECONDS = 2_000_000;
+
 export class TimeoutTable {
   private readonly ms = new Int32Array(64);
 
+  /** Throws NatgateError `bad_timeout`. */
   constructor(timeouts: Timeouts) {
+    for (const [name, seconds] of Object.entries(timeouts)) {
+      if (seconds > 0 && seconds <= MAX_SECONDS) continue;
+      throw new NatgateError(
+        'bad_timeout',
+        `timeout ${name} is ${seconds} s`,
+        `it must be above 0 and at most ${MAX_SECONDS} s`,
+      );
+    }
     const tcp: [number, number][] = [
       [SYN_SENT, timeouts.tcpSynSent],
       [SYN_RECV, timeouts.tcpSynRecv],

@@ -49,16 +49,19 @@ export class TimerWheel {
     if (next >= 0) cold[next * COLD + C_PREVIOUS] = previous;
   }
 
-  /** Moves on to `now`. Takes at most `budget` due flows off the wheel and hands each to `due`, which must schedule or destroy it. */
-  advance(now: number, budget: number, due: (flow: number, now: number) => void): void {
+  /**
+   * Moves on to `now`. Takes at most `budget` due flows off the wheel and hands each to `due`, which must schedule or
+   * destroy it. Returns false when the budget ran out before the wheel had caught up.
+   */
+  advance(now: number, budget: number, due: (flow: number, now: number) => void): boolean {
     let left = budget;
     for (;;) {
       for (let flow = this.heads[this.cursor]!; flow >= 0; flow = this.heads[this.cursor]!) {
-        if (left-- === 0) return;
+        if (left-- === 0) return false;
         this.unschedule(flow);
         due(flow, now);
       }
-      if (((now - this.time) | 0) < TICK_MS) return;
+      if (((now - this.time) | 0) < TICK_MS) return true;
       this.time = (this.time + TICK_MS) | 0;
       this.cursor = (this.cursor + 1) & (SLOTS - 1);
     }

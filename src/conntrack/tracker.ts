@@ -196,9 +196,9 @@ export class Tracker {
     this.end(flow);
   }
 
-  /** Ends flows whose time is up. Call once a batch, or at least once a second. */
-  expire(now: number): void {
-    this.wheel.advance(now, EXPIRY_BUDGET, this.due);
+  /** Ends flows whose time is up. Call once a batch, or at least once a second. False when there is more to do. */
+  expire(now: number): boolean {
+    return this.wheel.advance(now, EXPIRY_BUDGET, this.due);
   }
 
   /** Milliseconds of silence that are left to a live flow. */

@@ -38,7 +38,10 @@ export const BAD_QUOTE = reason('bad_quote', 'ICMP error that quotes no usable p
 export const BAD_OFFLOAD = reason('bad_offload', 'virtio_net_hdr that contradicts its packet');
 
 // The packet has no business here.
-export const MARTIAN_SOURCE = reason('martian_source', 'a source address that cannot be (RFC 1812 5.3.7)');
+export const MARTIAN_SOURCE = reason(
+  'martian_source',
+  'a source address that cannot be, or not on that side (RFC 1812 5.3.7, 5.3.8)',
+);
 export const MARTIAN_DESTINATION = reason('martian_destination', 'a destination that is not forwarded');
 export const ICMP_TYPE = reason('icmp_type', 'an ICMP type that is not forwarded');
 

@@ -238,6 +238,8 @@ export class Engine {
   private handleNew(slot: number, m: number, now: number): number {
     const { meta, path } = this;
     if (this.devices.side[meta[m + M_DEVICE]!] === PUBLIC) return this.handleUninvited(slot, m, now);
+    // A source that answers could not reach (RFC 1812 5.3.8).
+    if (path.deviceOf(path.classTowards(PRIVATE, meta[m + M_SOURCE]!)) < 0) return MARTIAN_SOURCE;
     const destination = meta[m + M_DESTINATION]!;
     const egress = path.routes.classOf(destination);
     const blocked = path.check(slot, m, egress, destination, now);

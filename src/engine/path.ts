@@ -15,6 +15,7 @@ import {
   TOO_BIG,
   TTL_EXCEEDED,
 } from '../core/reasons.ts';
+import { PRIVATE, PUBLIC } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
 import {
   FRAGMENTATION_NEEDED,
@@ -39,7 +40,7 @@ import type { Devices } from './devices.ts';
 import { IcmpErrors } from './icmp-errors.ts';
 import type { OutList } from './out-list.ts';
 import { exceedsMtu, Oversize, TOO_MANY } from './oversize.ts';
-import { RouteTable, TO_HOST } from './routes.ts';
+import { NO_ROUTE_CLASS, RouteTable, TO_HOST } from './routes.ts';
 
 /** check(): the packet needs more slots than are free; write the out list and come again. */
 export const DEFER = -1;
@@ -80,10 +81,23 @@ export class Path {
     let cached = hot[h + H_ROUTE]!;
     if (cached >>> 16 !== this.routes.epoch) {
       const { epoch } = this.routes;
-      cached = (epoch << 16) | (this.routes.classOf(hot[h + TUPLE]!) << 8) | this.routes.classOf(hot[h]!);
+      cached =
+        (epoch << 16) |
+        (this.classTowards(PUBLIC, hot[h + TUPLE]!) << 8) |
+        this.classTowards(PRIVATE, hot[h]!);
       hot[h + H_ROUTE] = cached;
     }
     return (handle & 1) === ORIGINAL ? (cached >>> 8) & 0xff : cached & 0xff;
+  }
+
+  /**
+   * Class of the way to `address` on `side` of the gateway. Where the routes lead to the other side there is none: a
+   * packet that turned round would show one side's addresses to the other.
+   */
+  classTowards(side: number, address: number): number {
+    const found = this.routes.classOf(address);
+    const device = this.routes.device[found]!;
+    return device >= 0 && this.devices.side[device] !== side ? NO_ROUTE_CLASS : found;
   }
 
   /** Where a packet of this handle goes: the source of the other tuple. */
@@ -143,8 +157,11 @@ export class Path {
     this.counters[DROPS + NEIGHBOUR_FAILED]!++;
   }
 
+  /** The route's or the device's MTU, whichever is lower. */
   mtuOf(egress: number): number {
-    return this.routes.mtu[egress]! || this.devices.mtu[this.routes.device[egress]!]!;
+    const ofDevice = this.devices.mtu[this.routes.device[egress]!]!;
+    const ofRoute = this.routes.mtu[egress]!;
+    return ofRoute === 0 ? ofDevice : Math.min(ofDevice, ofRoute);
   }
 
   /** Sends the translated packet in `slot`, for which check() was OK, whole or in pieces. */

@@ -52,6 +52,10 @@ export class RouteTable {
   replace(routes: readonly Route[]): void {
     const known = new Map<string, number>();
     const maps = new Map<number, Map<number, number>>();
+    // First the classes that the others fall back on.
+    for (const device of new Set(routes.map((route) => route.device))) {
+      this.intern({ device, gateway: 0, mtu: 0 }, known);
+    }
     for (const route of routes) {
       const map = maps.get(route.length) ?? new Map<number, number>();
       maps.set(route.length, map);
@@ -79,7 +83,7 @@ export class RouteTable {
     return NO_ROUTE_CLASS;
   }
 
-  private intern(route: Route, known: Map<string, number>): number {
+  private intern(route: Pick<Route, 'device' | 'gateway' | 'mtu'>, known: Map<string, number>): number {
     const plain = { device: route.device, gateway: 0, mtu: 0 };
     for (const { device, gateway, mtu } of [route, plain]) {
       const key = `${device} ${gateway} ${mtu}`;

@@ -128,6 +128,8 @@ export class Sessions {
       const mapping = mappings.adopt(protocol, hot[h]!, hot[h + H_PORTS]! & 0xffff, externalPort);
       if (mapping === NO_MAPPING) return false;
       cold[flow * COLD + C_MAPPING] = mapping;
+      // The other process may have died before it had written them.
+      setDeltas(hot, flow, protocol);
       // Route classes are numbered anew.
       hot[h + H_ROUTE] = 0;
       counters[flowGauge(protocol)]!++;

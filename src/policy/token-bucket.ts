@@ -14,11 +14,10 @@ export class TokenBucket {
 
   /** Takes a token if there is one. `now` in ms. */
   take(now: number): boolean {
-    const elapsed = (now - this.last) | 0;
-    if (elapsed > 0) {
-      this.last = now;
-      this.tokens = Math.min(this.burst, this.tokens + (elapsed * this.perSecond) / 1000);
-    }
+    // Unsigned: a bucket that nobody asked for 25 days or more is full, not in the future.
+    const elapsed = (now - this.last) >>> 0;
+    this.last = now;
+    this.tokens = Math.min(this.burst, this.tokens + (elapsed * this.perSecond) / 1000);
     if (this.tokens < 1) return false;
     this.tokens -= 1;
     return true;

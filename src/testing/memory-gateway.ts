@@ -13,7 +13,7 @@ import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
 import { readCounters } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
-import type { Route } from '../engine/routes.ts';
+import { type Route, TO_HOST } from '../engine/routes.ts';
 import { formatState, openState, stateBytes } from '../engine/state.ts';
 import { MemoryLink } from '../link/memory.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
@@ -77,6 +77,8 @@ export class MemoryGateway {
     const routes: Route[] = [
       { prefix: inside.address & mask, length: inside.prefixLength, device: PRIVATE_DEVICE, ...onLink },
       { prefix: 0, length: 0, device: PUBLIC_DEVICE, ...onLink },
+      { prefix: inside.address, length: 32, device: TO_HOST, ...onLink },
+      { prefix: outside.address, length: 32, device: TO_HOST, ...onLink },
     ];
     this.engine.setRoutes(routes);
   }

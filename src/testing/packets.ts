@@ -6,6 +6,7 @@ import { NatgateError } from '../core/errors.ts';
 import { formatAddress, parseAddress } from '../wire/address.ts';
 import { Bytes, be16, putBe16 } from '../wire/bytes.ts';
 import { checksum, fold, pseudoHeaderSum, sumBytes } from '../wire/checksum.ts';
+import { ECHO_REPLY, ECHO_REQUEST, isIcmpError } from '../wire/icmp.ts';
 import {
   headerLength,
   IP_CHECKSUM,
@@ -38,7 +39,7 @@ export interface UdpFields extends IpFields {
 }
 
 export interface TcpFields extends UdpFields {
-  /** Letters of S A F R P U, e.g. 'SA'. */
+  /** Letters of F S R P A U, e.g. 'SA'. */
   flags: string;
   seq?: number;
   ack?: number;
@@ -50,7 +51,6 @@ export interface TcpFields extends UdpFields {
 export interface EchoFields extends IpFields {
   from: string;
   to: string;
-  id?: number;
   identifier: number;
   sequence?: number;
   reply?: boolean;
@@ -86,7 +86,7 @@ export function tcpPacket(fields: TcpFields): Uint8Array {
   view.setUint32(4, fields.seq ?? 0);
   view.setUint32(8, fields.ack ?? 0);
   tcp[12] = (20 + options.length) << 2;
-  for (const letter of fields.flags) tcp[13]! |= 1 << 'FSRPAU'.indexOf(letter);
+  for (const letter of fields.flags) tcp[13]! |= flagOf(letter);
   view.setUint16(14, fields.window ?? 65535);
   tcp.set(options, 20);
   tcp.set(payload, 20 + options.length);
@@ -168,8 +168,9 @@ export function ipPacket(
   return packet;
 }
 
-/** One line: `udp 10.0.0.2:5000 > 1.2.3.4:53 ttl 64 length 29`. */
+/** One line: `udp 10.0.0.2:5000 > 1.2.3.4:53 ttl 64 length 29`. The packet may be cut short, as quotes are. */
 export function describePacket(packet: Uint8Array): string {
+  if (packet.length < IP_HEADER) return `${packet.length} bytes`;
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
   const l4 = headerLength(packet, 0);
   const source = formatAddress(view.getInt32(IP_SOURCE, true));
@@ -183,10 +184,11 @@ export function describePacket(packet: Uint8Array): string {
   }
   if (protocol !== PROTO_ICMP) return `proto ${protocol} ${source} > ${destination} ${tail}`;
   const [type, code] = [packet[l4]!, packet[l4 + 1]!];
-  if (type === 0 || type === 8) {
-    const name = type === 8 ? 'echo request' : 'echo reply';
+  if (type === ECHO_REQUEST || type === ECHO_REPLY) {
+    const name = type === ECHO_REQUEST ? 'echo request' : 'echo reply';
     return `icmp ${name} ${source} > ${destination} id ${be16(packet, l4 + 4)} ${tail}`;
   }
+  if (!isIcmpError(type)) return `icmp ${type}/${code} ${source} > ${destination} ${tail}`;
   return `icmp ${type}/${code} ${source} > ${destination} [${describePacket(packet.subarray(l4 + 8))}] ${tail}`;
 }
 
@@ -223,8 +225,17 @@ function aligned(data: Uint8Array): Bytes {
   return memory;
 }
 
+/** TCP flags in the order of their bits. */
+const FLAGS = 'FSRPAU';
+
+function flagOf(letter: string): number {
+  const bit = FLAGS.indexOf(letter);
+  if (bit < 0) throw new NatgateError('bad_flags', `not a TCP flag: ${letter}`, `use letters of ${FLAGS}`);
+  return 1 << bit;
+}
+
 function flagLetters(flags: number): string {
-  return [...'FSRPAU'].filter((_, bit) => (flags & (1 << bit)) !== 0).join('') || '-';
+  return [...FLAGS].filter((_, bit) => (flags & (1 << bit)) !== 0).join('') || '-';
 }
 
 function bytesOf(payload: Uint8Array | string | undefined): Uint8Array {
@@ -233,7 +244,8 @@ function bytesOf(payload: Uint8Array | string | undefined): Uint8Array {
 
 function addressOf(text: string): number {
   const address = parseAddress(text);
-  if (address === null) throw new NatgateError('bad_address', `not an IPv4 address: ${text}`);
+  if (address === null)
+    throw new NatgateError('bad_address', `not an IPv4 address: ${text}`, 'e.g. 10.0.0.2');
   return address;
 }
 
