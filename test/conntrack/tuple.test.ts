@@ -1,0 +1,72 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { hashTuple, invertPorts } from '../../src/conntrack/tuple.ts';
+import { parseAddress } from '../../src/wire/address.ts';
+import { swap16 } from '../../src/wire/bytes.ts';
+
+const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+
+test('inverting swaps ports; of ICMP queries it keeps id and code and flips the type', () => {
+  expect(invertPorts(6, 0x50009c40)).toBe(0x9c405000 | 0);
+  expect(invertPorts(17, 0x88133500 | 0)).toBe(0x35008813);
+  expect(invertPorts(1, 0x00083412)).toBe(0x00003412);
+  expect(invertPorts(1, 0x050e3412)).toBe(0x050d3412);
+  expect(invertPorts(47, 0)).toBe(0);
+});
+
+test('inverting twice is nothing', () => {
+  const query = fc.tuple(fc.nat(0xffff), fc.constantFrom(0, 8, 13, 14, 15, 16, 17, 18), fc.nat(255));
+  fc.assert(fc.property(word, (ports) => invertPorts(6, invertPorts(6, ports)) === ports));
+  fc.assert(
+    fc.property(query, ([id, type, code]) => {
+      const ports = id | (type << 16) | (code << 24);
+      expect(invertPorts(1, invertPorts(1, ports))).toBe(ports);
+    }),
+  );
+});
+
+test('the hash is an int32 that depends on each of its words and on both keys', () => {
+  fc.assert(
+    fc.property(
+      fc.tuple(word, word, word, fc.nat(255), word, word),
+      fc.nat(5),
+      fc.nat(31),
+      (words, at, bit) => {
+        const hash = hashTuple(...words);
+        expect(hash).toBe(hash | 0);
+        const changed: typeof words = [...words];
+        changed[at] = at === 3 ? words[3] ^ (1 << (bit & 7)) : words[at]! ^ (1 << bit);
+        expect(hashTuple(...changed)).not.toBe(hash);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test('what traffic looks like spreads over homes and tags: ports in a row, addresses in a row', () => {
+  const BUCKETS = 4096;
+  const PER_BUCKET = 16;
+  const client = parseAddress('10.77.0.2')!;
+  const server = parseAddress('198.18.0.2')!;
+  const count = BUCKETS * PER_BUCKET;
+  const families: Record<string, (i: number) => [number, number, number]> = {
+    ports: (i) => [client, server, swap16(i & 0xffff) | (0x5000 << 16)],
+    clients: (i) => [(client & 0xffff) | (swap16(i & 0xffff) << 16), server, 0x50009c40],
+    servers: (i) => [client, (server & 0xffff) | (swap16(i & 0xffff) << 16), 0x50009c40],
+  };
+  for (const [name, tuple] of Object.entries(families)) {
+    const low = new Int32Array(BUCKETS);
+    const high = new Int32Array(BUCKETS);
+    for (let i = 0; i < count; i++) {
+      const hash = hashTuple(...tuple(i), 6, 0x1234567, 0x89abcde);
+      low[hash & (BUCKETS - 1)]!++;
+      high[hash >>> 20]!++;
+    }
+    // Balls in bins: variance about the mean, maximum about mean + 5 sqrt(mean).
+    for (const bins of [low, high]) {
+      const variance = bins.reduce((sum, n) => sum + (n - PER_BUCKET) ** 2, 0) / BUCKETS;
+      expect(variance, name).toBeLessThan(PER_BUCKET * 1.3);
+      expect(Math.max(...bins), name).toBeLessThan(PER_BUCKET * 3);
+    }
+  }
+});

@@ -1,0 +1,255 @@
+/**
+ * An engine on a memory link, with everything in reach: batches of any make-up, vnet headers, routes, the owned
+ * bitmap, the state. MemoryGateway (src/testing) is the same for those who only want packets in and out.
+ *
+ *     10.77.0.0/24 ── .1 device 0 │ engine │ device 1 198.18.0.1 ── 198.18.0.0/24 ── .254 ── the rest
+ */
+import { expect } from 'vitest';
+import { type FlowInfo, listFlows } from '../../src/conntrack/flow-info.ts';
+import type { Timeouts } from '../../src/conntrack/timeouts.ts';
+import { readCounters } from '../../src/engine/counters.ts';
+import { Engine } from '../../src/engine/engine.ts';
+import { type Route, TO_HOST } from '../../src/engine/routes.ts';
+import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
+import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
+import type { HeldPorts } from '../../src/nat/mappings.ts';
+import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
+import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
+import { swap16 } from '../../src/wire/bytes.ts';
+
+export const PRIVATE = 0;
+export const PUBLIC = 1;
+export const EXTERNAL = '198.18.0.1';
+export const GATEWAY = '10.77.0.1';
+export const NEXT_HOP = '198.18.0.254';
+
+export interface Arriving {
+  device: number;
+  packet: Uint8Array;
+  vnet?: Uint8Array;
+}
+
+export interface BedOptions {
+  flows?: number;
+  ports?: { first: number; last: number };
+  mtu?: [private_: number, public_: number];
+  held?: HeldPorts;
+  timeouts?: Partial<Timeouts>;
+  seed?: number;
+  now?: number;
+  external?: string;
+  /** A bed whose state and owned bitmap a new engine takes over. */
+  after?: Bed;
+}
+
+export function address(text: string): number {
+  return parseAddress(text)!;
+}
+
+/** `10.0.0.0/8 device [gateway] [mtu]` */
+export function route(prefix: string, device: number, gateway = '', mtu = 0): Route {
+  const { address: network, length } = parsePrefix(prefix)!;
+  return { prefix: network, length, device, gateway: gateway === '' ? 0 : address(gateway), mtu };
+}
+
+export const ROUTES: Route[] = [
+  route('10.77.0.0/24', PRIVATE),
+  route('198.18.0.0/24', PUBLIC),
+  route('0.0.0.0/0', PUBLIC, NEXT_HOP),
+  route(`${GATEWAY}/32`, TO_HOST),
+  route(`${EXTERNAL}/32`, TO_HOST),
+];
+
+export class Bed {
+  readonly engine: Engine;
+  readonly state: ArrayBuffer;
+  readonly owned: Uint8Array;
+  readonly link = new MemoryLink();
+  now: number;
+  /** process() calls that the last batch took. */
+  rounds = 0;
+
+  constructor(options: BedOptions = {}) {
+    const { after } = options;
+    const flows = options.flows ?? 64;
+    this.now = options.now ?? after?.now ?? 0;
+    this.state = after?.state ?? new ArrayBuffer(stateBytes(flows));
+    if (after === undefined) formatState(this.state, flows, [0x1234567, -0x89abcde]);
+    this.owned = after?.owned ?? new Uint8Array(OWNED_BYTES);
+    const [privateMtu, publicMtu] = options.mtu ?? [1500, 1500];
+    const external = address(options.external ?? EXTERNAL);
+    this.engine = new Engine({
+      arena: this.link.arena,
+      state: this.state,
+      owned: this.owned.buffer as ArrayBuffer,
+      devices: [
+        { side: 'private', address: address(GATEWAY), prefixLength: 24, mtu: privateMtu },
+        { side: 'public', address: external, prefixLength: 24, mtu: publicMtu },
+      ],
+      ports: options.ports ?? { first: 32768, last: 65535 },
+      held: options.held ?? { tcp: [], udp: [] },
+      timeouts: options.timeouts ?? {},
+      seed: options.seed ?? 1,
+      now: this.now | 0,
+    });
+    this.engine.setRoutes(ROUTES);
+  }
+
+  /** One batch; what was sent because of it, in order. */
+  run(batch: Arriving[]): SentPacket[] {
+    for (const { device, packet, vnet } of batch) {
+      expect(this.link.receive(device, packet, vnet)).toBe(true);
+    }
+    const count = this.link.takeBatch();
+    const sent: SentPacket[] = [];
+    this.rounds = 0;
+    let done = 0;
+    do {
+      const next = this.engine.process(done, count, this.now | 0);
+      expect(next, 'an engine with all slots free takes a packet').toBeGreaterThanOrEqual(
+        this.engine.outCount === 0 && this.rounds > 0 ? done + 1 : done,
+      );
+      done = next;
+      this.rounds++;
+      sent.push(...this.link.sent(this.engine.outCount));
+      this.engine.clearOut();
+    } while (done < count);
+    this.engine.tick(this.now | 0);
+    return sent;
+  }
+
+  /** From the private side, one packet; all that was sent. */
+  out(packet: Uint8Array, vnet?: Uint8Array): SentPacket[] {
+    return this.run([{ device: PRIVATE, packet, ...(vnet && { vnet }) }]);
+  }
+
+  /** From the public side. */
+  in(packet: Uint8Array, vnet?: Uint8Array): SentPacket[] {
+    return this.run([{ device: PUBLIC, packet, ...(vnet && { vnet }) }]);
+  }
+
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 1000) {
+      this.now += Math.min(left, 1000);
+      this.engine.tick(this.now | 0);
+    }
+  }
+
+  flows(): FlowInfo[] {
+    const { table, timeouts } = this.engine.tracker;
+    return [...listFlows(table, timeouts, this.now | 0)];
+  }
+
+  get drops(): Record<string, number> {
+    return readCounters(openState(this.state).counters).drops;
+  }
+
+  get totals(): Record<string, number> {
+    return readCounters(openState(this.state).counters).totals;
+  }
+
+  /** Packets and bytes in and out of a device. */
+  device(index: number): { inPackets: number; inBytes: number; outPackets: number; outBytes: number } {
+    const [inPackets, inBytes, outPackets, outBytes] = openState(this.state).counters.subarray(
+      128 + index * 8,
+      132 + index * 8,
+    ) as unknown as [number, number, number, number];
+    return { inPackets, inBytes, outPackets, outBytes };
+  }
+
+  isOwned(section: 'tcp' | 'udp' | 'icmp' | 'protocol', number: number): boolean {
+    const base = { tcp: OWNED_TCP, udp: OWNED_UDP, icmp: OWNED_ICMP, protocol: OWNED_PROTOCOLS }[section];
+    return ((this.owned[base + (number >> 3)]! >> (number & 7)) & 1) === 1;
+  }
+
+  /** What must be true between batches, whatever came. */
+  checkInvariants(ports = { first: 32768, last: 65535 }, held: HeldPorts = { tcp: [], udp: [] }): void {
+    const { totals, drops, engine } = this;
+    const flows = this.flows();
+    const counted = [PRIVATE, PUBLIC].map((device) => this.device(device));
+    const received = counted.reduce((sum, { inPackets }) => sum + inPackets, 0);
+    const forwarded = counted.reduce((sum, { outPackets }) => sum + outPackets, 0);
+    // A packet to a dead next hop is sent on all the same, so that the kernel asks again.
+    const { neighbour_failed: _, ...dropped } = drops;
+    const droppedSum = Object.values(dropped).reduce((sum, n) => sum + n, 0);
+    expect(received, 'every packet ends in one way').toBe(droppedSum + forwarded + totals['handed_back']!);
+
+    const of = (protocol: number) => flows.filter((flow) => flow.protocol === protocol).length;
+    expect(totals).toMatchObject({
+      flows_tcp: of(6),
+      flows_udp: of(17),
+      flows_icmp: of(1),
+      flows_other: flows.length - of(6) - of(17) - of(1),
+    });
+    expect(engine.tracker.table.count).toBe(flows.length);
+
+    // Mappings are what the flows say, and the bitmap is what the mappings say.
+    const owned = new Uint8Array(OWNED_BYTES);
+    const external: [number, 'tcp' | 'udp' | 'icmp', number, (flow: FlowInfo) => number][] = [
+      [6, 'tcp', OWNED_TCP, (flow) => flow.reply.dport],
+      [17, 'udp', OWNED_UDP, (flow) => flow.reply.dport],
+      [1, 'icmp', OWNED_ICMP, (flow) => flow.reply.sport],
+    ];
+    for (const [index, [protocol, name, section, portOf]] of external.entries()) {
+      if (name !== 'icmp') {
+        for (let port = ports.first; port <= ports.last; port++) setBit(owned, section, port, true);
+        for (const port of held[name]) setBit(owned, section, port, false);
+      }
+      const table = engine.mappings.tables[index]!;
+      const users = new Map<number, FlowInfo[]>();
+      for (const flow of flows.filter((candidate) => candidate.protocol === protocol)) {
+        users.set(portOf(flow), [...(users.get(portOf(flow)) ?? []), flow]);
+      }
+      expect(table.inUse, name).toBe(users.size);
+      for (const [port, sharing] of users) {
+        expect(table.refs[port], `${name} ${port}`).toBe(sharing.length);
+        for (const { original } of sharing) {
+          expect(original.src).toBe(table.internalAddress[port]);
+          expect(original.sport).toBe(swap16(table.internalPort[port]!));
+        }
+        setBit(owned, section, port, true);
+      }
+    }
+    for (const { protocol } of flows) {
+      if (![1, 6, 17].includes(protocol)) setBit(owned, OWNED_PROTOCOLS, protocol, true);
+    }
+    expect(differences(this.owned, owned)).toEqual([]);
+  }
+}
+
+function setBit(bitmap: Uint8Array, section: number, number: number, value: boolean): void {
+  const mask = 1 << (number & 7);
+  const at = section + (number >> 3);
+  bitmap[at] = value ? bitmap[at]! | mask : bitmap[at]! & ~mask;
+}
+
+/** Bytes of the bitmap that are not as expected. */
+function differences(bitmap: Uint8Array, expected: Uint8Array): string[] {
+  if (Buffer.compare(bitmap, expected) === 0) return [];
+  const wrong = [...expected.keys()].filter((at) => bitmap[at] !== expected[at]);
+  return wrong.map((at) => `byte ${at}: ${bitmap[at]!.toString(2)}, not ${expected[at]!.toString(2)}`);
+}
+
+/** The packets that went to one device. */
+export function to(device: number, sent: SentPacket[]): Uint8Array[] {
+  return sent.filter((packet) => packet.device === device).map(({ packet }) => packet);
+}
+
+/** A vnet header, numbers as in linux/virtio_net.h. */
+export function vnetHeader(fields: {
+  flags?: number;
+  gso?: number;
+  hdrLen?: number;
+  gsoSize?: number;
+  csumStart?: number;
+  csumOffset?: number;
+}): Uint8Array {
+  const view = new DataView(new ArrayBuffer(10));
+  view.setUint8(0, fields.flags ?? 0);
+  view.setUint8(1, fields.gso ?? 0);
+  view.setUint16(2, fields.hdrLen ?? 0, true);
+  view.setUint16(4, fields.gsoSize ?? 0, true);
+  view.setUint16(6, fields.csumStart ?? 0, true);
+  view.setUint16(8, fields.csumOffset ?? 0, true);
+  return new Uint8Array(view.buffer);
+}

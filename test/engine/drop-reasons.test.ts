@@ -1,0 +1,90 @@
+/**
+ * Every drop reason, brought about. The corpus (test/corpus) has the packets that are wrong in themselves; here
+ * they go through a whole engine, and the reasons that need a situation have one. The last test fails when a reason
+ * of core/reasons.ts is in neither.
+ */
+import { describe, expect, test } from 'vitest';
+import { reasonNames } from '../../src/core/reasons.ts';
+import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../../src/engine/arena.ts';
+import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
+import { corpus } from '../corpus/load.ts';
+import { address, Bed, type BedOptions, NEXT_HOP, PRIVATE, PUBLIC, ROUTES, vnetHeader } from './bed.ts';
+import { filler, partial, rawPacket } from './packets.ts';
+
+const SERVER = '203.0.113.9';
+const query = (client = '10.77.0.2', port = 40000, fields = {}) =>
+  udpPacket({ from: `${client}:${port}`, to: `${SERVER}:53`, ...fields });
+const gre = (src: string) => rawPacket({ src, dst: SERVER, protocol: 47, body: filler(8) });
+const counted = (word: number) => (bed: Bed) => {
+  new Int32Array(bed.link.arena)[word] = 1;
+};
+
+const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unknown }> = {
+  invalid_tcp: {
+    run: (bed) => {
+      bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'S' }));
+      bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'A' }));
+    },
+  },
+  table_full: { options: { flows: 1 }, run: (bed) => [bed.out(query()), bed.out(query('10.77.0.3'))] },
+  no_external_address: { options: { external: '0.0.0.0' }, run: (bed) => bed.out(query()) },
+  no_free_port: {
+    options: { ports: { first: 40000, last: 40000 } },
+    run: (bed) => [bed.out(query()), bed.out(query('10.77.0.3'))],
+  },
+  tuple_in_use: { run: (bed) => [bed.out(gre('10.77.0.2')), bed.out(gre('10.77.0.3'))] },
+  no_route: {
+    run: (bed) => {
+      bed.engine.setRoutes(ROUTES.filter(({ device }) => device === PRIVATE));
+      bed.out(query());
+    },
+  },
+  neighbour_failed: {
+    run: (bed) => {
+      bed.engine.setNeighbour(PUBLIC, address(NEXT_HOP), true);
+      bed.out(query());
+    },
+  },
+  too_big: {
+    options: { mtu: [1500, 1280] },
+    run: (bed) => bed.out(query(undefined, 40000, { payload: filler(1400) })),
+  },
+  no_slot: {
+    options: { mtu: [1500, 300] },
+    run: (bed) =>
+      bed.out(
+        partial(query(undefined, 40000, { payload: filler(65_000), fragment: 0 })),
+        vnetHeader({ flags: 1, gso: 5, gsoSize: 400, csumStart: 20, csumOffset: 6 }),
+      ),
+  },
+  write_refused: { run: counted(WRITE_REFUSED) },
+  write_no_buffer: { run: counted(WRITE_NO_BUFFER) },
+  write_down: { run: counted(WRITE_DOWN) },
+  read_truncated: { run: counted(READ_TRUNCATED) },
+};
+
+describe('corpus', () => {
+  test.each(corpus)('$reason/$name: $about', ({ reason, side, packet, vnet }) => {
+    const bed = new Bed();
+    const sent = side === 'private' ? bed.out(packet, vnet) : bed.in(packet, vnet);
+    expect(bed.drops).toEqual(reason === 'ok' ? {} : { [reason]: 1 });
+    // At most the sender is told.
+    const passed = sent.filter(({ device }) => (device === PRIVATE) !== (side === 'private'));
+    expect(passed).toHaveLength(reason === 'ok' ? 1 : 0);
+    bed.checkInvariants();
+  });
+});
+
+describe('situations', () => {
+  test.each(Object.entries(situations))('%s', (reason, { options, run }) => {
+    const bed = new Bed(options);
+    run(bed);
+    bed.engine.tick(bed.now);
+    expect(bed.drops).toEqual({ [reason]: 1 });
+  });
+});
+
+test('no reason is left out', () => {
+  const covered = new Set([...corpus.map(({ reason }) => reason), ...Object.keys(situations)]);
+  expect([...covered].sort()).toEqual([...reasonNames].sort());
+});

@@ -1,0 +1,120 @@
+/** What the public side brings that is the host's own goes back to it, untouched. */
+import { describe, expect, test } from 'vitest';
+import { echoPacket, icmpError, icmpPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
+import { hex } from '../wire/hex.ts';
+import { address, Bed, EXTERNAL, PUBLIC } from './bed.ts';
+import { cut, filler, rawPacket } from './packets.ts';
+
+const SERVER = '203.0.113.9';
+
+function expectHandedBack(bed: Bed, packets: Uint8Array[]): void {
+  for (const packet of packets) {
+    expect(bed.in(packet)).toEqual([{ device: PUBLIC, packet, vnet: new Uint8Array(10) }]);
+  }
+  expect(bed.totals['handed_back']).toBe(packets.length);
+  expect(bed.drops).toEqual({});
+  expect(bed.flows()).toEqual([]);
+  bed.checkInvariants();
+}
+
+test('echo requests and replies that no flow expects', () => {
+  expectHandedBack(new Bed(), [
+    echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5 }),
+    echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5, reply: true, ttl: 1 }),
+    icmpPacket({ from: SERVER, to: EXTERNAL, type: 14, code: 0, body: hex('0005000100000000') }),
+  ]);
+});
+
+test('ICMP errors about the host’s own connections, and those that quote nothing known', () => {
+  const own = tcpPacket({ from: `${EXTERNAL}:20000`, to: `${SERVER}:443`, flags: 'S' });
+  expectHandedBack(new Bed(), [
+    icmpError({ from: '192.0.2.1', to: EXTERNAL, type: 3, code: 4, rest: 1400, packet: own }),
+    icmpError({ from: '192.0.2.1', to: EXTERNAL, type: 11, code: 0, packet: own, quote: 28 }),
+    icmpError({ from: '192.0.2.1', to: EXTERNAL, type: 3, code: 1, packet: own, quote: 27 }),
+  ]);
+});
+
+test('fragments of the host’s own datagrams: first, later, and out of order', () => {
+  const pieces = cut(
+    udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:20000`, payload: filler(4000), fragment: 0 }),
+    1480,
+  );
+  expectHandedBack(new Bed(), pieces);
+  expectHandedBack(new Bed(), pieces.reverse());
+});
+
+test('fragments to a port of the range that a host socket holds', () => {
+  const pieces = cut(
+    udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:50000`, payload: filler(4000), fragment: 0 }),
+    1480,
+  );
+  const bed = new Bed({ held: { tcp: [], udp: [50000] } });
+  for (const packet of pieces) expect(bed.in(packet)).toHaveLength(1);
+  expect(bed.totals['handed_back']).toBe(3);
+});
+
+test('protocols that no private host uses with that remote', () => {
+  expectHandedBack(new Bed(), [
+    rawPacket({ src: SERVER, dst: EXTERNAL, protocol: 50, body: filler(40) }),
+    rawPacket({ src: SERVER, dst: EXTERNAL, protocol: 132, body: filler(40) }),
+    rawPacket({ src: SERVER, dst: EXTERNAL, protocol: 2, body: filler(8), options: hex('94040000') }),
+  ]);
+});
+
+test('in a batch with translated traffic, in order', () => {
+  const bed = new Bed();
+  const ping = echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5 });
+  const out = udpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:53` });
+  const back = udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:40000` });
+  const sent = bed.run([
+    { device: PUBLIC, packet: ping },
+    { device: 0, packet: out },
+    { device: PUBLIC, packet: ping },
+    { device: PUBLIC, packet: back },
+  ]);
+  expect(sent.map(({ device }) => device)).toEqual([PUBLIC, PUBLIC, PUBLIC, 0]);
+  expect(sent[2]!.packet).toEqual(ping);
+});
+
+describe('not handed back', () => {
+  test.each([
+    ['TCP', tcpPacket({ from: `${SERVER}:1`, to: `${EXTERNAL}:40000`, flags: 'S' })],
+    ['UDP', udpPacket({ from: `${SERVER}:1`, to: `${EXTERNAL}:40000` })],
+    ['ICMP to another address', echoPacket({ from: SERVER, to: '198.18.0.9', identifier: 1 })],
+    [
+      'an ICMP error with a wrong checksum',
+      wrong(
+        icmpError({
+          from: SERVER,
+          to: EXTERNAL,
+          type: 3,
+          code: 1,
+          packet: udpPacket({ from: `${EXTERNAL}:1`, to: `${SERVER}:1` }),
+        }),
+      ),
+    ],
+  ])('%s', (_, packet) => {
+    const bed = new Bed();
+    expect(bed.in(packet)).toEqual([]);
+    expect(bed.totals['handed_back']).toBe(0);
+  });
+
+  test('anything once the address has gone', () => {
+    const bed = new Bed();
+    bed.engine.setDevice(PUBLIC, { address: 0, mtu: 1500 });
+    expect(bed.in(echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5 }))).toEqual([]);
+    bed.engine.setDevice(PUBLIC, { address: address('198.18.0.9'), mtu: 1500 });
+    expect(bed.in(echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5 }))).toEqual([]);
+    expect(bed.in(echoPacket({ from: SERVER, to: '198.18.0.9', identifier: 5 }))).toHaveLength(1);
+  });
+
+  test('anything from the private side', () => {
+    const bed = new Bed();
+    expect(bed.out(echoPacket({ from: '10.77.0.2', to: EXTERNAL, identifier: 5, reply: true }))).toEqual([]);
+  });
+});
+
+function wrong(packet: Uint8Array): Uint8Array {
+  packet[22]! ^= 1;
+  return packet;
+}

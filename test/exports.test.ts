@@ -1,0 +1,113 @@
+/**
+ * What the package shows to the world, types included. A name that disappears from here breaks somebody; a new one
+ * is a promise.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { beforeAll, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+
+let program: ts.Program;
+beforeAll(() => {
+  const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
+  const entries = Object.keys(manifest.exports).map(sourceOf);
+  program = ts.createProgram(entries, options);
+}, 60_000);
+
+/** The source file behind an entry of package.json's `exports`. */
+function sourceOf(entry: string): string {
+  const { types, default: code } = manifest.exports[entry];
+  expect(types.replace(/\.d\.ts$/, '.js')).toBe(code);
+  return code.replace(/^\.\/dist\//, `${root}src/`).replace(/\.js$/, '.ts');
+}
+
+/** `name: kind` of everything an entry exports. */
+function exportsOf(entry: string): string[] {
+  const checker = program.getTypeChecker();
+  const file = program.getSourceFile(sourceOf(entry))!;
+  return checker
+    .getExportsOfModule(checker.getSymbolAtLocation(file)!)
+    .map((symbol) => {
+      const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+      return `${kindOf(target.flags)} ${symbol.name}`;
+    })
+    .sort();
+}
+
+function kindOf(flags: ts.SymbolFlags): string {
+  if (flags & ts.SymbolFlags.Class) return 'class';
+  if (flags & ts.SymbolFlags.Function) return 'function';
+  if (flags & (ts.SymbolFlags.Interface | ts.SymbolFlags.TypeAlias)) return 'type';
+  return flags & ts.SymbolFlags.Variable ? 'const' : 'other';
+}
+
+test('entries', () => {
+  expect(Object.keys(manifest.exports)).toEqual(['.', './conntrack', './testing']);
+});
+
+test('natgate', () => {
+  expect(exportsOf('.')).toMatchInlineSnapshot(`
+    [
+      "class NatgateError",
+      "function isSystemError",
+      "function version",
+      "type SystemError",
+    ]
+  `);
+});
+
+test('natgate/conntrack', () => {
+  expect(exportsOf('./conntrack')).toMatchInlineSnapshot(`
+    [
+      "class Conntrack",
+      "const defaultTimeouts",
+      "function formatAddress",
+      "function parseAddress",
+      "type ConntrackOptions",
+      "type ConntrackState",
+      "type FlowInfo",
+      "type FlowTuple",
+      "type Timeouts",
+      "type Verdict",
+    ]
+  `);
+});
+
+test('natgate/testing', () => {
+  expect(exportsOf('./testing')).toMatchInlineSnapshot(`
+    [
+      "class MemoryGateway",
+      "function describePacket",
+      "function echoPacket",
+      "function formatAddress",
+      "function icmpError",
+      "function icmpPacket",
+      "function parseAddress",
+      "function tcpPacket",
+      "function udpPacket",
+      "function verifyChecksums",
+      "type EchoFields",
+      "type FlowInfo",
+      "type FlowTuple",
+      "type IpFields",
+      "type MemoryGatewayOptions",
+      "type TcpFields",
+      "type Timeouts",
+      "type UdpFields",
+    ]
+  `);
+});
+
+test('what is exported as a value is there when it is imported', async () => {
+  for (const entry of Object.keys(manifest.exports)) {
+    const module = await import(sourceOf(entry));
+    const values = exportsOf(entry)
+      .filter((line) => !line.startsWith('type '))
+      .map((line) => line.split(' ')[1]);
+    expect(Object.keys(module).sort()).toEqual(values.sort());
+  }
+});
