@@ -35,10 +35,10 @@
 #define READ_BYTES (VNET_BYTES + LINEAR_BYTES + OVERFLOW_BYTES)
 
 /*
- * A batch of super-packets ends after so many bytes: what has been read is then still in the second-level cache when it is
- * written.
+ * A batch ends after so many bytes: a super-packet is written while it still is in the second-level cache, and the next one
+ * takes its place in the arena. Small packets do not come near it.
  */
-#define BATCH_BYTES (192 * 1024)
+#define BATCH_BYTES 65536
 
 /* How long a run sleeps when a queue reports an error that reading does not show (it is being deleted). */
 #define FAULT_PAUSE_MS 100
