@@ -72,8 +72,8 @@ function newEngine(flows: number): { engine: Engine; arena: ArrayBuffer } {
     state,
     owned: new ArrayBuffer(OWNED_BYTES),
     devices: [
-      { side: 'private', address: parseAddress('10.0.0.1')!, prefixLength: 8, mtu: 1500 },
-      { side: 'public', address: parseAddress('198.18.0.1')!, prefixLength: 15, mtu: 1500 },
+      { side: 'private', address: parseAddress('10.0.0.1')!, mtu: 1500 },
+      { side: 'public', address: parseAddress('198.18.0.1')!, mtu: 1500 },
     ],
     ports: { first: 32768, last: 65535 },
     seed: 1,

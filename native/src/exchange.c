@@ -34,12 +34,6 @@
 /* More than any IPv4 packet can have; a read that fills it all is one that the kernel cut off. */
 #define READ_BYTES (VNET_BYTES + LINEAR_BYTES + OVERFLOW_BYTES)
 
-/*
- * A batch ends after so many bytes: a super-packet is written while it still is in the second-level cache, and the next one
- * takes its place in the arena. Small packets do not come near it.
- */
-#define BATCH_BYTES 65536
-
 /* How long a run sleeps when a queue reports an error that reading does not show (it is being deleted). */
 #define FAULT_PAUSE_MS 100
 
@@ -218,7 +212,7 @@ static const struct {
 } constants[] = {
     CONSTANT(CONTROL),       CONSTANT(IN_LIST),       CONSTANT(OUT_LIST),        CONSTANT(HEADERS),
     CONSTANT(HEADER_BYTES),  CONSTANT(SLOTS),         CONSTANT(OVERFLOW),        CONSTANT(OVERFLOW_BYTES),
-    CONSTANT(ARENA_BYTES),   CONSTANT(BATCH),         CONSTANT(OUT_ENTRIES),     CONSTANT(VNET_OFFSET),
+    CONSTANT(ARENA_BYTES),   CONSTANT(BATCH),         CONSTANT(BATCH_BYTES),   CONSTANT(OUT_ENTRIES),     CONSTANT(VNET_OFFSET),
     CONSTANT(PACKET_OFFSET), CONSTANT(LINEAR_BYTES),  CONSTANT(NOW),             CONSTANT(WRITE_REFUSED),
     CONSTANT(WRITE_NO_BUFFER), CONSTANT(WRITE_DOWN),  CONSTANT(READ_TRUNCATED),  CONSTANT(WRITE_ERRNO),
     CONSTANT(WAITS),

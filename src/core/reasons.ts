@@ -69,7 +69,6 @@ export const NOT_PUBLIC = reason(
   'new flow to a destination that is not behind the public interface',
 );
 export const NO_ROUTE = reason('no_route', 'the host has no route to the destination (answered 3/0)');
-export const NEIGHBOUR_FAILED = reason('neighbour_failed', 'the next hop does not answer ARP (answered 3/1)');
 export const TTL_EXCEEDED = reason('ttl_exceeded', 'time to live ran out (answered 11/0)');
 export const TOO_BIG = reason('too_big', 'larger than the path and may not be fragmented (answered 3/4)');
 export const NO_SLOT = reason('no_slot', 'more fragments than the arena has slots');

@@ -27,6 +27,11 @@ export const ARENA_BYTES = OVERFLOW + SLOTS * OVERFLOW_BYTES;
 
 /** Packets read per exchange, at most; also the first slot that is the engine's own. */
 export const BATCH = 64;
+/**
+ * A batch ends after so many bytes: a super-packet is written while it still is in the second-level cache, and the next
+ * one takes its place in the arena. Small packets do not come near it.
+ */
+export const BATCH_BYTES = 65536;
 export const OUT_ENTRIES = 512;
 
 /** Byte of a slot where the virtio_net_hdr and where the IPv4 header begin. */

@@ -6,7 +6,6 @@ export interface DeviceConfig {
   side: 'private' | 'public';
   /** Own address on the interface, wire order; 0 when it has none. */
   address: number;
-  prefixLength: number;
   /** Bytes of an IPv4 packet. */
   mtu: number;
 }

@@ -30,6 +30,8 @@ export const ICMP_SUPPRESSED = counter('icmp_errors_suppressed');
 export const ICMP_TRANSLATED = counter('icmp_errors_translated');
 export const HANDED_BACK = counter('handed_back');
 export const FRAGMENTED = counter('fragmented');
+/** Packets sent towards a next hop that does not answer ARP; their senders are told, the kernel drops them if it stays so. */
+export const NEIGHBOUR_FAILED = counter('neighbour_failed');
 export const BATCHES = counter('batches');
 
 /** Gauges. */

@@ -222,7 +222,10 @@ export class Engine {
     if (kind === KIND_FRAGMENT) return this.handleFragment(slot, m, now);
     if (kind !== KIND_FLOW) return this.handleError(slot, m);
     const handle = meta[m + M_HANDLE]!;
-    return handle < 0 ? this.handleNew(slot, m, now) : this.handleEstablished(slot, m, handle, now);
+    const reason = handle < 0 ? this.handleNew(slot, m, now) : this.handleEstablished(slot, m, handle, now);
+    // What follows a dropped first fragment is no use to anybody, the host included.
+    if (reason > OK && meta[m + M_FRAGMENT] !== 0) this.rememberFirst(m, DROPPED, 0, now);
+    return reason;
   }
 
   private handleEstablished(slot: number, m: number, handle: number, now: number): number {
@@ -262,8 +265,9 @@ export class Engine {
     const whole = meta[m + M_FRAGMENT] === 0;
     const hasPorts = protocol === PROTO_TCP || protocol === PROTO_UDP;
     const ours = hasPorts && (whole || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16));
-    if (!whole) this.rememberFirst(m, ours ? DROPPED : FOR_HOST, 0, now);
-    return ours || !this.isForHost(m) ? NO_FLOW : this.handBack(slot, m);
+    if (ours || !this.isForHost(m)) return NO_FLOW;
+    if (!whole) this.rememberFirst(m, FOR_HOST, 0, now);
+    return this.handBack(slot, m);
   }
 
   /** The part that all packets of a flow share once they may pass. */

@@ -5,7 +5,7 @@
  * been written to the devices.
  */
 import { Bytes } from '../wire/bytes.ts';
-import { BATCH, OUT_ENTRIES, OUT_LIST, SLOTS } from './arena.ts';
+import { BATCH, OUT_LIST, SLOTS } from './arena.ts';
 
 export class OutList {
   readonly bytes: Bytes;
@@ -24,9 +24,9 @@ export class OutList {
     this.count++;
   }
 
-  /** Engine slots that are free, as far as list entries for them are. A whole batch of packets always fits beside them. */
+  /** Engine slots that are free. No slot is sent twice, so the list has room for all (OUT_ENTRIES > SLOTS). */
   get freeSlots(): number {
-    return Math.min(SLOTS - this.nextSlot, OUT_ENTRIES - BATCH - this.count);
+    return SLOTS - this.nextSlot;
   }
 
   /** The next free slot; the caller has asked freeSlots. */

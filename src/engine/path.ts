@@ -6,15 +6,7 @@
  * send() comes after translation.
  */
 import { type FlowTable, H_ROUTE, HOT, ORIGINAL, TUPLE } from '../conntrack/flow-table.ts';
-import {
-  NEIGHBOUR_FAILED,
-  NO_ROUTE,
-  NO_SLOT,
-  NOT_PUBLIC,
-  OK,
-  TOO_BIG,
-  TTL_EXCEEDED,
-} from '../core/reasons.ts';
+import { NO_ROUTE, NO_SLOT, NOT_PUBLIC, OK, TOO_BIG, TTL_EXCEEDED } from '../core/reasons.ts';
 import { PRIVATE, PUBLIC } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
 import {
@@ -31,10 +23,10 @@ import {
   DEVICE_OUT_BYTES,
   DEVICE_OUT_PACKETS,
   DEVICES,
-  DROPS,
   FRAGMENTED,
   ICMP_SENT,
   ICMP_SUPPRESSED,
+  NEIGHBOUR_FAILED,
 } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { IcmpErrors } from './icmp-errors.ts';
@@ -154,7 +146,7 @@ export class Path {
     const gateway = this.routes.gateway[egress]!;
     if (!this.devices.isFailed(this.routes.device[egress]!, gateway === 0 ? destination : gateway)) return;
     this.answer(m, ICMP_UNREACHABLE, HOST_UNREACHABLE, 0, now);
-    this.counters[DROPS + NEIGHBOUR_FAILED]!++;
+    this.counters[NEIGHBOUR_FAILED]!++;
   }
 
   /** The route's or the device's MTU, whichever is lower. */

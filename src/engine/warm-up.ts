@@ -38,8 +38,8 @@ export function warmUp(arena: ArrayBuffer): void {
     state,
     owned: new ArrayBuffer(OWNED_BYTES),
     devices: [
-      { side: 'private', address: parseAddress('10.0.0.1')!, prefixLength: 24, mtu: 1500 },
-      { side: 'public', address: EXTERNAL, prefixLength: 24, mtu: 1500 },
+      { side: 'private', address: parseAddress('10.0.0.1')!, mtu: 1500 },
+      { side: 'public', address: EXTERNAL, mtu: 1500 },
     ],
     ports: { first: 32768, last: 65535 },
     seed: 1,

@@ -119,10 +119,9 @@ function isStillThere(name: string, view: HostView): boolean {
 function readView(names: readonly string[]): HostView {
   const interfaces = readInterfaces(names);
   const devices = interfaces.map(
-    ({ address, prefixLength, mtu }, i): ServedDevice => ({
+    ({ address, mtu }, i): ServedDevice => ({
       side: i === names.length - 1 ? 'public' : 'private',
       address,
-      prefixLength,
       mtu,
     }),
   );

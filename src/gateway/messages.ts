@@ -16,7 +16,6 @@ import type { Credentials } from './user.ts';
 export interface DeviceSetting {
   /** Wire order (wire/address.ts); 0 while the interface has none. */
   address: number;
-  prefixLength: number;
   /** Bytes. */
   mtu: number;
 }

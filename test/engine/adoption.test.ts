@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { H_DELTAS, H_SEQUENCE, H_STATUS, HOT } from '../../src/conntrack/flow-table.ts';
 import { echoPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { decode } from '../wire/decode.ts';
-import { Bed, EXTERNAL, PRIVATE, PUBLIC, to } from './bed.ts';
+import { Bed, EXTERNAL, PRIVATE, PUBLIC, ROUTES, to } from './bed.ts';
 import { filler, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
@@ -63,6 +63,16 @@ test('what is left of their time is kept', () => {
       .sort(),
   ).toEqual([47, 6]);
   bed.checkInvariants();
+});
+
+test('routes that are numbered otherwise do not mislead the flows taken over', () => {
+  const before = new Bed();
+  fill(before);
+  const bed = new Bed({ after: before, routes: [...ROUTES].reverse() });
+  const [client, server] = ['10.77.0.2:40000', `${SERVER}:80`];
+  const back = bed.in(tcpPacket({ from: server, to: `${EXTERNAL}:40000`, flags: 'A' }));
+  expect(to(PRIVATE, back)).toHaveLength(1);
+  expect(to(PUBLIC, bed.out(tcpPacket({ from: client, to: server, flags: 'A' })))).toHaveLength(1);
 });
 
 test('in the place of flows of another external address new ones begin', () => {

@@ -8,7 +8,7 @@ import { reasonNames } from '../../src/core/reasons.ts';
 import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../../src/engine/arena.ts';
 import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { corpus } from '../corpus/load.ts';
-import { address, Bed, type BedOptions, NEXT_HOP, PRIVATE, PUBLIC, ROUTES, vnetHeader } from './bed.ts';
+import { Bed, type BedOptions, PRIVATE, ROUTES, vnetHeader } from './bed.ts';
 import { filler, partial, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
@@ -36,12 +36,6 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
   no_route: {
     run: (bed) => {
       bed.engine.setRoutes(ROUTES.filter(({ device }) => device === PRIVATE));
-      bed.out(query());
-    },
-  },
-  neighbour_failed: {
-    run: (bed) => {
-      bed.engine.setNeighbour(PUBLIC, address(NEXT_HOP), true);
       bed.out(query());
     },
   },

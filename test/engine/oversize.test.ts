@@ -161,6 +161,19 @@ describe('a packet without DF', () => {
   });
 });
 
+test.each([2040, 4000, 9000])('pieces for an MTU of %i reach into the overflow of their slots', (mtu) => {
+  const bed = new Bed({ mtu: [65535, mtu] });
+  const [whole] = datagrams(bed.out(udp(filler(30_001))));
+  expect(decode(whole!)).toMatchObject({ src: EXTERNAL, checksumOk: true });
+  expect(decode(whole!).payload).toEqual(filler(30_001));
+  const packet = partial(udp(filler(40_000), { id: 9 }));
+  const sent = bed.out(packet, udpGso(mtu + 100));
+  expect(sent.every((piece) => piece.packet.length <= mtu)).toBe(true);
+  const payloads = datagrams(sent).map(decode);
+  expect(payloads.every(({ checksumOk }) => checksumOk)).toBe(true);
+  expect(Buffer.concat(payloads.map(({ payload }) => payload))).toEqual(Buffer.from(filler(40_000)));
+});
+
 describe('TCP super-packets', () => {
   const packet = tcp(filler(20_000), {
     seq: 0xfffff000,
@@ -299,6 +312,20 @@ test('a batch of oversize super-packets runs out of slots, waits for the list to
   expect(bed.flows()).toMatchObject([{ originalPackets: 64 }]);
   expect(bed.totals).toMatchObject({ fragmented: 64, batches: 1, flows_started: 1 });
   bed.checkInvariants();
+});
+
+test('when the last slot is taken, an ICMP error waits, too', () => {
+  const bed = new Bed({ mtu: [1500, 100] });
+  const batch = Array.from({ length: 64 }, (_, i) => ({
+    device: PRIVATE,
+    packet: i < 10 ? udp(filler(1400)) : udp(filler(1), { ttl: 1 }),
+  }));
+  // 10 packets of 18 pieces leave 12 slots for 54 errors.
+  const sent = bed.run(batch);
+  expect(to(PRIVATE, sent)).toHaveLength(54);
+  expect(to(PUBLIC, sent)).toHaveLength(180);
+  expect(bed.rounds).toBe(2);
+  expect(bed.totals).toMatchObject({ icmp_errors_sent: 54, icmp_errors_suppressed: 0 });
 });
 
 test('a batch of 64 ICMP errors and 64 packets each in pieces fits the out list', () => {

@@ -30,8 +30,8 @@ const engine = new Engine({
   state,
   owned: new ArrayBuffer(OWNED_BYTES),
   devices: [
-    { side: 'private', address: parseAddress('10.77.0.1')!, prefixLength: 16, mtu: 1500 },
-    { side: 'public', address: parseAddress('198.18.0.1')!, prefixLength: 24, mtu: 1500 },
+    { side: 'private', address: parseAddress('10.77.0.1')!, mtu: 1500 },
+    { side: 'public', address: parseAddress('198.18.0.1')!, mtu: 1500 },
   ],
   ports: { first: 32768, last: 65535 },
   timeouts: { udp: 2, tcpSynSent: 2, icmp: 2 },

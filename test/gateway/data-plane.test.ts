@@ -93,7 +93,7 @@ test('an exchange without packets ticks too', () => {
 
 test('control messages are applied in order, between batches, once', () => {
   const { calls, flags, post, run } = loop([1, 1, -5]);
-  const device = { address: 16777226, prefixLength: 24, mtu: 1400 };
+  const device = { address: 16777226, mtu: 1400 };
   post({ type: 'device', index: 1, device });
   post({ type: 'routes', routes: [] });
   post({ type: 'heldPorts', protocol: 17, ports: [40000] });

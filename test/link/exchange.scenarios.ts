@@ -45,16 +45,28 @@ export function batches() {
       sent[device]!.push(data.toString('hex'));
     }
   }
-  const runs = [tuns.run(1000), tuns.run(1000), tuns.run(0)];
+  const runs = [tuns.run(1000), tuns.run(1000), tuns.run(1000), tuns.run(1000), tuns.run(0)];
   const all = runs.flat();
   return {
     sizes: runs.map((run) => run.length),
+    bytes: runs.map((run) => run.reduce((sum, { packet }) => sum + packet.length, 0)),
     firstDevices: runs.map((run) => run.slice(0, 4).map(({ device }) => device)),
     sent,
     received: [0, 1].map((device) =>
       all.filter((r) => r.device === device).map((r) => r.packet.toString('hex', 28)),
     ),
   };
+}
+
+/** Sizes of the batches in which 100 small echo requests to two TUNs are answered. */
+export function smallBatches() {
+  const tuns = new Tuns(['10.1.0.1/24', '10.2.0.1/24']);
+  for (let i = 0; i < 50; i++) {
+    for (const device of [0, 1]) {
+      tuns.put(device, echoRequest(`10.${device + 1}.0.2`, `10.${device + 1}.0.1`, i, pattern(18, i + 1)));
+    }
+  }
+  return [tuns.run(1000), tuns.run(1000), tuns.run(0)].map((run) => run.length);
 }
 
 /** Super-packets and large datagrams from one TUN to another through the kernel's forwarding. */

@@ -43,10 +43,23 @@ describe('packets', () => {
   });
 
   test('a batch alternates over the queues, keeps their order, and crosses the end of the header slot', async () => {
-    const { sizes, firstDevices, sent, received } = await inNamespace('batches');
-    expect(sizes).toEqual([64, 36, 0]);
-    expect(firstDevices).toEqual([[0, 1, 0, 1], [1, 0, 1, 0], []]);
+    const { sizes, bytes, firstDevices, sent, received } = await inNamespace('batches');
+    // A batch ends with the packet that reaches the limit of bytes.
+    expect(sizes).toEqual([33, 33, 32, 2, 0]);
+    for (const batch of bytes.slice(0, 3)) {
+      expect(batch).toBeGreaterThanOrEqual(arena.BATCH_BYTES);
+      expect(batch).toBeLessThan(arena.BATCH_BYTES + 2058);
+    }
+    expect(firstDevices.slice(0, 3)).toEqual([
+      [0, 1, 0, 1],
+      [1, 0, 1, 0],
+      [0, 1, 0, 1],
+    ]);
     expect(received).toEqual(sent);
+  });
+
+  test('a batch of small packets ends after 64', async () => {
+    expect(await inNamespace('smallBatches')).toEqual([64, 36, 0]);
   });
 
   test('super-packets and the largest datagram pass whole, with their vnet header', async () => {

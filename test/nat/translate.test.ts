@@ -227,6 +227,23 @@ test('a UDP checksum of 0 stays 0; a computed 0 is sent as ffff', () => {
   );
 });
 
+test('whatever the checksum, it never becomes 0, which would mean none', () => {
+  const query = hex(
+    '45 00 00 1e 00 01 40 00 40 11 6a 6b 0a 4d 00 02 c6 12 00 02 13 88 00 35 00 0a b3 50 68 69',
+  );
+  const bed = new Bed();
+  bed.begin(query, '198.18.0.1', 40000);
+  const view = new DataView(query.buffer);
+  const results = new Set<number>();
+  for (let sum = 1; sum < 65536; sum++) {
+    view.setUint16(26, sum);
+    const sent = bed.through(query, 0);
+    results.add(sent[26]! * 256 + sent[27]!);
+  }
+  expect(results.has(0)).toBe(false);
+  expect(results.size).toBe(65535);
+});
+
 test('a partial checksum takes the addresses only: completed afterwards, it is right', () => {
   fc.assert(
     fc.property(made, address, port, ({ packet, protocol }, external, externalPort) => {
