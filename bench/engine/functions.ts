@@ -39,7 +39,7 @@ export function benchFunctions(seconds: number): FunctionResult[] {
   const table = new FlowTable(new ArrayBuffer(FlowTable.bytes(FLOWS)), 0, FLOWS, [1, 2]);
   const tracker = new Tracker(table, new TimeoutTable(defaultTimeouts), 0);
   for (let i = 0; i < FLOWS; i++) {
-    const flow = table.create(17, 0x0200000a, i, 7, i, 0x010012c6, 7, 0);
+    const flow = table.create(17, 0x0200000a, i, 7, i, 0x010012c6, 7, 0, 0);
     setDeltas(table.hot, flow, 17);
   }
   const mappings = new Mappings(

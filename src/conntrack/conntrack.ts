@@ -39,6 +39,7 @@ import {
   parsePacket,
   parseQuote,
 } from '../wire/parse.ts';
+import { END_REUSED } from './end-reasons.ts';
 import { type FlowInfo, listFlows, readFlow } from './flow-info.ts';
 import { FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from './flow-table.ts';
 import { Fragments } from './fragments.ts';
@@ -48,7 +49,7 @@ import { FULL, REOPEN, Tracker } from './tracker.ts';
 import { invertPorts } from './tuple.ts';
 
 export interface ConntrackOptions {
-  /** Flows that fit, default 4096. Memory is taken at once: 96 to 112 bytes a flow. */
+  /** Flows that fit, default 4096. Memory is taken at once: 160 to 176 bytes a flow. */
   capacity?: number;
   /** The present, in ms; any origin. */
   now: number;
@@ -125,7 +126,7 @@ export class Conntrack {
     let verdict = handle < 0 ? REOPEN : tracker.update(handle, bytes, meta, 0, now);
     const isNew = verdict === REOPEN;
     if (isNew) {
-      if (handle >= 0) tracker.close(handle >> 1);
+      if (handle >= 0) tracker.close(handle >> 1, END_REUSED);
       const state = tracker.firstState(bytes, meta, 0);
       if (state === INVALID) return invalid(protocol === PROTO_TCP ? INVALID_TCP : NO_FLOW);
       const flow = tracker.open(
@@ -135,6 +136,7 @@ export class Conntrack {
         meta[M_DESTINATION]!,
         meta[M_SOURCE]!,
         invertPorts(protocol, meta[M_PORTS]!),
+        0,
         now,
       );
       if (flow === FULL) return invalid(TABLE_FULL);

@@ -17,6 +17,8 @@ import {
   HOT,
   LIVE,
   SEEN_REPLY,
+  STATE_MASK,
+  STATE_SHIFT,
   TUPLE,
 } from './flow-table.ts';
 import { tcpStateNames } from './tcp-states.ts';
@@ -65,7 +67,7 @@ export function readFlow(
   const status = hot[h + H_STATUS]!;
   if ((status & LIVE) === 0 || (sequence & 1) !== 0) return null;
   const protocol = status & 0xff;
-  const state = (status >>> 8) & 0xff;
+  const state = (status & STATE_MASK) >>> STATE_SHIFT;
   const high = hot[h + H_BYTES_HIGH]!;
   const left = (hot[h + H_LAST]! + timeouts.of(protocol, state) - now) | 0;
   const info: FlowInfo = {

@@ -3,6 +3,7 @@
  * file in the gateway, where other processes read it).
  *
  *     hot    64 bytes a flow, one cache line: all that an established packet touches
+ *     track  64 bytes a flow, one cache line: what the tracker of TCP or SCTP remembers; others never touch theirs
  *     cold   16 bytes a flow: list links, creation time, mapping
  *     index  one word per direction (TagIndex), load at most one half: 16 to 32 bytes a flow
  *
@@ -16,6 +17,7 @@
  */
 
 import { NatgateError } from '../core/errors.ts';
+import { PROTO_SCTP, PROTO_TCP } from '../wire/ipv4.ts';
 import { TagIndex } from './tag-index.ts';
 import { hashTuple } from './tuple.ts';
 
@@ -28,7 +30,7 @@ export const H_SOURCE = 0;
 export const H_DESTINATION = 1;
 export const H_PORTS = 2;
 export const TUPLE = 3;
-/** protocol | state << 8 | flags << 16 */
+/** protocol | state << 8 (4 bits) | flags | rule << RULE_SHIFT */
 export const H_STATUS = 6;
 /** Time of the last packet that refreshed the flow, in ms (int32, wraps). */
 export const H_LAST = 7;
@@ -51,18 +53,41 @@ export const C_CREATED = 2;
 /** Mapping of the flow (nat/mappings.ts), -1 for none. */
 export const C_MAPPING = 3;
 
+/** Words of a track record; their meaning is the tracker's (tcp-window.ts, sctp.ts). All zero in a new flow. */
+export const TRACK = 16;
+
+/** The state of the protocol's machine, within H_STATUS. */
+export const STATE_SHIFT = 8;
+export const STATE_MASK = 0xf00;
+
 /** Flags, as bits of H_STATUS. */
 export const LIVE = 1 << 16;
 export const SEEN_REPLY = 1 << 17;
 export const ASSURED = 1 << 18;
+/** RELATED: an expectation of another flow let it in. */
+export const EXPECTED = 1 << 19;
+/** A helper reads, and may rewrite, what it carries. */
+export const HELPED = 1 << 20;
+/**
+ * On which side of the gateway packets of the original, and of the reply direction arrive: 0 private, 1 public. From inside
+ * out they are 0 and 1, of a port forward 1 and 0, of a hairpin 0 and 0.
+ */
+export const ORIGINAL_SIDE = 1 << 21;
+export const REPLY_SIDE = 1 << 22;
+/** Number of the NAT rule that the flow was made by (nat/config.ts), 0-511. */
+export const RULE_SHIFT = 23;
+export const MAX_RULES = 512;
 
 const MAX_FLOWS = 2 ** 26;
 const HOT_BYTES = HOT * 4;
+const TRACK_BYTES = TRACK * 4;
 const COLD_BYTES = COLD * 4;
+const RECORD_BYTES = HOT_BYTES + TRACK_BYTES + COLD_BYTES;
 
 export class FlowTable {
   readonly capacity: number;
   readonly hot: Int32Array;
+  readonly track: Int32Array;
   readonly cold: Int32Array;
   readonly index: TagIndex;
   /** Live flows. */
@@ -81,16 +106,17 @@ export class FlowTable {
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_FLOWS) {
       throw new NatgateError('bad_capacity', `no table of ${capacity} flows`, `1 to ${MAX_FLOWS} fit`);
     }
-    return capacity * (HOT_BYTES + COLD_BYTES) + TagIndex.slots(capacity * 2) * 4;
+    return capacity * RECORD_BYTES + TagIndex.slots(capacity * 2) * 4;
   }
 
   /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adopt(). */
   constructor(buffer: ArrayBuffer, offset: number, capacity: number, seed: readonly [number, number]) {
     this.capacity = capacity;
     this.hot = new Int32Array(buffer, offset, capacity * HOT);
-    this.cold = new Int32Array(buffer, offset + capacity * HOT_BYTES, capacity * COLD);
+    this.track = new Int32Array(buffer, offset + capacity * HOT_BYTES, capacity * TRACK);
+    this.cold = new Int32Array(buffer, offset + capacity * (HOT_BYTES + TRACK_BYTES), capacity * COLD);
     this.index = new TagIndex(
-      new Int32Array(buffer, offset + capacity * (HOT_BYTES + COLD_BYTES), TagIndex.slots(capacity * 2)),
+      new Int32Array(buffer, offset + capacity * RECORD_BYTES, TagIndex.slots(capacity * 2)),
       capacity * 2,
     );
     this.key0 = seed[0];
@@ -130,8 +156,8 @@ export class FlowTable {
   }
 
   /**
-   * Makes a flow. The caller has made sure that neither tuple is in the table. Returns its number, or -1 when the
-   * table is full.
+   * Makes a flow. The caller has made sure that neither tuple is in the table. `flags`: bits of H_STATUS (sides, rule, state).
+   * Returns its number, or -1 when the table is full.
    */
   create(
     protocol: number,
@@ -141,6 +167,7 @@ export class FlowTable {
     replySource: number,
     replyDestination: number,
     replyPorts: number,
+    flags: number,
     now: number,
   ): number {
     const { hot, cold } = this;
@@ -157,10 +184,13 @@ export class FlowTable {
     hot[h + TUPLE] = replySource;
     hot[h + TUPLE + H_DESTINATION] = replyDestination;
     hot[h + TUPLE + H_PORTS] = replyPorts;
-    hot[h + H_STATUS] = protocol | LIVE;
+    hot[h + H_STATUS] = protocol | LIVE | flags;
     hot[h + H_LAST] = now;
     hot[h + H_DELTAS] = 0;
     for (let i = H_PACKETS; i <= H_ROUTE; i++) hot[h + i] = 0;
+    if (protocol === PROTO_TCP || protocol === PROTO_SCTP) {
+      this.track.fill(0, flow * TRACK, flow * TRACK + TRACK);
+    }
     const c = flow * COLD;
     cold[c + C_NEXT] = -1;
     cold[c + C_PREVIOUS] = -1;
@@ -187,6 +217,11 @@ export class FlowTable {
     this.free = flow;
     this.count--;
     this.changes++;
+  }
+
+  /** The side of the gateway on which packets of this direction arrive: 0 private, 1 public. */
+  sideOf(handle: number): number {
+    return this.hot[(handle >> 1) * HOT + H_STATUS]! & (ORIGINAL_SIDE << (handle & 1)) ? 1 : 0;
   }
 
   isLive(flow: number): boolean {

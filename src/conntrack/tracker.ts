@@ -16,6 +16,7 @@ import { isIcmpRequest } from '../wire/icmp.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_L4, M_LENGTH, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import { TCP_FLAGS } from '../wire/tcp.ts';
+import { END_TIMEOUT } from './end-reasons.ts';
 import {
   ASSURED,
   C_CREATED,
@@ -30,6 +31,8 @@ import {
   ORIGINAL,
   REPLY,
   SEEN_REPLY,
+  STATE_MASK,
+  STATE_SHIFT,
 } from './flow-table.ts';
 import {
   ESTABLISHED,
@@ -57,8 +60,8 @@ export class Tracker {
   readonly table: FlowTable;
   readonly timeouts: TimeoutTable;
   private readonly wheel: TimerWheel;
-  /** Called with a flow that is about to end. */
-  onClose: (flow: number) => void = () => {};
+  /** Called with a flow that is about to end, and why (end-reasons.ts). */
+  onClose: (flow: number, why: number) => void = () => {};
   private readonly due: (flow: number, now: number) => void;
 
   constructor(table: FlowTable, timeouts: TimeoutTable, now: number) {
@@ -82,6 +85,7 @@ export class Tracker {
 
   /**
    * Opens the flow that the packet of row `m` begins, in state `state` (firstState); its replies will carry the given tuple.
+   * `flags`: sides, rule and EXPECTED, as bits of H_STATUS.
    * Returns the flow, or FULL. The packet itself is not counted: update() follows.
    */
   open(
@@ -91,6 +95,7 @@ export class Tracker {
     replySource: number,
     replyDestination: number,
     replyPorts: number,
+    flags: number,
     now: number,
   ): number {
     const protocol = meta[m + M_PROTOCOL]!;
@@ -102,10 +107,10 @@ export class Tracker {
       replySource,
       replyDestination,
       replyPorts,
+      flags | (state << STATE_SHIFT),
       now,
     );
     if (flow < 0) return FULL;
-    this.table.hot[flow * HOT + H_STATUS]! |= state << 8;
     this.wheel.schedule(flow, now, this.timeouts.of(protocol, state));
     return flow;
   }
@@ -153,7 +158,7 @@ export class Tracker {
     const h = (handle >> 1) * HOT;
     const direction = handle & 1;
     const status = hot[h + H_STATUS]!;
-    const state = (status >>> 8) & 0xff;
+    const state = (status & STATE_MASK) >>> STATE_SHIFT;
     const next = nextTcpState(direction, flags, state);
     if (next === INVALID) return INVALID_TCP;
     if (next === SYN_SENT && state >= TIME_WAIT) return direction === ORIGINAL ? REOPEN : INVALID_TCP;
@@ -170,7 +175,7 @@ export class Tracker {
       changed |= ASSURED;
     }
     if (next !== state) {
-      changed = (changed & ~0xff00) | (next << 8);
+      changed = (changed & ~STATE_MASK) | (next << STATE_SHIFT);
       const timeout = this.timeouts.of(PROTO_TCP, next);
       if (timeout < this.timeouts.of(PROTO_TCP, state)) {
         this.wheel.unschedule(handle >> 1);
@@ -187,13 +192,13 @@ export class Tracker {
     const status = hot[flow * HOT + H_STATUS]!;
     if ((status & (SEEN_REPLY | ASSURED)) !== SEEN_REPLY) return;
     const age = (now - this.table.cold[flow * COLD + C_CREATED]!) | 0;
-    if (age > UDP_STREAM_AGE_MS) hot[flow * HOT + H_STATUS] = status | ASSURED | (UDP_STREAM << 8);
+    if (age > UDP_STREAM_AGE_MS) hot[flow * HOT + H_STATUS] = status | ASSURED | (UDP_STREAM << STATE_SHIFT);
   }
 
-  /** Ends a live flow now. */
-  close(flow: number): void {
+  /** Ends a live flow now. `why`: end-reasons.ts */
+  close(flow: number, why: number): void {
     this.wheel.unschedule(flow);
-    this.end(flow);
+    this.end(flow, why);
   }
 
   /** Ends flows whose time is up. Call once a batch, or at least once a second. False when there is more to do. */
@@ -205,7 +210,7 @@ export class Tracker {
   remaining(flow: number, now: number): number {
     const h = flow * HOT;
     const status = this.table.hot[h + H_STATUS]!;
-    const timeout = this.timeouts.of(status & 0xff, (status >>> 8) & 0xff);
+    const timeout = this.timeouts.of(status & 0xff, (status & STATE_MASK) >>> STATE_SHIFT);
     return (this.table.hot[h + H_LAST]! + timeout - now) | 0;
   }
 
@@ -222,11 +227,11 @@ export class Tracker {
   private look(flow: number, now: number): void {
     const left = this.remaining(flow, now);
     if (left > 0) this.wheel.schedule(flow, now, left);
-    else this.end(flow);
+    else this.end(flow, END_TIMEOUT);
   }
 
-  private end(flow: number): void {
-    this.onClose(flow);
+  private end(flow: number, why: number): void {
+    this.onClose(flow, why);
     this.table.destroy(flow);
   }
 }

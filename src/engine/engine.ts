@@ -11,6 +11,7 @@
  * Packets of the public side that turn out to be the host's own (ICMP, fragments and protocols share its address)
  * are handed back: sent unchanged to the public device, whose steering passes them up.
  */
+import { END_REUSED } from '../conntrack/end-reasons.ts';
 import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { DROPPED, FOR_HOST, Fragments, UNKNOWN } from '../conntrack/fragments.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
@@ -230,8 +231,8 @@ export class Engine {
 
   private handleEstablished(slot: number, m: number, handle: number, now: number): number {
     const { path } = this;
-    // Flows begin on the private side; a tuple of one direction on the other side of the gateway is forged.
-    if (this.devices.side[this.meta[m + M_DEVICE]!] !== (handle & 1)) return MARTIAN_SOURCE;
+    // A tuple of one direction on the other side of the gateway is forged.
+    if (this.devices.side[this.meta[m + M_DEVICE]!] !== this.table.sideOf(handle)) return MARTIAN_SOURCE;
     const egress = path.egressOf(handle);
     const blocked = path.check(slot, m, egress, path.destinationOf(handle), now);
     return blocked === OK ? this.forward(slot, m, handle, egress, now) : blocked;
@@ -276,7 +277,7 @@ export class Engine {
     const { hot } = this.table;
     const verdict = this.tracker.update(handle, this.bytes, meta, m, now);
     if (verdict === REOPEN) {
-      this.tracker.close(handle >> 1);
+      this.tracker.close(handle >> 1, END_REUSED);
       return this.handleNew(slot, m, now);
     }
     if (verdict !== OK) return verdict;
@@ -305,7 +306,7 @@ export class Engine {
     const { hot } = this.table;
     const h = (verdict >> 1) * HOT;
     if (hot[h + H_SEQUENCE] !== this.fragments.sequence(known)) return FRAGMENT_FIRST_MISSING;
-    if (this.devices.side[meta[m + M_DEVICE]!] !== (verdict & 1)) return MARTIAN_SOURCE;
+    if (this.devices.side[meta[m + M_DEVICE]!] !== this.table.sideOf(verdict)) return MARTIAN_SOURCE;
     const egress = path.egressOf(verdict);
     const blocked = path.check(slot, m, egress, path.destinationOf(verdict), now);
     if (blocked !== OK) return blocked;
@@ -337,7 +338,7 @@ export class Engine {
     if (handle < 0) return this.isForHost(m) ? this.handBack(slot, m) : NO_RELATED;
     const tuple = (handle >> 1) * HOT + (handle & 1) * TUPLE;
     const side = this.devices.side[meta[m + M_DEVICE]!];
-    if (side !== (handle & 1) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]) {
+    if (side !== table.sideOf(handle) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]) {
       return NO_RELATED;
     }
     const egress = path.egressOf(handle);

@@ -7,7 +7,6 @@
  */
 import { type FlowTable, H_ROUTE, HOT, ORIGINAL, TUPLE } from '../conntrack/flow-table.ts';
 import { NO_ROUTE, NO_SLOT, NOT_PUBLIC, OK, TOO_BIG, TTL_EXCEEDED } from '../core/reasons.ts';
-import { PRIVATE, PUBLIC } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
 import {
   FRAGMENTATION_NEEDED,
@@ -68,15 +67,16 @@ export class Path {
 
   /** Route class of the direction of `handle`. */
   egressOf(handle: number): number {
-    const { hot } = this.table;
+    const { table } = this;
+    const { hot } = table;
     const h = (handle >> 1) * HOT;
     let cached = hot[h + H_ROUTE]!;
     if (cached >>> 16 !== this.routes.epoch) {
       const { epoch } = this.routes;
       cached =
         (epoch << 16) |
-        (this.classTowards(PUBLIC, hot[h + TUPLE]!) << 8) |
-        this.classTowards(PRIVATE, hot[h]!);
+        (this.classTowards(table.sideOf(handle | 1), hot[h + TUPLE]!) << 8) |
+        this.classTowards(table.sideOf(handle & ~1), hot[h]!);
       hot[h + H_ROUTE] = cached;
     }
     return (handle & 1) === ORIGINAL ? (cached >>> 8) & 0xff : cached & 0xff;

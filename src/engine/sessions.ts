@@ -2,6 +2,7 @@
  * Where tracking and NAT meet: a new flow gets its mapping, an ending one gives it back, and the flows of an earlier
  * process are taken over with theirs.
  */
+import { END_ADDRESS } from '../conntrack/end-reasons.ts';
 import {
   C_MAPPING,
   COLD,
@@ -12,6 +13,7 @@ import {
   H_STATUS,
   HOT,
   ORIGINAL,
+  REPLY_SIDE,
   TUPLE,
 } from '../conntrack/flow-table.ts';
 import { defaultTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
@@ -79,7 +81,7 @@ export class Sessions {
       mappings.release(mapping);
       return -TUPLE_IN_USE;
     }
-    const flow = this.tracker.open(meta, m, state, destination, external, replyPorts, now);
+    const flow = this.tracker.open(meta, m, state, destination, external, replyPorts, REPLY_SIDE, now);
     if (flow === FULL) {
       mappings.release(mapping);
       return -TABLE_FULL;
@@ -96,7 +98,7 @@ export class Sessions {
     const { table } = this;
     for (let flow = 0; flow < table.capacity; flow++) {
       if (!table.isLive(flow)) continue;
-      if (table.hot[flow * HOT + TUPLE + H_DESTINATION] !== external) this.tracker.close(flow);
+      if (table.hot[flow * HOT + TUPLE + H_DESTINATION] !== external) this.tracker.close(flow, END_ADDRESS);
     }
   }
 

@@ -14,7 +14,7 @@ import { NatgateError } from '../core/errors.ts';
 import { COUNTERS } from './counters.ts';
 
 const MAGIC = 0x6e616774;
-const VERSION = 1;
+const VERSION = 2;
 const S_MAGIC = 0;
 const S_VERSION = 1;
 const S_CAPACITY = 2;

@@ -41,6 +41,8 @@ export const FRAGMENT_OFFSET = 0x1fff;
 export const PROTO_ICMP = 1;
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
+export const PROTO_GRE = 47;
+export const PROTO_SCTP = 132;
 
 const OPTION_END = 0;
 const OPTION_NOP = 1;

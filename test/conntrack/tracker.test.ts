@@ -1,5 +1,6 @@
 /** The tracker as the engine drives it: find, else open, then update. No NAT: replies are the inverse. */
 import { describe, expect, test } from 'vitest';
+import { END_DELETED } from '../../src/conntrack/end-reasons.ts';
 import { readFlow } from '../../src/conntrack/flow-info.ts';
 import { FlowTable, H_BYTES, H_BYTES_HIGH, H_PACKETS } from '../../src/conntrack/flow-table.ts';
 import { INVALID } from '../../src/conntrack/tcp-states.ts';
@@ -47,7 +48,16 @@ class Bed {
       const state = tracker.firstState(bytes, meta, 0);
       if (state === INVALID) return 'invalid first';
       const reply = invertPorts(meta[M_PROTOCOL]!, meta[M_PORTS]!);
-      const flow = tracker.open(meta, 0, state, meta[M_DESTINATION]!, meta[M_SOURCE]!, reply, this.now | 0);
+      const flow = tracker.open(
+        meta,
+        0,
+        state,
+        meta[M_DESTINATION]!,
+        meta[M_SOURCE]!,
+        reply,
+        0,
+        this.now | 0,
+      );
       if (flow === FULL) return 'full';
       handle = flow << 1;
     }
@@ -277,7 +287,7 @@ test('a full table refuses, and takes the next once one has gone', () => {
   const from = (port: number) => udpPacket({ from: `10.77.0.2:${port}`, to: B });
   for (let port = 1; port <= 4; port++) expect(bed.feed(from(port))).toBe('original');
   expect(bed.feed(from(5))).toBe('full');
-  bed.tracker.close(2);
+  bed.tracker.close(2, END_DELETED);
   expect(bed.closed).toEqual([2]);
   expect(bed.feed(from(5))).toBe('original');
   expect(bed.feed(from(6))).toBe('full');

@@ -98,7 +98,7 @@ function newFlow(protocol: number): Int32Array {
     number,
     number,
   ];
-  table.create(protocol, client, server, original, server, external, reply, 0);
+  table.create(protocol, client, server, original, server, external, reply, 0, 0);
   setDeltas(table.hot, 0, protocol);
   return table.hot;
 }

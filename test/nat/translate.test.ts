@@ -48,6 +48,7 @@ class Bed {
       parseAddress(external)!,
       reply,
       0,
+      0,
     );
     expect(flow).toBe(0);
     setDeltas(table.hot, flow, protocol);

@@ -1,0 +1,22 @@
+/** Why a flow ended: the words of events. Small integers, so that the hot path can pass them on. */
+const NAMES: string[] = [];
+function reason(name: string): number {
+  return NAMES.push(name) - 1;
+}
+
+/** It was silent for longer than its timeout. */
+export const END_TIMEOUT = reason('timeout');
+/** The protocol ended it: a RST as the first answer to a SYN, an SCTP ABORT. */
+export const END_CLOSED = reason('closed');
+/** A new connection took its tuple (a SYN in TIME_WAIT). */
+export const END_REUSED = reason('reused');
+/** The external address it was translated to is gone. */
+export const END_ADDRESS = reason('address_gone');
+/** The rule or forward that made it is gone. */
+export const END_RULE = reason('rule_gone');
+/** It made room for another flow. */
+export const END_EVICTED = reason('evicted');
+/** Somebody asked for it. */
+export const END_DELETED = reason('deleted');
+
+export const endReasonNames: readonly string[] = NAMES;
