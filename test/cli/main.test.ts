@@ -99,7 +99,7 @@ describe('status of a gateway without flows', () => {
     const state = Buffer.alloc(stateBytes(1024));
     // Header of engine/state.ts: magic, version, capacity.
     state.writeInt32LE(0x6e616774, 0);
-    state.writeInt32LE(1, 4);
+    state.writeInt32LE(2, 4);
     state.writeInt32LE(1024, 8);
     // The drop counter of `not_ipv4`, and 5 packets of 700 bytes that left by device 1.
     state.writeDoubleLE(3, 4096 + 8 * 2);
