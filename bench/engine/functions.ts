@@ -9,8 +9,12 @@ import { defaultTimeouts, TimeoutTable } from '../../src/conntrack/timeouts.ts';
 import { Tracker } from '../../src/conntrack/tracker.ts';
 import { hashTuple, invertPorts } from '../../src/conntrack/tuple.ts';
 import { Random } from '../../src/core/random.ts';
+import { masqueradeAll } from '../../src/nat/config.ts';
+import { ExternalAddresses } from '../../src/nat/external-addresses.ts';
+import { Hosts } from '../../src/nat/hosts.ts';
 import { Mappings } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES } from '../../src/nat/owned.ts';
+import { Rules } from '../../src/nat/rules.ts';
 import { setDeltas, translatePacket } from '../../src/nat/translate.ts';
 import { udpPacket } from '../../src/testing/index.ts';
 import { Bytes } from '../../src/wire/bytes.ts';
@@ -42,14 +46,19 @@ export function benchFunctions(seconds: number): FunctionResult[] {
     const flow = table.create(17, 0x0200000a, i, 7, i, 0x010012c6, 7, 0, 0);
     setDeltas(table.hot, flow, 17);
   }
-  const mappings = new Mappings(
-    new Uint8Array(OWNED_BYTES),
-    32768,
-    65535,
-    { tcp: [], udp: [] },
-    new Random(1),
-    [1, 2],
-  );
+  const ports = { first: 32768, last: 65535 };
+  const mappings = new Mappings({
+    owned: new Uint8Array(OWNED_BYTES),
+    externals: new ExternalAddresses(0x010012c6, 0, ports.first, ports.last),
+    rules: new Rules(masqueradeAll(ports).rules, ports, () => 0).rules,
+    forwards: [],
+    held: { tcp: [], udp: [] },
+    capacity: 65536,
+    hosts: new Hosts(false),
+    flows: { isTaken: () => false, endFinished: () => false },
+    random: new Random(1),
+    seed: [1, 2],
+  });
   let n = 0;
 
   const cases: [string, () => void][] = [
@@ -101,7 +110,10 @@ export function benchFunctions(seconds: number): FunctionResult[] {
         sink += tracker.update((n++ & (FLOWS - 1)) << 1, bytes, meta, 0, 1);
       },
     ],
-    ['nat: mapping, acquire and release', () => mappings.release(mappings.acquire(17, n++ & 0xff, 0x409c))],
+    [
+      'nat: mapping, acquire and release',
+      () => mappings.release(mappings.acquire(0, 17, n++ & 0xff, 0x409c, 1, 1), 0, true),
+    ],
     ['nat: translatePacket (UDP)', () => translatePacket(bytes, OFFSET, OFFSET + 20, table.hot, 0)],
     [
       'conntrack: invertPorts',

@@ -47,6 +47,21 @@ export const defaultTimeouts: Readonly<Timeouts> = {
   generic: 600,
 };
 
+/** The gateway's: the MUSTs of RFC 4787 REQ-5, RFC 5382 REQ-5 and RFC 5508 REQ-2, and otherwise netfilter's. */
+export const rfcTimeouts: Readonly<Timeouts> = {
+  ...defaultTimeouts,
+  tcpSynSent: 240,
+  tcpSynRecv: 240,
+  tcpFinWait: 240,
+  tcpCloseWait: 240,
+  tcpLastAck: 240,
+  tcpTimeWait: 240,
+  tcpClose: 240,
+  udp: 300,
+  udpStream: 300,
+  icmp: 60,
+};
+
 /** A UDP flow counts as a stream when it still is in use this long after its first packet. */
 export const UDP_STREAM_AGE_MS = 2000;
 

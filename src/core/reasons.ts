@@ -62,6 +62,20 @@ export const TUPLE_IN_USE = reason(
   'tuple_in_use',
   'another host talks this protocol with that remote already',
 );
+export const NO_RULE_MATCHES = reason('no_rule', 'no NAT rule says what becomes of such a flow');
+export const HOST_PORT_LIMIT = reason(
+  'host_port_limit',
+  'the host has as many external ports as it may have',
+);
+export const HOST_FLOW_LIMIT = reason('host_flow_limit', 'the host has as many flows as it may have');
+export const FILTERED = reason(
+  'filtered',
+  'from outside, to a mapped port whose owner has not sent there (RFC 4787 REQ-8)',
+);
+export const NO_HAIRPIN = reason(
+  'no_hairpin',
+  'from inside to an external port, where the rule forbids hairpins',
+);
 
 // Forwarding.
 export const NOT_PUBLIC = reason(

@@ -1,5 +1,6 @@
 /** What an engine is made from. */
 import type { Timeouts } from '../conntrack/timeouts.ts';
+import type { NatConfig } from '../nat/config.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
 
 export interface DeviceConfig {
@@ -21,6 +22,18 @@ export interface EngineConfig {
   /** External TCP and UDP ports, host order. */
   ports: { first: number; last: number };
   held?: HeldPorts;
+  /** Default: everything masqueraded (nat/config.ts masqueradeAll). */
+  nat?: NatConfig;
+  /**
+   * What makes room when the flow table is full: `never` (default): nothing, the new flow is refused; `unassured`: a flow
+   * that never became ASSURED, of the host that has most.
+   */
+  evict?: 'never' | 'unassured';
+  /**
+   * What becomes of a SYN from outside that nothing expects: `silent` (default), or `unreachable`: ICMP 3/3 after six seconds,
+   * unless a connection to where it came from has begun by then (RFC 5382 REQ-4).
+   */
+  unsolicited?: 'silent' | 'unreachable';
   timeouts?: Partial<Timeouts>;
   /** Seed of port searches. */
   seed: number;

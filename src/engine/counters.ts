@@ -33,6 +33,12 @@ export const FRAGMENTED = counter('fragmented');
 /** Packets sent towards a next hop that does not answer ARP; their senders are told, the kernel drops them if it stays so. */
 export const NEIGHBOUR_FAILED = counter('neighbour_failed');
 export const BATCHES = counter('batches');
+/** Ways out of a shortage of ports (nat/port-allocator.ts). */
+export const PORTS_RECYCLED = counter('ports_recycled');
+export const QUARANTINE_CUT = counter('ports_quarantine_cut');
+export const PORTS_OVERLOADED = counter('ports_overloaded');
+/** Flows that made room for others, where the operator allows it. */
+export const FLOWS_EVICTED = counter('flows_evicted');
 
 /** Gauges. */
 export const FLOWS_TCP = counter('flows_tcp');

@@ -30,6 +30,11 @@ export class Devices {
     return this.address[this.public]!;
   }
 
+  /** The address of the private side, 0 when there is none. */
+  get local(): number {
+    return this.address[this.side.indexOf(PRIVATE)]!;
+  }
+
   /** A next hop stopped, or began, to answer ARP. */
   setNeighbour(device: number, address: number, failed: boolean): void {
     const set = this.failed[device]!;

@@ -14,7 +14,7 @@
 import { END_REUSED } from '../conntrack/end-reasons.ts';
 import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { DROPPED, FOR_HOST, Fragments, UNKNOWN } from '../conntrack/fragments.ts';
-import { INVALID } from '../conntrack/tcp-states.ts';
+import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, type Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import {
@@ -27,14 +27,18 @@ import {
   NO_FLOW,
   NO_RELATED,
   NO_ROUTE,
+  NOT_PUBLIC,
   OK,
   TOO_BIG,
   TTL_EXCEEDED,
 } from '../core/reasons.ts';
+import { masqueradeAll } from '../nat/config.ts';
+import { D_DESTINATION, D_KIND, DIRECT } from '../nat/decide.ts';
+import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
 import type { Mappings } from '../nat/mappings.ts';
 import { translateHeader, translatePacket } from '../nat/translate.ts';
 import { translateError } from '../nat/translate-error.ts';
-import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
+import { admit, PRIVATE } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { fold } from '../wire/checksum.ts';
 import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
@@ -79,6 +83,7 @@ import type { Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { sumPacket } from './slot-bytes.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
+import { Unsolicited } from './unsolicited.ts';
 
 export type { DeviceConfig, EngineConfig } from './config.ts';
 
@@ -90,11 +95,12 @@ export class Engine {
   private readonly header: Int32Array;
   private readonly counters: Float64Array;
   private readonly table: FlowTable;
-  private readonly sessions: Sessions;
+  readonly sessions: Sessions;
   private readonly fragments: Fragments;
   private readonly devices: Devices;
   private readonly path: Path;
   private readonly linkCounters: LinkCounters;
+  private readonly unsolicited: Unsolicited | null;
   /** One row per packet of the batch, and one for the packet that an ICMP error quotes. */
   private readonly meta = new Int32Array((BATCH + 1) * META);
 
@@ -105,13 +111,18 @@ export class Engine {
     this.out = new OutList(config.arena);
     this.bytes = this.out.bytes;
     this.devices = new Devices(config.devices);
-    this.sessions = new Sessions(config, state, this.devices.external);
+    const nat = config.nat ?? masqueradeAll(config.ports);
+    this.sessions = new Sessions(config, nat, state, this.devices.external, this.devices.local);
     this.table = this.sessions.table;
     this.tracker = this.sessions.tracker;
     this.mappings = this.sessions.mappings;
     this.fragments = new Fragments(state.seed);
     this.path = new Path(this.devices, this.table, this.out, this.meta, this.counters, config.now);
     this.linkCounters = new LinkCounters(config.arena, this.counters);
+    this.unsolicited =
+      config.unsolicited === 'unreachable'
+        ? new Unsolicited(this.out, this.path, this.table, this.meta, BATCH * META)
+        : null;
   }
 
   /** Entries in the arena's out list. */
@@ -126,11 +137,11 @@ export class Engine {
 
   /** Housekeeping, once per exchange: expiry, heartbeat, gauges. */
   tick(now: number): void {
-    this.tracker.expire(now);
+    this.sessions.tick(now);
+    this.unsolicited?.tick(now);
     this.header[S_HEARTBEAT]!++;
     this.header[S_NOW] = now;
     this.linkCounters.collect();
-    this.sessions.gauge();
   }
 
   /** A device has another address or MTU. Flows of an external address that is gone end, as with MASQUERADE. */
@@ -138,7 +149,8 @@ export class Engine {
     const before = this.devices.external;
     this.devices.address[index] = device.address;
     this.devices.mtu[index] = device.mtu;
-    if (this.devices.external !== before) this.sessions.keepOnly(this.devices.external);
+    this.sessions.setHostAddresses(this.devices.external, this.devices.local);
+    if (before !== 0 && this.devices.external !== before) this.sessions.endFlowsOf(before);
   }
 
   setRoutes(routes: readonly Route[]): void {
@@ -240,33 +252,55 @@ export class Engine {
 
   /** A packet whose tuple no flow has. */
   private handleNew(slot: number, m: number, now: number): number {
-    const { meta, path } = this;
-    if (this.devices.side[meta[m + M_DEVICE]!] === PUBLIC) return this.handleUninvited(slot, m, now);
+    const { meta, path, sessions } = this;
+    const { decider } = sessions;
+    const isInside = this.devices.side[meta[m + M_DEVICE]!] === PRIVATE;
+    const source = meta[m + M_SOURCE]!;
+    const protocol = meta[m + M_PROTOCOL]!;
+    const nowhere = decider.destination(
+      protocol,
+      source,
+      meta[m + M_DESTINATION]!,
+      meta[m + M_PORTS]!,
+      isInside,
+      now,
+    );
+    const isDirect = decider.decision[D_KIND] === DIRECT;
+    if (!isInside && (nowhere !== OK || isDirect)) return this.handleUninvited(slot, m, nowhere, now);
     // A source that answers could not reach (RFC 1812 5.3.8).
-    if (path.deviceOf(path.classTowards(PRIVATE, meta[m + M_SOURCE]!)) < 0) return MARTIAN_SOURCE;
-    const destination = meta[m + M_DESTINATION]!;
-    const egress = path.routes.classOf(destination);
+    if (isInside && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) return MARTIAN_SOURCE;
+    if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
+    // Nothing of a private host is behind that endpoint of the gateway's own address.
+    if (nowhere !== OK) return nowhere === NO_FLOW ? NOT_PUBLIC : nowhere;
+    const destination = decider.decision[D_DESTINATION]!;
+    // What was found behind an external endpoint is a private host.
+    const egress = isDirect ? path.routes.classOf(destination) : path.classTowards(PRIVATE, destination);
     const blocked = path.check(slot, m, egress, destination, now);
     if (blocked !== OK) return blocked;
-    const refused = admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!);
+    const refused = isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
     if (refused !== OK) return refused;
     const state = this.tracker.firstState(this.bytes, meta, m);
-    if (state === INVALID) return meta[m + M_PROTOCOL] === PROTO_TCP ? INVALID_TCP : NO_FLOW;
-    const handle = this.sessions.begin(meta, m, state, this.devices.external, now);
+    if (state === INVALID) return protocol === PROTO_TCP ? INVALID_TCP : NO_FLOW;
+    // A connection that is seen from its middle is picked up for private hosts only.
+    if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
+    const handle = sessions.begin(meta, m, state, isInside, isDirect, 0, now);
     if (handle >= 0) return this.forward(slot, m, handle, egress, now);
-    // No session can be had: tell the sender (RFC 5508 REQ-8).
-    path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
+    // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.
+    if (isInside) path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
     return -handle;
   }
 
-  /** From outside, and no flow expects it: dropped in silence, or the host's own. */
-  private handleUninvited(slot: number, m: number, now: number): number {
+  /** From outside, and no flow expects it: dropped in silence, or the host's own. `why`: what NAT said, or OK. */
+  private handleUninvited(slot: number, m: number, why: number, now: number): number {
     const { meta } = this;
     const protocol = meta[m + M_PROTOCOL]!;
     const whole = meta[m + M_FRAGMENT] === 0;
     const hasPorts = protocol === PROTO_TCP || protocol === PROTO_UDP;
     const ours = hasPorts && (whole || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16));
-    if (ours || !this.isForHost(m)) return NO_FLOW;
+    if (ours || !this.isForHost(m)) {
+      if (this.unsolicited !== null && protocol === PROTO_TCP && whole) this.unsolicited.hold(meta, m, now);
+      return why === OK ? NO_FLOW : why;
+    }
     if (!whole) this.rememberFirst(m, FOR_HOST, 0, now);
     return this.handBack(slot, m);
   }

@@ -4,7 +4,8 @@
  *
  *     0      header, int32 words: see S_*                64 bytes used
  *     4096   counters (engine/counters.ts)               4 KiB
- *     8192   flow table (conntrack/flow-table.ts)
+ *     8192   shortages (engine/shortages.ts)           8 KiB
+ *     16384  flow table (conntrack/flow-table.ts)
  *
  * The header is written once, magic last, so that a half-made state is no state.
  */
@@ -12,6 +13,7 @@
 import { FlowTable } from '../conntrack/flow-table.ts';
 import { NatgateError } from '../core/errors.ts';
 import { COUNTERS } from './counters.ts';
+import { SHORTAGE_BYTES } from './shortages.ts';
 
 const MAGIC = 0x6e616774;
 const VERSION = 2;
@@ -26,7 +28,8 @@ export const S_HEARTBEAT = 5;
 export const S_NOW = 6;
 
 const COUNTERS_OFFSET = 4096;
-const TABLE_OFFSET = 8192;
+const SHORTAGES_OFFSET = 8192;
+const TABLE_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
 
 /** Bytes of the state of a gateway with room for `capacity` flows. */
 export function stateBytes(capacity: number): number {
@@ -50,6 +53,7 @@ export function isFormatted(state: ArrayBuffer): boolean {
 export interface State {
   header: Int32Array;
   counters: Float64Array;
+  shortages: Int32Array;
   capacity: number;
   seed: readonly [number, number];
   buffer: ArrayBuffer;
@@ -77,6 +81,7 @@ export function openState(buffer: ArrayBuffer): State {
   return {
     header,
     counters: new Float64Array(buffer, COUNTERS_OFFSET, COUNTERS),
+    shortages: new Int32Array(buffer, SHORTAGES_OFFSET, SHORTAGE_BYTES / 4),
     capacity,
     seed: [header[S_SEED]!, header[S_SEED + 1]!],
     buffer,

@@ -6,6 +6,8 @@
  *     in      forwards first, then prefixes (1:1, netmap), then the mappings that rules have made, as their filtering allows
  */
 
+import type { Prefix } from '../wire/address.ts';
+
 /** RFC 4787 4.1 and 5: of what the mapping depends, and who may send to it. */
 export type Dependence = 'endpoint-independent' | 'address-dependent' | 'address-and-port-dependent';
 
@@ -62,12 +64,7 @@ export const defaultBehaviour: Readonly<NatBehaviour> = {
   deterministic: false,
 };
 
-export interface Prefix {
-  /** Host bits zero. */
-  address: number;
-  /** 0-32 */
-  length: number;
-}
+export type { Prefix } from '../wire/address.ts';
 
 export interface PortRange {
   first: number;

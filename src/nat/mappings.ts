@@ -1,37 +1,31 @@
 /**
- * Mappings: internal endpoint → external port (RFC 4787 4.1).
+ * Mappings: internal endpoint → external endpoint (RFC 4787 4.1), made as the rule of the flow says.
  *
- * Endpoint-independent: all flows of an internal (address, port, protocol) share one external port, which is
- * nobody else's meanwhile. The internal port is kept when it is free. A mapping lives as long as flows refer to it.
- * Protocols without ports have no endpoints; for them a mapping only counts who uses the protocol, and whether a
- * remote is taken already is a question of tuples, which the caller asks the flow table.
- *
- * A mapping is named by `table << 16 | port`: table 0 TCP, 1 UDP, 2 ICMP, 3 other protocols (port = protocol).
- * Invariant: an external port's owner is in the index exactly while the port is mapped. The owned bitmap has TCP
- * and UDP ports of the range that the host does not hold, ICMP ids and protocols only while they are mapped, since
- * those are shared with the host.
+ * An endpoint-independent mapping is shared by all flows of an internal (address, port, protocol); one that depends on
+ * the remote address, or address and port, by those towards it. A mapping lives as long as flows refer to it; then its
+ * port is in quarantine for a while. Protocols without ports have no endpoints; for them a mapping only counts who uses the
+ * protocol. Invariant: the owned bitmap has TCP and UDP ports of the shared address that are natgate's and not the
+ * host's, forwarded ones among them; ICMP ids and protocols only while they are mapped, since those are shared with the
+ * host.
  */
-
-import { TagIndex } from '../conntrack/tag-index.ts';
-import { hashTuple } from '../conntrack/tuple.ts';
 import type { Random } from '../core/random.ts';
+import { HOST_PORT_LIMIT, NO_EXTERNAL_ADDRESS, NO_FREE_PORT, TABLE_FULL } from '../core/reasons.ts';
 import { swap16 } from '../wire/bytes.ts';
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import type { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import type { Forward } from './config.ts';
+import { type ExternalAddresses, ICMP, OTHER, portTableOf, SHARED, TCP, UDP } from './external-addresses.ts';
+import type { Hosts } from './hosts.ts';
+import { MappingTable, NO_MAPPING } from './mapping-table.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP, setOwned } from './owned.ts';
-import { PortTable } from './port-table.ts';
+import { type FlowsOfMappings, PortAllocator } from './port-allocator.ts';
+import { HELD_BY_FORWARD, HELD_BY_HOST, type PortSpace } from './port-space.ts';
+import { ADDRESS_AND_PORT_DEPENDENT, ADDRESS_DEPENDENT, type CompiledRule, OVERLOAD_NEVER } from './rules.ts';
 
-export const NO_MAPPING = -1;
+export { NO_MAPPING } from './mapping-table.ts';
 
-const TCP = 0;
-const UDP = 1;
-const ICMP = 2;
-const OTHER = 3;
 const SECTIONS = [OWNED_TCP, OWNED_UDP, OWNED_ICMP] as const;
-const PROTOCOLS = [PROTO_TCP, PROTO_UDP, PROTO_ICMP] as const;
-
-function tableOf(protocol: number): number {
-  return protocol === PROTO_TCP ? TCP : protocol === PROTO_UDP ? UDP : protocol === PROTO_ICMP ? ICMP : OTHER;
-}
+/** Ports whose quarantine may end per tick and space. */
+const EXPIRY_BUDGET = 256;
 
 /** Ports of the range that sockets of the host hold, host order. */
 export interface HeldPorts {
@@ -39,162 +33,350 @@ export interface HeldPorts {
   udp: readonly number[];
 }
 
+export interface MappingsOptions {
+  /**
+   * A bitmap of OWNED_BYTES, brought to the right state port by port, so that an engine that starts anew never leaves a port
+   * to the host in between.
+   */
+  owned: Uint8Array;
+  externals: ExternalAddresses;
+  rules: readonly CompiledRule[];
+  forwards: readonly Forward[];
+  held: HeldPorts;
+  /** Mappings that fit. */
+  capacity: number;
+  hosts: Hosts;
+  flows: FlowsOfMappings;
+  random: Random;
+  /** Keys of hashes. */
+  seed: readonly [number, number];
+}
+
 export class Mappings {
-  /** TCP, UDP, ICMP. */
-  readonly tables: readonly [PortTable, PortTable, PortTable];
+  readonly externals: ExternalAddresses;
+  readonly table: MappingTable;
+  /** Why the last acquire() gave NO_MAPPING: a drop reason. */
+  refusal = NO_FREE_PORT;
+  readonly allocator: PortAllocator;
+  private readonly rules: readonly CompiledRule[];
+  private readonly flows: FlowsOfMappings;
+  private readonly hosts: Hosts;
+  /** Uses of protocols without ports on the shared address. */
   private readonly others = new Int32Array(256);
   private readonly owned: Uint8Array;
   private readonly random: Random;
-  private readonly index: TagIndex;
-  private readonly key0: number;
-  private readonly key1: number;
-  private readonly hashOf: (mapping: number) => number;
 
-  /**
-   * `owned`: a bitmap of OWNED_BYTES, brought to the right state port by port, so that an engine that starts anew
-   * never leaves a port to the host in between. `first`, `last`: range of TCP and UDP ports.
-   */
-  constructor(
-    owned: Uint8Array,
-    first: number,
-    last: number,
-    held: HeldPorts,
-    random: Random,
-    seed: readonly [number, number],
-  ) {
+  constructor(options: MappingsOptions) {
+    const { owned, externals, rules, forwards, held, capacity, hosts, flows, random, seed } = options;
     this.owned = owned;
+    this.externals = externals;
+    this.rules = rules;
+    this.hosts = hosts;
+    this.flows = flows;
     this.random = random;
-    this.tables = [new PortTable(first, last), new PortTable(first, last), new PortTable(0, 65535)];
-    this.index = new TagIndex(new Int32Array(TagIndex.slots(3 * 65536)), 3 * 65536);
-    this.key0 = seed[0];
-    this.key1 = seed[1];
-    this.hashOf = (mapping) => {
-      const table = this.tables[(mapping >> 16) as 0 | 1 | 2];
-      const port = mapping & 0xffff;
-      return this.hash(mapping >> 16, table.internalAddress[port]!, table.internalPort[port]!);
-    };
+    this.table = new MappingTable(capacity, seed);
+    this.allocator = new PortAllocator(externals, this.table, flows, random, seed);
+    for (const forward of forwards) {
+      const number = forward.address === 0 ? SHARED : externals.add(forward.address);
+      const space = externals.space(number, portTableOf(forward.protocol));
+      for (let port = forward.ports.first; port <= forward.ports.last; port++) {
+        space.hold(port, HELD_BY_FORWARD, true);
+      }
+    }
     for (const [t, ports] of [
       [TCP, held.tcp],
       [UDP, held.udp],
     ] as const) {
-      for (const port of ports) this.tables[t].hold(port, true);
-      for (let port = 0; port < 65536; port++) {
-        setOwned(owned, SECTIONS[t], port, port >= first && port <= last && !this.tables[t].isHeld(port));
-      }
+      const space = externals.space(SHARED, t);
+      for (const port of ports) space.hold(port, HELD_BY_HOST, true);
+      for (let port = 0; port < 65536; port++) this.showPort(space, t, port);
     }
     owned.fill(0, OWNED_ICMP, OWNED_BYTES);
   }
 
   /**
-   * The mapping of an internal endpoint, made if there is none; one reference more. `port` in wire order (of other
-   * protocols: ignored). NO_MAPPING when no port is free.
+   * The mapping of a flow from an internal endpoint to a remote one by rule number `rule`, made if there is none; one
+   * reference more. Ports in wire order; ICMP: `port` is the id, `remotePort` 0. NO_MAPPING: see `refusal`.
    */
-  acquire(protocol: number, address: number, port: number): number {
-    const t = tableOf(protocol);
-    if (t === OTHER) return this.acquireProtocol(protocol);
-    const table = this.tables[t as 0 | 1 | 2];
-    const hash = this.hash(t, address, port);
-    const known = this.find(t, address, port, hash);
-    if (known >= 0) {
-      table.refs[known & 0xffff] = table.refs[known & 0xffff]! + 1;
+  acquire(
+    rule: number,
+    protocol: number,
+    address: number,
+    port: number,
+    remote: number,
+    remotePort: number,
+  ): number {
+    const t = portTableOf(protocol);
+    const compiled = this.rules[rule]!;
+    if (t === OTHER) return this.acquireProtocol(rule, compiled, protocol, address);
+    const { table } = this;
+    const remoteKey = compiled.mapping >= ADDRESS_DEPENDENT ? remote : 0;
+    const portKey = compiled.mapping === ADDRESS_AND_PORT_DEPENDENT ? remotePort : 0;
+    const known = table.find(rule, t, address, port, remoteKey, portKey);
+    if (known === NO_MAPPING) {
+      return this.make(rule, compiled, t, address, port, remoteKey, portKey, remote, remotePort);
+    }
+    if (!this.isShared(known) || !this.isTaken(known, remote, remotePort)) {
+      table.refer(known);
       return known;
     }
-    let external = swap16(port);
-    if (!table.isFree(external)) external = table.search(this.random.next());
-    if (external < 0) return NO_MAPPING;
-    return this.map(t, external, address, port, hash);
-  }
-
-  /** Takes a mapping over from an adopted flow. NO_MAPPING when the port belongs to somebody else. */
-  adopt(protocol: number, address: number, port: number, externalPort: number): number {
-    const t = tableOf(protocol);
-    if (t === OTHER) return this.acquireProtocol(protocol);
-    const table = this.tables[t as 0 | 1 | 2];
-    const external = swap16(externalPort);
-    const hash = this.hash(t, address, port);
-    const known = this.find(t, address, port, hash);
-    if (known >= 0) {
-      if ((known & 0xffff) !== external) return NO_MAPPING;
-      table.refs[external] = table.refs[external]! + 1;
-      return known;
+    // Overloading has its price: another host talks to that remote by this port already.
+    const own = table.find(rule, t, address, port, remote, remotePort);
+    if (own === NO_MAPPING || own === known) {
+      if (compiled.mapping === ADDRESS_AND_PORT_DEPENDENT) return this.refuse(NO_FREE_PORT);
+      return this.make(rule, compiled, t, address, port, remote, remotePort, remote, remotePort);
     }
-    return table.isFree(external) ? this.map(t, external, address, port, hash) : NO_MAPPING;
+    if (this.isTaken(own, remote, remotePort)) return this.refuse(NO_FREE_PORT);
+    table.refer(own);
+    return own;
   }
 
-  /** Gives one reference back. */
-  release(mapping: number): void {
-    const t = mapping >> 16;
-    const port = mapping & 0xffff;
-    if (t === OTHER) {
-      this.others[port] = this.others[port]! - 1;
-      if (this.others[port] === 0) setOwned(this.owned, OWNED_PROTOCOLS, port, false);
-      return;
-    }
-    const table = this.tables[t as 0 | 1 | 2];
-    table.refs[port] = table.refs[port]! - 1;
-    if (table.refs[port] !== 0) return;
-    this.index.remove(this.hashOf(mapping), mapping, this.hashOf);
-    table.release(port);
-    if (t === ICMP || table.isHeld(port)) setOwned(this.owned, SECTIONS[t as 0 | 1 | 2], port, false);
-  }
-
-  /** Whether an external TCP or UDP port (wire order) is natgate's and not the host's. */
-  owns(protocol: number, externalPort: number): boolean {
-    const table = this.tables[tableOf(protocol) as 0 | 1 | 2];
-    const port = swap16(externalPort);
-    return port >= table.first && port <= table.last && (!table.isHeld(port) || table.refs[port] !== 0);
-  }
-
-  /** The external port of a mapping, in wire order. */
-  externalPort(mapping: number): number {
-    return swap16(mapping & 0xffff);
-  }
-
-  /** Says which ports of the range sockets of the host hold. Replaces what was said before. */
-  setHeld(protocol: typeof PROTO_TCP | typeof PROTO_UDP, ports: readonly number[]): void {
-    const t = protocol === PROTO_TCP ? TCP : UDP;
-    const table = this.tables[t];
-    const held = new Set(ports);
-    for (let port = table.first; port <= table.last; port++) {
-      if (table.isHeld(port) === held.has(port)) continue;
-      table.hold(port, held.has(port));
-      if (table.refs[port] === 0) setOwned(this.owned, SECTIONS[t], port, !held.has(port));
-    }
-  }
-
-  private acquireProtocol(protocol: number): number {
-    this.others[protocol] = this.others[protocol]! + 1;
-    setOwned(this.owned, OWNED_PROTOCOLS, protocol, true);
-    return (OTHER << 16) | protocol;
-  }
-
-  private map(t: number, external: number, address: number, port: number, hash: number): number {
-    const mapping = (t << 16) | external;
-    this.tables[t as 0 | 1 | 2].take(external, address, port);
-    this.index.insert(hash, mapping);
-    if (t === ICMP) setOwned(this.owned, OWNED_ICMP, external, true);
-    return mapping;
-  }
-
-  private find(t: number, address: number, port: number, hash: number): number {
-    const table = this.tables[t as 0 | 1 | 2];
-    let slot = this.index.seek(hash, hash);
-    while (slot >= 0) {
-      const mapping = this.index.valueAt(slot);
-      const external = mapping & 0xffff;
-      if (
-        mapping >> 16 === t &&
-        table.internalAddress[external] === address &&
-        table.internalPort[external] === port
-      ) {
-        return mapping;
+  /** Takes a mapping over from an adopted flow. NO_MAPPING when its port cannot be the endpoint's. */
+  adopt(
+    rule: number,
+    protocol: number,
+    address: number,
+    port: number,
+    remote: number,
+    remotePort: number,
+    external: number,
+    externalPort: number,
+  ): number {
+    const t = portTableOf(protocol);
+    const compiled = this.rules[rule];
+    if (compiled === undefined || !compiled.translates) return NO_MAPPING;
+    if (t === OTHER) return this.makeProtocol(rule, protocol, address, external);
+    const { table } = this;
+    const number = swap16(externalPort);
+    const remoteKey = compiled.mapping >= ADDRESS_DEPENDENT ? remote : 0;
+    const portKey = compiled.mapping === ADDRESS_AND_PORT_DEPENDENT ? remotePort : 0;
+    for (const [r, p] of [
+      [remoteKey, portKey],
+      [remote, remotePort],
+    ] as const) {
+      const known = table.find(rule, t, address, port, r, p);
+      if (known === NO_MAPPING) {
+        const space = this.externals.space(external, t);
+        const isOpen =
+          space.isFree(number) || (space.isMapped(number) && compiled.overload !== OVERLOAD_NEVER);
+        return isOpen ? this.map(rule, t, address, port, r, p, external, number) : NO_MAPPING;
       }
-      slot = this.index.seek(hash, slot + 1);
+      if (table.external(known) === external && table.externalPort(known) === number) {
+        table.refer(known);
+        return known;
+      }
     }
     return NO_MAPPING;
   }
 
-  private hash(t: number, address: number, port: number): number {
-    return hashTuple(address, 0, port, PROTOCOLS[t as 0 | 1 | 2], this.key0, this.key1);
+  /** One reference more, for a flow that begins from outside. */
+  refer(mapping: number): void {
+    this.table.refer(mapping);
+  }
+
+  /** Gives one reference back. `isOver`: nothing of its flow can still be on its way, so no quarantine. */
+  release(mapping: number, now: number, isOver: boolean): void {
+    const { table } = this;
+    if (table.unrefer(mapping) > 0) return;
+    const t = table.tableOf(mapping);
+    const port = table.externalPort(mapping);
+    const external = table.external(mapping);
+    const address = table.internalAddress(mapping);
+    const rule = this.rules[table.ruleOf(mapping)]!;
+    if (t === OTHER) {
+      if (external === SHARED && --this.others[port]! === 0) {
+        setOwned(this.owned, OWNED_PROTOCOLS, port, false);
+      }
+      table.destroy(mapping);
+      return;
+    }
+    const space = this.externals.space(external, t);
+    this.unchain(space, port, mapping);
+    table.destroy(mapping);
+    this.hosts.remove(address, t);
+    this.allocator.blocksOf(rule, external)?.release(port);
+    if (space.head[port] !== NO_MAPPING) return;
+    space.release(port, address, now, isOver || t === ICMP ? 0 : rule.quarantineMs);
+    if (external === SHARED) this.showPort(space, t, port);
+  }
+
+  /** The mapping that has an external TCP or UDP port (wire order) first, or NO_MAPPING. */
+  ownerOf(external: number, table: number, port: number): number {
+    return this.externals.space(external, table).head[swap16(port)]!;
+  }
+
+  /** Whether an external TCP or UDP port (wire order) of the shared address is natgate's and not the host's. */
+  owns(protocol: number, externalPort: number): boolean {
+    return this.isOurs(this.externals.space(SHARED, portTableOf(protocol)), swap16(externalPort));
+  }
+
+  /** The external port of a mapping, in wire order. */
+  externalPort(mapping: number): number {
+    return swap16(this.table.externalPort(mapping));
+  }
+
+  /** The external address of a mapping. */
+  externalAddress(mapping: number): number {
+    return this.externals.addressOf(this.table.external(mapping));
+  }
+
+  /** Says which ports of the range sockets of the host hold. Replaces what was said before. */
+  setHeld(protocol: typeof PROTO_TCP | typeof PROTO_UDP, ports: readonly number[]): void {
+    const t = portTableOf(protocol);
+    const space = this.externals.space(SHARED, t);
+    const held = new Set(ports);
+    for (let port = space.first; port <= space.last; port++) {
+      if (((space.holders(port) & HELD_BY_HOST) !== 0) === held.has(port)) continue;
+      space.hold(port, HELD_BY_HOST, held.has(port));
+      this.showPort(space, t, port);
+    }
+  }
+
+  /** Quarantines that are over end; once a batch. */
+  expire(now: number): void {
+    this.externals.each((space) => space.expire(now, EXPIRY_BUDGET));
+  }
+
+  private refuse(reason: number): number {
+    this.refusal = reason;
+    return NO_MAPPING;
+  }
+
+  private make(
+    rule: number,
+    compiled: CompiledRule,
+    t: number,
+    address: number,
+    port: number,
+    remoteKey: number,
+    portKey: number,
+    remote: number,
+    remotePort: number,
+  ): number {
+    const { hosts, externals, allocator } = this;
+    if (compiled.portsPerHost > 0 && hosts.count(address, t) >= compiled.portsPerHost) {
+      return this.refuse(HOST_PORT_LIMIT);
+    }
+    const numbers = compiled.externals;
+    // Paired pooling (RFC 4787 REQ-2) without a table: the internal address itself says which.
+    const start = compiled.paired
+      ? allocator.pairedIndex(compiled, address)
+      : (this.random.next() >>> 1) % numbers.length;
+    const looks = compiled.paired ? 1 : numbers.length;
+    let hasAddress = false;
+    for (let way = 0; way < 2; way++) {
+      for (let i = 0; i < looks; i++) {
+        const number = numbers[(start + i) % numbers.length]!;
+        if (externals.addressOf(number) === 0) continue;
+        hasAddress = true;
+        const space = externals.space(number, t);
+        const external =
+          way === 0
+            ? allocator.freePort(compiled, number, space, t, address, swap16(port), remote, remotePort)
+            : allocator.lastResort(compiled, number, space, t, address, swap16(port), remote, remotePort);
+        if (external >= 0) return this.map(rule, t, address, port, remoteKey, portKey, number, external);
+      }
+    }
+    return this.refuse(hasAddress ? NO_FREE_PORT : NO_EXTERNAL_ADDRESS);
+  }
+
+  /** Whether others have the external port of a mapping too. */
+  private isShared(mapping: number): boolean {
+    const { table } = this;
+    const space = this.externals.space(table.external(mapping), table.tableOf(mapping));
+    return space.head[table.externalPort(mapping)] !== mapping || table.next(mapping) !== NO_MAPPING;
+  }
+
+  private isTaken(mapping: number, remote: number, remotePort: number): boolean {
+    const { table } = this;
+    return this.flows.isTaken(
+      table.tableOf(mapping),
+      remote,
+      remotePort,
+      this.externalAddress(mapping),
+      this.externalPort(mapping),
+    );
+  }
+
+  private map(
+    rule: number,
+    t: number,
+    address: number,
+    port: number,
+    remote: number,
+    remotePort: number,
+    external: number,
+    externalPort: number,
+  ): number {
+    const { table } = this;
+    const compiled = this.rules[rule]!;
+    const blocks = this.allocator.blocksOf(compiled, external);
+    if (blocks !== undefined && !blocks.use(externalPort, address)) return this.refuse(NO_FREE_PORT);
+    const mapping = table.create(rule, t, address, port, remote, remotePort, external, externalPort);
+    if (mapping === NO_MAPPING) {
+      blocks?.release(externalPort);
+      return this.refuse(TABLE_FULL);
+    }
+    const space = this.externals.space(external, t);
+    const head = space.head[externalPort]!;
+    if (head === NO_MAPPING) {
+      space.take(externalPort, mapping);
+    } else {
+      // Behind the first: who came first is whom the port belongs to for those who come from outside.
+      table.setNext(mapping, table.next(head));
+      table.setNext(head, mapping);
+    }
+    this.hosts.add(address, t);
+    if (t === ICMP && external === SHARED) setOwned(this.owned, OWNED_ICMP, externalPort, true);
+    return mapping;
+  }
+
+  private unchain(space: PortSpace, port: number, mapping: number): void {
+    const { table } = this;
+    const head = space.head[port]!;
+    if (head === mapping) {
+      space.head[port] = table.next(mapping);
+      return;
+    }
+    let before = head;
+    while (table.next(before) !== mapping) before = table.next(before);
+    table.setNext(before, table.next(mapping));
+  }
+
+  private acquireProtocol(rule: number, compiled: CompiledRule, protocol: number, address: number): number {
+    const number = compiled.externals[this.allocator.pairedIndex(compiled, address)]!;
+    if (this.externals.addressOf(number) === 0) return this.refuse(NO_EXTERNAL_ADDRESS);
+    return this.makeProtocol(rule, protocol, address, number);
+  }
+
+  private makeProtocol(rule: number, protocol: number, address: number, external: number): number {
+    const { table } = this;
+    const known = table.find(rule, OTHER, address, protocol, 0, 0);
+    if (known !== NO_MAPPING) {
+      table.refer(known);
+      return known;
+    }
+    const mapping = table.create(rule, OTHER, address, protocol, 0, 0, external, protocol);
+    if (mapping === NO_MAPPING) return this.refuse(TABLE_FULL);
+    if (external === SHARED && this.others[protocol]!++ === 0) {
+      setOwned(this.owned, OWNED_PROTOCOLS, protocol, true);
+    }
+    return mapping;
+  }
+
+  /** Brings the bitmap's bit of a port of the shared address up to date. */
+  private showPort(space: PortSpace, t: number, port: number): void {
+    setOwned(
+      this.owned,
+      SECTIONS[t as 0 | 1 | 2],
+      port,
+      t === ICMP ? space.isMapped(port) : this.isOurs(space, port),
+    );
+  }
+
+  private isOurs(space: PortSpace, port: number): boolean {
+    const holders = space.holders(port);
+    if ((holders & HELD_BY_FORWARD) !== 0 || space.isMapped(port)) return true;
+    return port >= space.first && port <= space.last && holders === 0;
   }
 }

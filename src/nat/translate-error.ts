@@ -5,7 +5,7 @@
  * Type, code and the rest of the message stay, RFC 4884 extensions included: the ICMP checksum is updated by what
  * changed. Every field is optional behind the first 8 bytes of the quoted transport header.
  */
-import { H_DESTINATION, H_PORTS, HOT, ORIGINAL, TUPLE } from '../conntrack/flow-table.ts';
+import { H_DESTINATION, H_PORTS, H_STATUS, HOT, ORIGINAL_SIDE, TUPLE } from '../conntrack/flow-table.ts';
 import { type Bytes, be16 } from '../wire/bytes.ts';
 import { adjust, delta16, delta32, fold } from '../wire/checksum.ts';
 import { ICMP_CHECKSUM, ICMP_ID } from '../wire/icmp.ts';
@@ -41,9 +41,11 @@ export function translateError(
   const l4 = meta[m + M_L4]!;
   const { i32, u16, u8 } = bytes;
   const sender = i32[(offset + IP_SOURCE) >> 2]!;
-  // Errors of private hosts and routers leave with the external address; those from outside keep their sender,
-  // unless it is the remote endpoint under another name.
-  const source = direction === ORIGINAL || sender === hot[own] ? hot[other + H_DESTINATION]! : sender;
+  // Errors of private hosts and routers leave with the external address (RFC 5508 REQ-5); those from outside keep their
+  // sender, unless it is an endpoint of the flow that has another name on the other side.
+  const isInside = (hot[(handle >> 1) * HOT + H_STATUS]! & (ORIGINAL_SIDE << direction)) === 0;
+  const isTranslated = hot[own] !== hot[other + H_DESTINATION];
+  const source = (isInside && isTranslated) || sender === hot[own] ? hot[other + H_DESTINATION]! : sender;
   const destination = hot[other]!;
   const header = fold(
     delta32(sender, source) + delta32(i32[(offset + IP_DESTINATION) >> 2]!, destination) + 0xfffe,

@@ -11,11 +11,13 @@
 import { type FlowInfo, listFlows } from '../conntrack/flow-info.ts';
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
+import type { EngineConfig } from '../engine/config.ts';
 import { readCounters } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
 import { type Route, TO_HOST } from '../engine/routes.ts';
 import { formatState, openState, stateBytes } from '../engine/state.ts';
 import { MemoryLink } from '../link/memory.ts';
+import type { NatConfig } from '../nat/config.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { parseAddress, parsePrefix, prefixMask } from '../wire/address.ts';
 
@@ -30,6 +32,11 @@ export interface MemoryGatewayOptions {
   flows?: number;
   /** MTU of the private and of the public side, default 1500. */
   mtu?: { private?: number; public?: number };
+  /** How flows are translated, and what is let in; default: everything masqueraded. */
+  nat?: NatConfig;
+  /** See EngineConfig. */
+  evict?: EngineConfig['evict'];
+  unsolicited?: EngineConfig['unsolicited'];
   /** Seconds of silence, where they shall differ from the defaults. */
   timeouts?: Partial<Timeouts>;
   /** Seed of the port search, default 1: runs repeat. */
@@ -69,6 +76,9 @@ export class MemoryGateway {
       ],
       ports: options.ports ?? { first: 32768, last: 65535 },
       timeouts: options.timeouts ?? {},
+      ...(options.nat && { nat: options.nat }),
+      ...(options.evict && { evict: options.evict }),
+      ...(options.unsolicited && { unsolicited: options.unsolicited }),
       seed,
       now: this.now,
     });

@@ -49,10 +49,10 @@ test('flows, states, counters and ports are as before; traffic goes on both ways
 });
 
 test('what is left of their time is kept', () => {
-  const before = new Bed();
+  const before = new Bed({ timeouts: { udp: 30, icmp: 30 } });
   fill(before);
   before.pass(20_000);
-  const bed = new Bed({ after: before });
+  const bed = new Bed({ after: before, timeouts: { udp: 30, icmp: 30 } });
   bed.pass(9000);
   expect(bed.flows()).toHaveLength(5);
   bed.pass(3000);

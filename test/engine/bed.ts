@@ -6,16 +6,26 @@
  */
 import { expect } from 'vitest';
 import { type FlowInfo, listFlows } from '../../src/conntrack/flow-info.ts';
+import {
+  C_MAPPING,
+  COLD,
+  H_PORTS,
+  H_STATUS,
+  HOT,
+  ORIGINAL_SIDE,
+  TUPLE,
+} from '../../src/conntrack/flow-table.ts';
 import type { Timeouts } from '../../src/conntrack/timeouts.ts';
 import { readCounters } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { type Route, TO_HOST } from '../../src/engine/routes.ts';
+import { readShortages } from '../../src/engine/shortages.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
 import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
+import type { Forward, NatConfig } from '../../src/nat/config.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
-import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
-import { swap16 } from '../../src/wire/bytes.ts';
+import { formatAddress, parseAddress, parsePrefix } from '../../src/wire/address.ts';
 
 export const PRIVATE = 0;
 export const PUBLIC = 1;
@@ -39,6 +49,9 @@ export interface BedOptions {
   now?: number;
   external?: string;
   routes?: Route[];
+  nat?: NatConfig;
+  evict?: 'never' | 'unassured';
+  unsolicited?: 'silent' | 'unreachable';
   /** A bed whose state and owned bitmap a new engine takes over. */
   after?: Bed;
 }
@@ -67,12 +80,14 @@ export class Bed {
   readonly owned: Uint8Array;
   readonly link = new MemoryLink();
   now: number;
+  private readonly forwards: readonly Forward[];
   /** process() calls that the last batch took. */
   rounds = 0;
 
   constructor(options: BedOptions = {}) {
     const { after } = options;
     const flows = options.flows ?? 64;
+    this.forwards = options.nat?.forwards ?? [];
     this.now = options.now ?? after?.now ?? 0;
     this.state = after?.state ?? new ArrayBuffer(stateBytes(flows));
     if (after === undefined) formatState(this.state, flows, [0x1234567, -0x89abcde]);
@@ -90,6 +105,9 @@ export class Bed {
       ports: options.ports ?? { first: 32768, last: 65535 },
       held: options.held ?? { tcp: [], udp: [] },
       timeouts: options.timeouts ?? {},
+      ...(options.nat && { nat: options.nat }),
+      ...(options.evict && { evict: options.evict }),
+      ...(options.unsolicited && { unsolicited: options.unsolicited }),
       seed: options.seed ?? 1,
       now: this.now | 0,
     });
@@ -149,6 +167,15 @@ export class Bed {
     return readCounters(openState(this.state).counters).totals;
   }
 
+  get shortages(): object[] {
+    return readShortages(openState(this.state).shortages).map(({ host, rule, reason, count }) => ({
+      host: formatAddress(host),
+      rule,
+      reason,
+      count,
+    }));
+  }
+
   /** Packets and bytes in and out of a device. */
   device(index: number): { inPackets: number; inBytes: number; outPackets: number; outBytes: number } {
     const [inPackets, inBytes, outPackets, outBytes] = openState(this.state).counters.subarray(
@@ -184,30 +211,53 @@ export class Bed {
 
     // Mappings are what the flows say, and the bitmap is what the mappings say.
     const owned = new Uint8Array(OWNED_BYTES);
-    const external: [number, 'tcp' | 'udp' | 'icmp', number, (flow: FlowInfo) => number][] = [
-      [6, 'tcp', OWNED_TCP, (flow) => flow.reply.dport],
-      [17, 'udp', OWNED_UDP, (flow) => flow.reply.dport],
-      [1, 'icmp', OWNED_ICMP, (flow) => flow.reply.sport],
-    ];
-    for (const [index, [protocol, name, section, portOf]] of external.entries()) {
+    const { externals, table: mappings } = engine.mappings;
+    const { hot, cold } = engine.tracker.table;
+    const uses = new Map<number, number>();
+    const use = (mapping: number, internalAddress: number, internalPort: number) => {
+      uses.set(mapping, (uses.get(mapping) ?? 0) + 1);
+      expect(mappings.internalAddress(mapping)).toBe(internalAddress);
+      if (mappings.tableOf(mapping) < 3) expect(mappings.internalPort(mapping)).toBe(internalPort & 0xffff);
+    };
+    for (let flow = 0; flow < engine.tracker.table.capacity; flow++) {
+      const h = flow * HOT;
+      if (!engine.tracker.table.isLive(flow)) continue;
+      const isInside = (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0;
+      const mapping = cold[flow * COLD + C_MAPPING]!;
+      if (mapping >= 0 && isInside) use(mapping, hot[h]!, hot[h + H_PORTS]!);
+      else if (mapping >= 0) use(mapping, hot[h + TUPLE]!, hot[h + TUPLE + H_PORTS]!);
+      const target = engine.sessions.targets.get(flow);
+      if (target !== undefined && isInside) use(target, hot[h + TUPLE]!, hot[h + TUPLE + H_PORTS]!);
+      else if (target !== undefined) use(target, hot[h]!, hot[h + H_PORTS]!);
+    }
+    for (const [mapping, refs] of uses) expect(mappings.refs(mapping)).toBe(refs);
+    const sections = [
+      ['tcp', OWNED_TCP],
+      ['udp', OWNED_UDP],
+      ['icmp', OWNED_ICMP],
+    ] as const;
+    for (const [table, [name, section]] of sections.entries()) {
       if (name !== 'icmp') {
         for (let port = ports.first; port <= ports.last; port++) setBit(owned, section, port, true);
         for (const port of held[name]) setBit(owned, section, port, false);
-      }
-      const table = engine.mappings.tables[index]!;
-      const users = new Map<number, FlowInfo[]>();
-      for (const flow of flows.filter((candidate) => candidate.protocol === protocol)) {
-        users.set(portOf(flow), [...(users.get(portOf(flow)) ?? []), flow]);
-      }
-      expect(table.inUse, name).toBe(users.size);
-      for (const [port, sharing] of users) {
-        expect(table.refs[port], `${name} ${port}`).toBe(sharing.length);
-        for (const { original } of sharing) {
-          expect(original.src).toBe(table.internalAddress[port]);
-          expect(original.sport).toBe(swap16(table.internalPort[port]!));
+        for (const forward of this.forwards) {
+          if (forward.address !== 0 || forward.protocol !== (name === 'tcp' ? 6 : 17)) continue;
+          for (let port = forward.ports.first; port <= forward.ports.last; port++)
+            setBit(owned, section, port, true);
         }
-        setBit(owned, section, port, true);
       }
+      const space = externals.space(0, table);
+      let mapped = 0;
+      for (let port = 0; port < 65536; port++) {
+        if (space.head[port]! < 0) continue;
+        mapped++;
+        setBit(owned, section, port, true);
+        for (let at = space.head[port]!; at >= 0; at = mappings.next(at)) {
+          expect(uses.has(at), `${name} ${port} is mapped for a flow`).toBe(true);
+          expect(mappings.externalPort(at)).toBe(port);
+        }
+      }
+      expect(space.inUse, name).toBe(mapped);
     }
     for (const { protocol } of flows) {
       if (![1, 6, 17].includes(protocol)) setBit(owned, OWNED_PROTOCOLS, protocol, true);

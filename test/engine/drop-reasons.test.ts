@@ -6,12 +6,14 @@
 import { describe, expect, test } from 'vitest';
 import { reasonNames } from '../../src/core/reasons.ts';
 import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../../src/engine/arena.ts';
+import { masqueradeAll } from '../../src/nat/config.ts';
 import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { corpus } from '../corpus/load.ts';
 import { Bed, type BedOptions, PRIVATE, ROUTES, vnetHeader } from './bed.ts';
 import { filler, partial, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
+const PORTS = { first: 32768, last: 65535 };
 const query = (client = '10.77.0.2', port = 40000, fields = {}) =>
   udpPacket({ from: `${client}:${port}`, to: `${SERVER}:53`, ...fields });
 const gre = (src: string) => rawPacket({ src, dst: SERVER, protocol: 47, body: filler(8) });
@@ -50,6 +52,25 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
         partial(query(undefined, 40000, { payload: filler(65_000), fragment: 0 })),
         vnetHeader({ flags: 1, gso: 5, gsoSize: 400, csumStart: 20, csumOffset: 6 }),
       ),
+  },
+  no_rule: {
+    options: { nat: { rules: [], forwards: [], prefixes: [] } },
+    run: (bed) => bed.out(query()),
+  },
+  host_port_limit: {
+    options: { nat: masqueradeAll(PORTS, { portsPerHost: 1 }) },
+    run: (bed) => [bed.out(query()), bed.out(query('10.77.0.2', 40001)), bed.out(query('10.77.0.3'))],
+  },
+  host_flow_limit: {
+    options: { nat: masqueradeAll(PORTS, { flowsPerHost: 1 }) },
+    run: (bed) => [bed.out(query()), bed.out(query('10.77.0.2', 40001)), bed.out(query('10.77.0.3'))],
+  },
+  filtered: {
+    run: (bed) => [bed.out(query()), bed.in(udpPacket({ from: '203.0.113.77:53', to: '198.18.0.1:40000' }))],
+  },
+  no_hairpin: {
+    options: { nat: masqueradeAll(PORTS, { hairpin: false }) },
+    run: (bed) => [bed.out(query()), bed.out(udpPacket({ from: '10.77.0.3:9', to: '198.18.0.1:40000' }))],
   },
   write_refused: { run: counted(WRITE_REFUSED) },
   write_no_buffer: { run: counted(WRITE_NO_BUFFER) },

@@ -74,7 +74,7 @@ test('a TCP connection, from SYN to its end', () => {
   expect(bed.flows()).toMatchObject([
     { state: 'TIME_WAIT', assured: true, originalPackets: 5, replyPackets: 3 },
   ]);
-  bed.pass(122_000);
+  bed.pass(242_000);
   expect(bed.flows()).toEqual([]);
   expect(bed.totals).toMatchObject({ flows_started: 1, flows_ended: 1, flows_tcp: 0, ports_tcp: 0 });
   bed.checkInvariants();
@@ -100,7 +100,7 @@ test.each([
   expect(back!.device).toBe(PRIVATE);
   expect(decode(back!.packet)).toMatchObject({ dst: CLIENT, type: reply, icmpId: 0x1234, checksumOk: true });
   bed.checkInvariants();
-  bed.pass(32_000);
+  bed.pass(62_000);
   expect(bed.isOwned('icmp', 0x1234)).toBe(false);
 });
 
@@ -171,7 +171,7 @@ describe('ports', () => {
     bed.out(query(CLIENT, 40000));
     expect(bed.in(udpPacket({ from: '203.0.113.77:53', to: `${EXTERNAL}:40000` }))).toEqual([]);
     expect(bed.in(udpPacket({ from: `${SERVER}:54`, to: `${EXTERNAL}:40000` }))).toEqual([]);
-    expect(bed.drops).toEqual({ no_flow: 2 });
+    expect(bed.drops).toEqual({ filtered: 2 });
   });
 
   test('TCP and UDP have ports of their own', () => {
@@ -204,11 +204,16 @@ describe('ports', () => {
     bed.checkInvariants();
   });
 
-  test('a port goes back when its last flow ends', () => {
+  test('a port goes back when its last flow ends: to its owner at once, to others 120 s later', () => {
     const bed = new Bed();
     expect(externalOf(bed, query(CLIENT, 40000))).toBe(40000);
-    bed.pass(32_000);
-    expect(externalOf(bed, query('10.77.0.3', 40000))).toBe(40000);
+    bed.pass(302_000);
+    expect(bed.flows()).toEqual([]);
+    expect(externalOf(bed, query('10.77.0.3', 40000))).not.toBe(40000);
+    expect(externalOf(bed, query(CLIENT, 40000))).toBe(40000);
+    bed.checkInvariants();
+    bed.pass(302_000 + 120_000);
+    expect(externalOf(bed, query('10.77.0.4', 40000))).toBe(40000);
     bed.checkInvariants();
   });
 
@@ -305,7 +310,7 @@ test('flows say who, in which state, and for how long', () => {
     protocol: 17,
     originalPackets: 1,
     originalBytes: 33,
-    timeoutSeconds: 30,
+    timeoutSeconds: 300,
     unreplied: true,
   });
   expect(formatAddress(flow!.reply.dst)).toBe(EXTERNAL);

@@ -9,6 +9,7 @@ import { expect, test } from 'vitest';
 import { Random } from '../../src/core/random.ts';
 import { reasonNames } from '../../src/core/reasons.ts';
 import type { SentPacket } from '../../src/link/memory.ts';
+import { masqueradeAll } from '../../src/nat/config.ts';
 import { echoPacket, icmpError, tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { corpus } from '../corpus/load.ts';
 import { decode, onesSum } from '../wire/decode.ts';
@@ -28,7 +29,15 @@ import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const PACKETS = 100_000;
 /** What random packets do not bring about: counted by the addon, or no drop. */
-const NOT_BY_CHANCE = ['ok', 'write_refused', 'write_no_buffer', 'write_down', 'read_truncated'];
+const NOT_BY_CHANCE = [
+  'ok',
+  'no_rule',
+  'no_hairpin',
+  'write_refused',
+  'write_no_buffer',
+  'write_down',
+  'read_truncated',
+];
 const PORTS = { first: 33000, last: 33063 };
 const HELD = { tcp: [33001], udp: [33002] };
 const OTHER_EXTERNAL = '198.18.0.99';
@@ -275,6 +284,7 @@ test(`${PACKETS} packets, seed ${seed}`, () => {
   const bed = new Bed({
     flows: 100,
     ports: PORTS,
+    nat: masqueradeAll(PORTS, { overload: 'never', portsPerHost: 15, flowsPerHost: 45 }),
     held: HELD,
     mtu: [1500, 700],
     timeouts: { udp: 3, icmp: 2, generic: 4, tcpSynSent: 5 },

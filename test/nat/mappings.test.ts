@@ -1,8 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Random } from '../../src/core/random.ts';
+import { masqueradeAll, type NatBehaviour, type NatConfig } from '../../src/nat/config.ts';
+import { ExternalAddresses } from '../../src/nat/external-addresses.ts';
+import { Hosts } from '../../src/nat/hosts.ts';
 import { type HeldPorts, Mappings, NO_MAPPING } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
+import type { FlowsOfMappings } from '../../src/nat/port-allocator.ts';
+import { Rules } from '../../src/nat/rules.ts';
 import { swap16 } from '../../src/wire/bytes.ts';
 
 const TCP = 6;
@@ -12,12 +17,44 @@ const GRE = 47;
 const FIRST = 1020;
 const LAST = 1060;
 
+const EXTERNAL = 0x0100c6c6;
+
 function newMappings(
   held: HeldPorts = { tcp: [], udp: [] },
   owned = new Uint8Array(OWNED_BYTES),
-  last = LAST,
+  options: Partial<NatBehaviour> = {},
+  flows: Partial<FlowsOfMappings> = {},
+  nat: Partial<NatConfig> = {},
 ) {
-  return { owned, mappings: new Mappings(owned, FIRST, last, held, new Random(1), [3, 4]) };
+  const ports = { first: FIRST, last: LAST };
+  const config = {
+    ...masqueradeAll(ports, { quarantineSeconds: 0, parity: false, overload: 'never', ...options }),
+    ...nat,
+  };
+  const externals = new ExternalAddresses(EXTERNAL, 0, FIRST, LAST);
+  const mappings = new Mappings({
+    owned,
+    externals,
+    rules: new Rules(config.rules, ports, (address) => externals.add(address)).rules,
+    forwards: config.forwards,
+    held,
+    capacity: 70_000,
+    hosts: new Hosts(true),
+    flows: { isTaken: () => false, endFinished: () => false, ...flows },
+    random: new Random(1),
+    seed: [3, 4],
+  });
+  return { owned, mappings };
+}
+
+/** A mapping towards the remote endpoint 9:99. */
+function acquire(mappings: Mappings, protocol: number, address: number, port: number, remote = 9): number {
+  return mappings.acquire(0, protocol, address, port, remote, 99);
+}
+
+/** As the flow ends whose last packet may still be on its way. */
+function release(mappings: Mappings, mapping: number, now = 0): void {
+  mappings.release(mapping, now, false);
 }
 
 function bit(owned: Uint8Array, section: number, number: number): boolean {
@@ -112,14 +149,14 @@ test('against Maps: one external port per endpoint, kept when free, the whole ra
           if (move.do === 'release') {
             if (known === undefined) continue;
             const table = { [TCP]: 0, [UDP]: 1, [ICMP]: 2 }[move.protocol]!;
-            mappings.release((table << 16) | known.port);
+            release(mappings, mappings.externals.space(0, table).head[known.port]!);
             if (--known.refs === 0) model.external.delete(key);
             refresh(move.protocol, known.port);
           } else {
             const mapping =
               move.do === 'acquire'
-                ? mappings.acquire(move.protocol, address, swap16(internal))
-                : mappings.adopt(move.protocol, address, swap16(internal), swap16(move.port));
+                ? acquire(mappings, move.protocol, address, swap16(internal))
+                : mappings.adopt(0, move.protocol, address, swap16(internal), 9, 99, 0, swap16(move.port));
             const port = mapping === NO_MAPPING ? -1 : swap16(mappings.externalPort(mapping));
             if (known !== undefined) {
               const same = move.do === 'acquire' || move.port === known.port;
@@ -138,7 +175,7 @@ test('against Maps: one external port per endpoint, kept when free, the whole ra
         }
         expect(Buffer.compare(owned, expected), `bitmap after ${JSON.stringify(move)}`).toBe(0);
       }
-      expect(mappings.tables.map((table) => table.inUse)).toEqual(
+      expect([0, 1, 2].map((table) => mappings.externals.space(0, table).inUse)).toEqual(
         [TCP, UDP, ICMP].map((p) => models[p]!.external.size),
       );
     }),
@@ -148,24 +185,24 @@ test('against Maps: one external port per endpoint, kept when free, the whole ra
 
 test('the same port of two clients: the first keeps it, the second gets another', () => {
   const { mappings } = newMappings();
-  const first = mappings.acquire(UDP, 1, swap16(1030));
-  const second = mappings.acquire(UDP, 2, swap16(1030));
+  const first = acquire(mappings, UDP, 1, swap16(1030));
+  const second = acquire(mappings, UDP, 2, swap16(1030));
   expect(swap16(mappings.externalPort(first))).toBe(1030);
   expect(swap16(mappings.externalPort(second))).not.toBe(1030);
   // TCP has ports of its own.
-  expect(swap16(mappings.externalPort(mappings.acquire(TCP, 2, swap16(1030))))).toBe(1030);
+  expect(swap16(mappings.externalPort(acquire(mappings, TCP, 2, swap16(1030))))).toBe(1030);
 });
 
 test('a port that the host takes while it is mapped stays mapped and owned until its flows end', () => {
   const { mappings, owned } = newMappings();
-  const mapping = mappings.acquire(TCP, 1, swap16(1030));
+  const mapping = acquire(mappings, TCP, 1, swap16(1030));
   mappings.setHeld(TCP, [1030]);
   expect(bit(owned, OWNED_TCP, 1030)).toBe(true);
   expect(mappings.owns(TCP, swap16(1030))).toBe(true);
-  mappings.release(mapping);
+  release(mappings, mapping);
   expect(bit(owned, OWNED_TCP, 1030)).toBe(false);
   expect(mappings.owns(TCP, swap16(1030))).toBe(false);
-  expect(swap16(mappings.externalPort(mappings.acquire(TCP, 1, swap16(1030))))).not.toBe(1030);
+  expect(swap16(mappings.externalPort(acquire(mappings, TCP, 1, swap16(1030))))).not.toBe(1030);
   mappings.setHeld(TCP, []);
   expect(bit(owned, OWNED_TCP, 1030)).toBe(true);
 });
@@ -213,13 +250,13 @@ test('at the start the bitmap becomes right without a port of natgate’s being 
 
 test('protocols without ports: owned while somebody uses them', () => {
   const { mappings, owned } = newMappings();
-  const first = mappings.acquire(GRE, 1, 0);
-  const second = mappings.acquire(GRE, 2, 0);
-  mappings.acquire(50, 1, 0);
+  const first = acquire(mappings, GRE, 1, 0);
+  const second = acquire(mappings, GRE, 2, 0);
+  acquire(mappings, 50, 1, 0);
   expect(numbers(owned, OWNED_PROTOCOLS, 256)).toEqual([47, 50]);
-  mappings.release(first);
+  release(mappings, first);
   expect(numbers(owned, OWNED_PROTOCOLS, 256)).toEqual([47, 50]);
-  mappings.release(second);
+  release(mappings, second);
   expect(numbers(owned, OWNED_PROTOCOLS, 256)).toEqual([50]);
 });
 
@@ -227,7 +264,7 @@ test('all 65536 query ids can be had, and then no more', () => {
   const { mappings } = newMappings();
   const ids = new Set<number>();
   for (let i = 0; i < 65536; i++)
-    ids.add(mappings.externalPort(mappings.acquire(ICMP, i >> 8, swap16(i & 0xff))));
+    ids.add(mappings.externalPort(acquire(mappings, ICMP, i >> 8, swap16(i & 0xff))));
   expect(ids.size).toBe(65536);
-  expect(mappings.acquire(ICMP, 999, 1)).toBe(NO_MAPPING);
+  expect(acquire(mappings, ICMP, 999, 1)).toBe(NO_MAPPING);
 });

@@ -1,0 +1,152 @@
+/**
+ * Taking over the flows of an earlier process: each gets back the mappings that its tuples and its rule say it had. One
+ * whose external endpoint cannot be its own any more (an address that is gone, a rule or forward that is no more, a port
+ * that another flow has) is lost.
+ */
+import {
+  C_MAPPING,
+  COLD,
+  type FlowTable,
+  H_DESTINATION,
+  H_PORTS,
+  H_ROUTE,
+  H_STATUS,
+  HOT,
+  ORIGINAL_SIDE,
+  REPLY_SIDE,
+  RULE_SHIFT,
+  TUPLE,
+} from '../conntrack/flow-table.ts';
+import type { Tracker } from '../conntrack/tracker.ts';
+import type { Forward } from '../nat/config.ts';
+import { LOCAL, NOT_EXTERNAL, SHARED } from '../nat/external-addresses.ts';
+import { type Mappings, NO_MAPPING } from '../nat/mappings.ts';
+import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
+import type { Rules } from '../nat/rules.ts';
+import { swap16 } from '../wire/bytes.ts';
+import { PROTO_ICMP } from '../wire/ipv4.ts';
+
+export interface NatOfFlows {
+  mappings: Mappings;
+  rules: Rules;
+  forwards: readonly Forward[];
+  prefixes: PrefixPairs;
+}
+
+/** The flow needs no mapping, or cannot have the one it had. */
+const NONE_NEEDED = -1;
+const LOST = -2;
+
+/**
+ * Adopts what the tracker's table holds. `begun` is called for each flow that lives on, its C_MAPPING set, with its second
+ * mapping or NO_MAPPING. Returns how many were lost.
+ */
+export function adoptFlows(
+  tracker: Tracker,
+  nat: NatOfFlows,
+  now: number,
+  begun: (flow: number, target: number) => void,
+): number {
+  const { table } = tracker;
+  const { hot, cold } = table;
+  return tracker.adopt(now, (flow) => {
+    const h = flow * HOT;
+    const isInside = (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0;
+    const leaves = (hot[h + H_STATUS]! & REPLY_SIDE) !== 0;
+    const source = isInside ? sourceMapping(table, flow, nat) : twiceMapping(table, flow, nat);
+    const target = isInside && leaves ? NONE_NEEDED : targetMapping(table, flow, nat);
+    if (source === LOST || target === LOST) {
+      if (source >= 0) nat.mappings.release(source, now, true);
+      if (target >= 0) nat.mappings.release(target, now, true);
+      return false;
+    }
+    cold[flow * COLD + C_MAPPING] = Math.max(isInside ? source : target, NO_MAPPING);
+    // Route classes are numbered anew.
+    hot[h + H_ROUTE] = 0;
+    begun(flow, Math.max(isInside ? target : source, NO_MAPPING));
+    return true;
+  });
+}
+
+/** The mapping of a flow from inside. */
+function sourceMapping(table: FlowTable, flow: number, { mappings, rules, prefixes }: NatOfFlows): number {
+  const { hot } = table;
+  const h = flow * HOT;
+  const external = hot[h + TUPLE + H_DESTINATION]!;
+  if (prefixes.toExternal(hot[h]!) === external) return NONE_NEEDED;
+  const number = hot[h + H_STATUS]! >>> RULE_SHIFT;
+  const rule = rules.rules[number];
+  if (rule === undefined) return LOST;
+  if (!rule.translates) return external === hot[h] ? NONE_NEEDED : LOST;
+  const externalNumber = mappings.externals.numberOf(external);
+  // A query that is a hairpin has its destination's id.
+  const isHairpin = (hot[h + H_STATUS]! & REPLY_SIDE) === 0;
+  if (isHairpin && (hot[h + H_STATUS]! & 0xff) === PROTO_ICMP) return NONE_NEEDED;
+  return externalNumber === NOT_EXTERNAL ? LOST : adoptSource(table, flow, mappings, number, externalNumber);
+}
+
+/** The mapping of a flow from outside whose source is translated too; most have none. */
+function twiceMapping(table: FlowTable, flow: number, { mappings, rules }: NatOfFlows): number {
+  const { hot } = table;
+  const h = flow * HOT;
+  const source = hot[h + TUPLE + H_DESTINATION]!;
+  if (source === hot[h]) return NONE_NEEDED;
+  if (source !== mappings.externals.addressOf(LOCAL)) return LOST;
+  return adoptSource(table, flow, mappings, rules.twice, LOCAL);
+}
+
+function adoptSource(
+  table: FlowTable,
+  flow: number,
+  mappings: Mappings,
+  rule: number,
+  external: number,
+): number {
+  const { hot } = table;
+  const h = flow * HOT;
+  const protocol = hot[h + H_STATUS]! & 0xff;
+  const reply = hot[h + TUPLE + H_PORTS]!;
+  const isIcmp = protocol === PROTO_ICMP;
+  const mapping = mappings.adopt(
+    rule,
+    protocol,
+    hot[h]!,
+    hot[h + H_PORTS]! & 0xffff,
+    hot[h + TUPLE]!,
+    isIcmp ? 0 : reply & 0xffff,
+    external,
+    isIcmp ? reply & 0xffff : reply >>> 16,
+  );
+  return mapping === NO_MAPPING ? LOST : mapping;
+}
+
+/** The mapping behind the destination of a flow from outside, or of a hairpin. */
+function targetMapping(table: FlowTable, flow: number, nat: NatOfFlows): number {
+  const { hot } = table;
+  const h = flow * HOT;
+  const { mappings, forwards, prefixes } = nat;
+  const { externals } = mappings;
+  const protocol = hot[h + H_STATUS]! & 0xff;
+  const destination = hot[h + H_DESTINATION]!;
+  const internal = hot[h + TUPLE]!;
+  if (destination === internal) return NONE_NEEDED;
+  if (prefixes.toInternal(destination) !== NO_ADDRESS) {
+    return prefixes.toInternal(destination) === internal ? NONE_NEEDED : LOST;
+  }
+  const number = externals.numberOf(destination);
+  if (number === NOT_EXTERNAL) return LOST;
+  const port = swap16(hot[h + H_PORTS]! >>> 16);
+  for (const forward of forwards) {
+    const address = forward.address === 0 ? externals.addressOf(SHARED) : forward.address;
+    if (forward.protocol !== protocol || address !== destination) continue;
+    if (port < forward.ports.first || port > forward.ports.last) continue;
+    return forward.targets.some((target) => target.address === internal) ? NONE_NEEDED : LOST;
+  }
+  // The internal endpoint's own flows bring the mapping back; one that nobody else refers to is made as its rule would.
+  const isIcmp = protocol === PROTO_ICMP;
+  const reply = hot[h + TUPLE + H_PORTS]! & 0xffff;
+  const external = isIcmp ? hot[h + H_PORTS]! & 0xffff : hot[h + H_PORTS]! >>> 16;
+  const rule = hot[h + H_STATUS]! >>> RULE_SHIFT;
+  const mapping = mappings.adopt(rule, protocol, internal, reply, 0, 0, number, external);
+  return mapping === NO_MAPPING ? LOST : mapping;
+}

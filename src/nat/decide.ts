@@ -1,0 +1,206 @@
+/**
+ * What NAT makes of the first packet of a flow: where it really goes, and as whom.
+ *
+ *     destination()   forwards, then 1:1 prefixes, then mappings as their filtering allows       (netfilter: PREROUTING)
+ *     source()        the first rule; a prefix pair before a rule that translates                 (netfilter: POSTROUTING)
+ *
+ * The answer is in `decision`; the flow's reply tuple is its inverse. Between the two the caller finds the way to the
+ * destination. A hairpin is both: a packet from inside to an external endpoint goes to the internal one behind it, from the
+ * sender's own external endpoint (RFC 4787 REQ-9a). Filtering is about remote hosts; private ones pass it.
+ */
+import { FILTERED, NO_FLOW, NO_HAIRPIN, NO_RULE_MATCHES, OK } from '../core/reasons.ts';
+import { isIcmpRequest } from '../wire/icmp.ts';
+import { PROTO_ICMP } from '../wire/ipv4.ts';
+import { ICMP, LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from './external-addresses.ts';
+import { type Forwards, NO_FORWARD, targetPort } from './forwards.ts';
+import { type Mappings, NO_MAPPING } from './mappings.ts';
+import { NO_ADDRESS, type PrefixPairs } from './prefixes.ts';
+import { ADDRESS_DEPENDENT, ENDPOINT_INDEPENDENT, NO_RULE, type Rules } from './rules.ts';
+
+/** Words of a decision. */
+export const D_SOURCE = 0;
+export const D_DESTINATION = 1;
+/** Ports word of the packet as it leaves. */
+export const D_PORTS = 2;
+/** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED. */
+export const D_KIND = 3;
+/** Number of the rule that gave the source; 0 where none did. */
+export const D_RULE = 4;
+/** Mapping that gave the source (a reference is taken), or NO_MAPPING. */
+export const D_MAPPING = 5;
+/** Mapping that gave the destination (no reference is taken), or NO_MAPPING. */
+export const D_TARGET = 6;
+const WORDS = 7;
+
+export const DIRECT = 0;
+export const FORWARD = 1;
+export const PREFIX = 2;
+export const MAPPED = 3;
+
+export class Decider {
+  readonly decision = new Int32Array(WORDS);
+  private readonly rules: Rules;
+  private readonly forwards: Forwards;
+  private readonly prefixes: PrefixPairs;
+  private readonly mappings: Mappings;
+  /** Number of the rule that gives the source of twice NAT. */
+  private readonly twiceRule: number;
+  /** Remote addresses that the owner of a mapping has flows to, where filtering is address-dependent: how many. */
+  private readonly contacts = new Map<number, number>();
+  private forward = NO_FORWARD;
+
+  constructor(
+    rules: Rules,
+    forwards: Forwards,
+    prefixes: PrefixPairs,
+    mappings: Mappings,
+    twiceRule: number,
+  ) {
+    this.rules = rules;
+    this.forwards = forwards;
+    this.prefixes = prefixes;
+    this.mappings = mappings;
+    this.twiceRule = twiceRule;
+  }
+
+  /**
+   * Where a packet with this tuple goes. `isInside`: it comes from the private side. OK (DIRECT: as it says), or a drop
+   * reason when its destination is an external address and nothing is behind it for this source.
+   */
+  destination(
+    protocol: number,
+    source: number,
+    destination: number,
+    ports: number,
+    isInside: boolean,
+    now: number,
+  ): number {
+    const { decision, mappings, forwards } = this;
+    const { externals } = mappings;
+    decision[D_SOURCE] = source;
+    decision[D_DESTINATION] = destination;
+    decision[D_PORTS] = ports;
+    decision[D_KIND] = DIRECT;
+    decision[D_RULE] = 0;
+    decision[D_MAPPING] = NO_MAPPING;
+    decision[D_TARGET] = NO_MAPPING;
+    const number = externals.numberOf(destination);
+    if (number !== NOT_EXTERNAL && forwards.list.length > 0) {
+      this.forward = forwards.find(protocol, destination, ports >>> 16, source, externals.addressOf(SHARED));
+      if (this.forward !== NO_FORWARD) {
+        const target = forwards.target(this.forward, source, now);
+        const port = targetPort(forwards.list[this.forward]!, target, ports >>> 16);
+        decision[D_DESTINATION] = target.address;
+        decision[D_PORTS] = (ports & 0xffff) | (port << 16);
+        decision[D_KIND] = FORWARD;
+        return OK;
+      }
+    }
+    const internal = this.prefixes.toInternal(destination);
+    if (internal !== NO_ADDRESS) {
+      decision[D_DESTINATION] = internal;
+      decision[D_KIND] = PREFIX;
+      return OK;
+    }
+    return number === NOT_EXTERNAL ? OK : this.mapped(number, protocol, source, ports, isInside);
+  }
+
+  /**
+   * As whom a packet that destination() was asked about leaves towards the public side, or back to the private one
+   * (hairpin). `original`: the destination it came with. Takes a reference of a mapping. OK or a drop reason.
+   */
+  source(protocol: number, source: number, original: number, ports: number): number {
+    const { decision, mappings } = this;
+    const rule = this.rules.ruleOf(source, original, protocol, ports);
+    if (rule === NO_RULE || this.rules.rules[rule]!.translates) {
+      const external = this.prefixes.toExternal(source);
+      if (external !== NO_ADDRESS) {
+        decision[D_SOURCE] = external;
+        return OK;
+      }
+      if (rule === NO_RULE) return NO_RULE_MATCHES;
+    } else {
+      decision[D_RULE] = rule;
+      return OK;
+    }
+    if (protocol === PROTO_ICMP && decision[D_KIND] === MAPPED) {
+      // A query has one id, and that is the destination's here: the address alone is translated.
+      decision[D_RULE] = rule;
+      decision[D_SOURCE] = original;
+      return OK;
+    }
+    return this.translateSource(rule, protocol, source, mappings);
+  }
+
+  /** Twice NAT: whether the flow that destination() decided about shall seem to come from the gateway; then OK or a reason. */
+  get isTwice(): boolean {
+    return this.decision[D_KIND] === FORWARD && this.forwards.list[this.forward]!.twice;
+  }
+
+  twiceSource(protocol: number, source: number): number {
+    return this.translateSource(this.twiceRule, protocol, source, this.mappings);
+  }
+
+  /** A flow of `mapping` to `remote` begins (+1) or ends (-1): what address-dependent filtering goes by. */
+  contact(mapping: number, remote: number, by: 1 | -1): void {
+    const rule = this.rules.rules[this.mappings.table.ruleOf(mapping)]!;
+    if (rule.filtering !== ADDRESS_DEPENDENT) return;
+    const key = contactKey(mapping, remote);
+    const count = (this.contacts.get(key) ?? 0) + by;
+    if (count > 0) this.contacts.set(key, count);
+    else this.contacts.delete(key);
+  }
+
+  private translateSource(rule: number, protocol: number, source: number, mappings: Mappings): number {
+    const { decision } = this;
+    const ports = decision[D_PORTS]!;
+    const remotePort = protocol === PROTO_ICMP ? 0 : ports >>> 16;
+    const mapping = mappings.acquire(
+      rule,
+      protocol,
+      source,
+      ports & 0xffff,
+      decision[D_DESTINATION]!,
+      remotePort,
+    );
+    if (mapping === NO_MAPPING) return mappings.refusal;
+    decision[D_RULE] = rule;
+    decision[D_MAPPING] = mapping;
+    decision[D_SOURCE] = mappings.externalAddress(mapping);
+    if (portTableOf(protocol) !== OTHER) {
+      decision[D_PORTS] = (ports & ~0xffff) | mappings.externalPort(mapping);
+    }
+    return OK;
+  }
+
+  /** Behind an external endpoint that a mapping has given out. */
+  private mapped(number: number, protocol: number, source: number, ports: number, isInside: boolean): number {
+    const { decision, mappings } = this;
+    const t = portTableOf(protocol);
+    if (t === OTHER) return NO_FLOW;
+    // Queries from outside are the host's own to answer; only private hosts reach each other by an id (RFC 7857 10).
+    if (t === ICMP && !(isInside && isIcmpRequest((ports >>> 16) & 0xff))) return NO_FLOW;
+    const owner = mappings.ownerOf(number, t, t === ICMP ? ports & 0xffff : ports >>> 16);
+    if (owner === NO_MAPPING || number === LOCAL) return NO_FLOW;
+    const rule = this.rules.rules[mappings.table.ruleOf(owner)]!;
+    if (isInside && !rule.hairpin) return NO_HAIRPIN;
+    if (!isInside && !this.passes(owner, rule.filtering, source)) return FILTERED;
+    const port = mappings.table.internalPort(owner);
+    decision[D_DESTINATION] = mappings.table.internalAddress(owner);
+    decision[D_PORTS] = t === ICMP ? (ports & ~0xffff) | port : (ports & 0xffff) | (port << 16);
+    decision[D_KIND] = MAPPED;
+    decision[D_RULE] = mappings.table.ruleOf(owner);
+    decision[D_TARGET] = owner;
+    return OK;
+  }
+
+  /** Whether a remote host that the owner has no flow with may send to a mapping. */
+  private passes(mapping: number, filtering: number, remote: number): boolean {
+    if (filtering === ENDPOINT_INDEPENDENT) return true;
+    return filtering === ADDRESS_DEPENDENT && this.contacts.has(contactKey(mapping, remote));
+  }
+}
+
+function contactKey(mapping: number, remote: number): number {
+  return mapping * 2 ** 32 + (remote >>> 0);
+}

@@ -1,0 +1,94 @@
+/**
+ * The external addresses, numbered. Number 0 is the public interface's own, and number 1 that of the private interface;
+ * both are shared with the host, and may change or be absent. The others are natgate's alone (pools, forwards with an
+ * address of their own). Mappings and rules name an
+ * address by its number, so that a change of the shared one concerns no table.
+ *
+ * Each address has a port space for TCP, UDP and ICMP ids, made when it is first asked for (330 KiB each).
+ */
+import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { PortSpace } from './port-space.ts';
+
+/** Tables of ports. Protocols without ports have none. */
+export const TCP = 0;
+export const UDP = 1;
+export const ICMP = 2;
+export const OTHER = 3;
+
+/** The public interface's own address. */
+export const SHARED = 0;
+/** The gateway's own address on the private side: the source of twice NAT. Nobody is reached behind it. */
+export const LOCAL = 1;
+/** numberOf(): no external address. */
+export const NOT_EXTERNAL = -1;
+
+/** Dedicated addresses give all but the ports nobody uses as a source (0). */
+const FIRST_DEDICATED_PORT = 1;
+
+export function portTableOf(protocol: number): number {
+  return protocol === PROTO_TCP ? TCP : protocol === PROTO_UDP ? UDP : protocol === PROTO_ICMP ? ICMP : OTHER;
+}
+
+export class ExternalAddresses {
+  private readonly addresses: number[];
+  private readonly numbers = new Map<number, number>();
+  private readonly spaces: (PortSpace | undefined)[] = [];
+  private readonly first: number;
+  private readonly last: number;
+
+  /** `shared`, `local`: 0 for none yet. `first`, `last`: natgate's ports of these two. */
+  constructor(shared: number, local: number, first: number, last: number) {
+    this.addresses = [shared, local];
+    this.first = first;
+    this.last = last;
+  }
+
+  get count(): number {
+    return this.addresses.length;
+  }
+
+  /** Numbers a dedicated address, or gives the number that it has. */
+  add(address: number): number {
+    const known = this.numbers.get(address);
+    if (known !== undefined) return known;
+    this.numbers.set(address, this.addresses.length);
+    return this.addresses.push(address) - 1;
+  }
+
+  /** 0 while the shared address is absent. */
+  addressOf(number: number): number {
+    return this.addresses[number]!;
+  }
+
+  /** The host has another address: of SHARED or LOCAL. */
+  setHost(number: number, address: number): void {
+    this.addresses[number] = address;
+  }
+
+  /** The number of an external address, or NOT_EXTERNAL. */
+  numberOf(address: number): number {
+    if (address === this.addresses[SHARED]) return address === 0 ? NOT_EXTERNAL : SHARED;
+    return this.numbers.size === 0 ? NOT_EXTERNAL : (this.numbers.get(address) ?? NOT_EXTERNAL);
+  }
+
+  /** `table`: TCP, UDP or ICMP. */
+  space(number: number, table: number): PortSpace {
+    const at = number * 3 + table;
+    let space = this.spaces[at];
+    if (space === undefined) {
+      if (table === ICMP) space = new PortSpace(0, 65535);
+      else if (number === SHARED || number === LOCAL) space = new PortSpace(this.first, this.last);
+      else space = new PortSpace(FIRST_DEDICATED_PORT, 65535);
+      this.spaces[at] = space;
+    }
+    return space;
+  }
+
+  /** The spaces that have been made, for gauges and housekeeping. */
+  each(visit: (space: PortSpace, number: number, table: number) => void): void {
+    for (let at = 0; at < this.spaces.length; at++) {
+      const space = this.spaces[at];
+      if (space !== undefined) visit(space, Math.floor(at / 3), at % 3);
+    }
+  }
+}
