@@ -284,7 +284,7 @@ test(`${PACKETS} packets, seed ${seed}`, () => {
   const bed = new Bed({
     flows: 100,
     ports: PORTS,
-    nat: masqueradeAll(PORTS, { overload: 'never', portsPerHost: 15, flowsPerHost: 45 }),
+    nat: masqueradeAll(PORTS, { overload: 'never', portsPerHost: 20, flowsPerHost: 30 }),
     held: HELD,
     mtu: [1500, 700],
     timeouts: { udp: 3, icmp: 2, generic: 4, tcpSynSent: 5 },
