@@ -15,7 +15,7 @@ import { END_REUSED } from '../conntrack/end-reasons.ts';
 import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { DROPPED, FOR_HOST, Fragments, UNKNOWN } from '../conntrack/fragments.ts';
 import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
-import { REOPEN, type Tracker } from '../conntrack/tracker.ts';
+import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import {
   BAD_ICMP_CHECKSUM,
@@ -280,10 +280,10 @@ export class Engine {
     const refused = isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
     if (refused !== OK) return refused;
     const state = this.tracker.firstState(this.bytes, meta, m);
-    if (state === INVALID) return protocol === PROTO_TCP ? INVALID_TCP : NO_FLOW;
+    if (state === INVALID) return refusal(protocol);
     // A connection that is seen from its middle is picked up for private hosts only.
     if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
-    const handle = sessions.begin(meta, m, state, isInside, isDirect, 0, now);
+    const handle = sessions.begin(this.bytes, meta, m, state, isInside, isDirect, 0, now);
     if (handle >= 0) return this.forward(slot, m, handle, egress, now);
     // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.
     if (isInside) path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);

@@ -22,9 +22,11 @@ import {
   RULE_SHIFT,
   STATE_MASK,
   STATE_SHIFT,
+  TRACK,
   TUPLE,
 } from '../conntrack/flow-table.ts';
 import { TIME_WAIT } from '../conntrack/tcp-states.ts';
+import { after, W_END } from '../conntrack/tcp-window.ts';
 import { rfcTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
 import { FULL, Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
@@ -49,8 +51,10 @@ import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
 import { PrefixPairs } from '../nat/prefixes.ts';
 import { Rules } from '../nat/rules.ts';
 import { setDeltas } from '../nat/translate.ts';
+import { type Bytes, swap32 } from '../wire/bytes.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
-import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
+import { M_DESTINATION, M_L4, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
+import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
 import {
@@ -93,6 +97,8 @@ export class Sessions {
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
   private now: number;
+  /** Of the SYN that begins a flow just now. */
+  private sequence = 0;
 
   /** `nat`: as configured; `shared`, `local`: the public and the private interface's address, wire order. */
   constructor(config: EngineConfig, nat: NatConfig, state: State, shared: number, local: number) {
@@ -153,6 +159,7 @@ export class Sessions {
    * or the negative of a drop reason.
    */
   begin(
+    bytes: Bytes,
     meta: Int32Array,
     m: number,
     state: number,
@@ -168,6 +175,7 @@ export class Sessions {
     const source = meta[m + M_SOURCE]!;
     const destination = meta[m + M_DESTINATION]!;
     const ports = meta[m + M_PORTS]!;
+    if (protocol === PROTO_TCP) this.sequence = swap32(bytes.i32[(meta[m + M_L4]! + TCP_SEQUENCE) >> 2]!);
     let refused = OK;
     if (isInside) refused = decider.source(protocol, source, destination, ports);
     else if (decider.isTwice) refused = decider.twiceSource(protocol, source);
@@ -308,8 +316,10 @@ export class Sessions {
     const h = flow * HOT;
     const { hot } = this.table;
     if (!isOver(hot[h + H_STATUS]!)) return false;
-    // The same remote endpoint might take late segments of the old connection for the new one's.
-    if (hot[h + TUPLE] === remote && (hot[h + TUPLE + H_PORTS]! & 0xffff) === remotePort) return false;
+    // The same remote endpoint might take late segments of the old connection for the new one's, unless its numbers lie
+    // beyond them (RFC 9293 3.6.1).
+    const isSame = hot[h + TUPLE] === remote && (hot[h + TUPLE + H_PORTS]! & 0xffff) === remotePort;
+    if (isSame && !after(this.sequence, this.table.track[flow * TRACK + W_END]!)) return false;
     this.tracker.close(flow, END_REUSED);
     return true;
   }
