@@ -16,13 +16,22 @@ import {
   TIME_EXCEEDED,
 } from '../wire/icmp.ts';
 import { DONT_FRAGMENT, FRAGMENT_OFFSET, IP_FRAGMENT, IP_TTL } from '../wire/ipv4.ts';
-import { KIND_ERROR, M_DEVICE, M_FRAGMENT, M_KIND, M_LENGTH, M_OFFSET } from '../wire/parse.ts';
+import {
+  KIND_ERROR,
+  M_DESTINATION,
+  M_DEVICE,
+  M_FRAGMENT,
+  M_KIND,
+  M_LENGTH,
+  M_OFFSET,
+} from '../wire/parse.ts';
 import {
   DEVICE_COUNTERS,
   DEVICE_OUT_BYTES,
   DEVICE_OUT_PACKETS,
   DEVICES,
   FRAGMENTED,
+  HANDED_BACK,
   ICMP_SENT,
   ICMP_SUPPRESSED,
   NEIGHBOUR_FAILED,
@@ -156,6 +165,14 @@ export class Path {
     return ofRoute === 0 ? ofDevice : Math.min(ofDevice, ofRoute);
   }
 
+  /** The smaller MTU of the ways of a flow's two directions, as far as there are routes. */
+  mtuBothWays(handle: number): number {
+    const there = this.egressOf(handle);
+    const back = this.egressOf(handle ^ 1);
+    const mtu = this.mtuOf(there);
+    return this.deviceOf(back) < 0 ? mtu : Math.min(mtu, this.mtuOf(back));
+  }
+
   /** Sends the translated packet in `slot`, for which check() was OK, whole or in pieces. */
   send(egress: number, slot: number, length: number): void {
     if (this.fits) {
@@ -196,5 +213,18 @@ export class Path {
       now,
     );
     this.counters[sent ? ICMP_SENT : ICMP_SUPPRESSED]!++;
+  }
+
+  /** Whether a packet of the public side is for the address that natgate shares with the host. */
+  isForHost(m: number): boolean {
+    const { meta, devices } = this;
+    return meta[m + M_DEVICE] === devices.public && meta[m + M_DESTINATION] === devices.external;
+  }
+
+  /** Gives a packet of the public side to the host, as it came. */
+  handBack(slot: number, m: number): number {
+    this.counters[HANDED_BACK]!++;
+    this.out.send(this.meta[m + M_DEVICE]!, slot, this.meta[m + M_LENGTH]!);
+    return OK;
   }
 }

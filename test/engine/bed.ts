@@ -45,6 +45,7 @@ export interface BedOptions {
   mtu?: [private_: number, public_: number];
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
+  clampMss?: boolean;
   seed?: number;
   now?: number;
   external?: string;
@@ -108,6 +109,7 @@ export class Bed {
       ...(options.nat && { nat: options.nat }),
       ...(options.evict && { evict: options.evict }),
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
+      ...(options.clampMss !== undefined && { clampMss: options.clampMss }),
       seed: options.seed ?? 1,
       now: this.now | 0,
     });
@@ -198,7 +200,9 @@ export class Bed {
     const received = counted.reduce((sum, { inPackets }) => sum + inPackets, 0);
     const forwarded = counted.reduce((sum, { outPackets }) => sum + outPackets, 0);
     const droppedSum = Object.values(drops).reduce((sum, n) => sum + n, 0);
-    expect(received, 'every packet ends in one way').toBe(droppedSum + forwarded + totals['handed_back']!);
+    expect(received, 'every packet ends in one way').toBe(
+      droppedSum + forwarded + totals['handed_back']! + totals['fragments_held']!,
+    );
 
     const of = (protocol: number) => flows.filter((flow) => flow.protocol === protocol).length;
     expect(totals).toMatchObject({

@@ -1,0 +1,110 @@
+/**
+ * ICMP errors on their way through the engine (RFC 5508 4): RELATED to the flow of the packet that they quote, or the
+ * host's, or nobody's. They never refresh or end a flow (REQ-6).
+ */
+import { type FlowTable, H_DESTINATION, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import { invertPorts } from '../conntrack/tuple.ts';
+import {
+  BAD_ICMP_CHECKSUM,
+  BAD_QUOTE,
+  NO_RELATED,
+  NO_ROUTE,
+  OK,
+  TOO_BIG,
+  TTL_EXCEEDED,
+} from '../core/reasons.ts';
+import { type IpIds, needsId } from '../nat/ip-id.ts';
+import { translateError } from '../nat/translate-error.ts';
+import { PUBLIC } from '../policy/admission.ts';
+import { fold } from '../wire/checksum.ts';
+import { IP_TTL } from '../wire/ipv4.ts';
+import {
+  M_DESTINATION,
+  M_DEVICE,
+  M_L4,
+  M_LENGTH,
+  M_OFFSET,
+  M_PORTS,
+  M_PROTOCOL,
+  M_SOURCE,
+  META,
+  parseQuote,
+} from '../wire/parse.ts';
+import { BATCH } from './arena.ts';
+import { ICMP_TRANSLATED } from './counters.ts';
+import type { Devices } from './devices.ts';
+import type { OutList } from './out-list.ts';
+import type { Path } from './path.ts';
+import { sumPacket } from './slot-bytes.ts';
+
+/** Row of the packet table for the packet that an error quotes. */
+const QUOTE_ROW = BATCH * META;
+
+export interface ErrorPathParts {
+  devices: Devices;
+  table: FlowTable;
+  path: Path;
+  out: OutList;
+  /** The packet table of the engine, with a row for the quote behind those of the batch. */
+  meta: Int32Array;
+  counters: Float64Array;
+  ids: IpIds;
+}
+
+export class ErrorPath {
+  private readonly devices: Devices;
+  private readonly table: FlowTable;
+  private readonly path: Path;
+  private readonly out: OutList;
+  private readonly meta: Int32Array;
+  private readonly counters: Float64Array;
+  private readonly ids: IpIds;
+
+  constructor({ devices, table, path, out, meta, counters, ids }: ErrorPathParts) {
+    this.devices = devices;
+    this.table = table;
+    this.path = path;
+    this.out = out;
+    this.meta = meta;
+    this.counters = counters;
+    this.ids = ids;
+  }
+
+  /** The error of row `m` in `slot`: OK (sent, or handed to the host) or a drop reason. */
+  handle(slot: number, m: number): number {
+    const { meta, table, path } = this;
+    const { bytes } = this.out;
+    const offset = meta[m + M_OFFSET]!;
+    const l4 = meta[m + M_L4]!;
+    const length = meta[m + M_LENGTH]! - (l4 - offset);
+    if (fold(sumPacket(bytes, slot, l4 - offset, length)) !== 0xffff) return BAD_ICMP_CHECKSUM;
+    if (parseQuote(bytes, l4, length, meta, QUOTE_ROW) !== OK) {
+      return path.isForHost(m) ? path.handBack(slot, m) : BAD_QUOTE;
+    }
+    const protocol = meta[QUOTE_ROW + M_PROTOCOL]!;
+    // The quoted packet went the other way: its flow is found by the inverse of its tuple.
+    const handle = table.lookup(
+      meta[QUOTE_ROW + M_DESTINATION]!,
+      meta[QUOTE_ROW + M_SOURCE]!,
+      invertPorts(protocol, meta[QUOTE_ROW + M_PORTS]!),
+      protocol,
+    );
+    if (handle < 0) return path.isForHost(m) ? path.handBack(slot, m) : NO_RELATED;
+    const tuple = (handle >> 1) * HOT + (handle & 1) * TUPLE;
+    const side = this.devices.side[meta[m + M_DEVICE]!];
+    if (side !== table.sideOf(handle) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]) {
+      return NO_RELATED;
+    }
+    const egress = path.egressOf(handle);
+    if (path.deviceOf(egress) < 0) return NO_ROUTE;
+    if (bytes.u8[offset + IP_TTL]! <= 1) return TTL_EXCEEDED;
+    if (meta[m + M_LENGTH]! > path.mtuOf(egress)) return TOO_BIG;
+    translateError(bytes, meta, m, QUOTE_ROW, table.hot, handle);
+    if (needsId(bytes.u8, offset) && this.devices.side[path.deviceOf(egress)] === PUBLIC) {
+      this.ids.renumber(bytes, offset, meta[m + M_LENGTH]!, path.mtuOf(egress));
+    }
+    this.counters[ICMP_TRANSLATED]!++;
+    path.sendWhole(egress, slot, meta[m + M_LENGTH]!);
+    return OK;
+  }
+}
