@@ -64,14 +64,23 @@ test('natgate/conntrack', () => {
   expect(exportsOf('./conntrack')).toMatchInlineSnapshot(`
     [
       "class Conntrack",
+      "class NatgateError",
       "const defaultTimeouts",
       "function formatAddress",
+      "function formatFlow",
       "function parseAddress",
       "type ConntrackOptions",
       "type ConntrackState",
+      "type FlowEvent",
+      "type FlowEventType",
+      "type FlowFilter",
       "type FlowInfo",
+      "type FlowLineOptions",
+      "type FlowListener",
       "type FlowTuple",
+      "type RestoreOptions",
       "type Timeouts",
+      "type TupleLike",
       "type Verdict",
     ]
   `);

@@ -60,6 +60,10 @@ export class Tracker {
   readonly table: FlowTable;
   readonly timeouts: TimeoutTable;
   private readonly wheel: TimerWheel;
+  /** Called with a flow that has begun; its first packet is not counted yet. */
+  onOpen: (flow: number) => void = () => {};
+  /** Called with a flow whose state or flags a packet has changed. */
+  onUpdate: (flow: number) => void = () => {};
   /** Called with a flow that is about to end, and why (end-reasons.ts). */
   onClose: (flow: number, why: number) => void = () => {};
   private readonly due: (flow: number, now: number) => void;
@@ -112,6 +116,7 @@ export class Tracker {
     );
     if (flow < 0) return FULL;
     this.wheel.schedule(flow, now, this.timeouts.of(protocol, state));
+    this.onOpen(flow);
     return flow;
   }
 
@@ -120,11 +125,13 @@ export class Tracker {
     const hot = this.table.hot;
     const h = (handle >> 1) * HOT;
     const direction = handle & 1;
-    const protocol = hot[h + H_STATUS]! & 0xff;
+    const before = hot[h + H_STATUS]!;
+    const protocol = before & 0xff;
     if (protocol === PROTO_TCP) {
       const verdict = this.stepTcp(handle, bytes.u8[meta[m + M_L4]! + TCP_FLAGS]!, now);
       if (verdict === IGNORE) {
         this.count(h, direction, meta[m + M_LENGTH]!);
+        if (hot[h + H_STATUS] !== before) this.onUpdate(handle >> 1);
         return OK;
       }
       if (verdict !== OK) return verdict;
@@ -133,6 +140,7 @@ export class Tracker {
       if (protocol === PROTO_UDP) this.stepUdp(handle >> 1, now);
     }
     this.touch(h, direction, meta[m + M_LENGTH]!, now);
+    if (hot[h + H_STATUS] !== before) this.onUpdate(handle >> 1);
     return OK;
   }
 
