@@ -3,7 +3,7 @@
  * time it is, so a test can let a day pass in one line.
  *
  *     const conntrack = new Conntrack({ now: 0 });
- *     conntrack.on('destroy', ({ flow, reason }) => console.log(formatFlow(flow), reason));
+ *     conntrack.on('destroy', ({ flow, reason }) => log(formatFlow(flow), reason));
  *     conntrack.track(synBytes, 0).state        // 'NEW'
  *     conntrack.track(synAckBytes, 12).state    // 'ESTABLISHED'
  *
