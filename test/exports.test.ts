@@ -122,6 +122,7 @@ test('natgate/testing', () => {
       "type PacketFields",
       "type PlaceOptions",
       "type PortChoice",
+      "type PortRange",
       "type TcpEnd",
       "type TcpFields",
       "type TcpListener",

@@ -16,22 +16,35 @@ import {
   TIME_WAIT,
 } from './tcp-states.ts';
 
+/** Seconds of silence after which a flow ends, by protocol and state. */
 export interface Timeouts {
+  /** A SYN was sent. */
   tcpSynSent: number;
+  /** It was answered. */
   tcpSynRecv: number;
+  /** The handshake is complete. */
   tcpEstablished: number;
+  /** One side has sent a FIN. */
   tcpFinWait: number;
+  /** The FIN was acknowledged. */
   tcpCloseWait: number;
+  /** Both sides have sent a FIN. */
   tcpLastAck: number;
+  /** The last FIN was acknowledged. */
   tcpTimeWait: number;
+  /** A RST was sent. */
   tcpClose: number;
   /** Until a flow that is old enough has seen a reply. */
   udp: number;
+  /** UDP that has been answered, and went on. */
   udpStream: number;
+  /** ICMP queries. */
   icmp: number;
+  /** Protocols without a timeout of their own. */
   generic: number;
 }
 
+/** netfilter's. */
 export const defaultTimeouts: Readonly<Timeouts> = {
   tcpSynSent: 120,
   tcpSynRecv: 60,

@@ -7,7 +7,7 @@
 export type { FlowInfo, FlowTuple } from '../conntrack/flow-info.ts';
 export type { Timeouts } from '../conntrack/timeouts.ts';
 export { NatgateError } from '../core/errors.ts';
-export type { Dependence, NatBehaviour, Overload, PortChoice } from '../nat/config.ts';
+export type { Dependence, NatBehaviour, Overload, PortChoice, PortRange } from '../nat/config.ts';
 export { formatAddress, parseAddress } from '../wire/address.ts';
 export { MemoryGateway, type MemoryGatewayOptions } from './memory-gateway.ts';
 export { type NatName, namedNats } from './named-nats.ts';

@@ -30,7 +30,7 @@ export class UdpSocket {
   private readonly unbind: () => void;
   private open = true;
 
-  /** Made by `VirtualHost`. */
+  /** @internal */
   constructor(
     at: string,
     transmit: (to: string, payload: Uint8Array, ttl: number) => void,
@@ -63,7 +63,7 @@ export class UdpSocket {
     this.unbind();
   }
 
-  /** A datagram has arrived. Called by the host. */
+  /** @internal A datagram has arrived. */
   deliver(message: Message): void {
     this.received.push(message);
     this.onMessage?.(message, this);

@@ -38,7 +38,7 @@ export class VirtualHost {
   private nextIsn = 1000;
   private nextId = 1;
 
-  /** Made by `VirtualNetwork`. */
+  /** @internal */
   constructor(clock: VirtualClock, segment: Segment, address: number, latency: number) {
     this.clock = clock;
     this.segment = segment;
@@ -83,7 +83,7 @@ export class VirtualHost {
     return this.connection(from, to);
   }
 
-  /** A packet has arrived. Called by the network. */
+  /** @internal A packet has arrived. */
   deliver(packet: Uint8Array): void {
     const fields = readPacket(packet);
     if (fields.to.split(':')[0] !== this.address) return;

@@ -32,9 +32,9 @@ export class VirtualNat {
   readonly address: string;
   /** The gateway that does the work: its flows and drops tell what happened. */
   readonly gateway: MemoryGateway;
-  /** The LAN behind it. */
+  /** @internal */
   readonly lan: Segment;
-  /** Address and prefix length of its LAN. */
+  /** Address and prefix length of its LAN side. */
   readonly inside: string;
   private readonly clock: VirtualClock;
   private readonly outside: Segment;
@@ -42,7 +42,7 @@ export class VirtualNat {
   private readonly outer: Attachment;
   private readonly inner: Attachment;
 
-  /** Made by `VirtualNetwork`. */
+  /** @internal */
   constructor(
     clock: VirtualClock,
     tap: Wiretap,

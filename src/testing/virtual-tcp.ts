@@ -72,7 +72,7 @@ export class TcpConnection {
   private next: number;
   private expected = 0;
 
-  /** Made by `VirtualHost`. `syn`: the peer's first segment, of a connection that came in. */
+  /** @internal `syn`: the peer's first segment, of a connection that came in. */
   constructor(
     clock: VirtualClock,
     local: string,
@@ -128,7 +128,7 @@ export class TcpConnection {
     this.finish('reset');
   }
 
-  /** A segment has arrived. */
+  /** @internal A segment has arrived. */
   receive(segment: PacketFields): void {
     const has = (flag: string) => segment.flags.includes(flag);
     const acceptable = has('A') && distance(segment.ack, this.next) === 0;
