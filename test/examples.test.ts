@@ -83,3 +83,15 @@ test('gateway-in-memory', () => {
     "
   `);
 });
+
+test('hole-punching', () => {
+  expect(run('hole-punching.ts').replaceAll(/ +$/gm, '')).toMatchInlineSnapshot(`
+    "                      full cone             restricted cone       port-restricted cone  symmetric             carrier-grade
+    full cone             yes                   yes                   yes                   yes                   yes
+    restricted cone       yes                   yes                   yes                   yes                   yes
+    port-restricted cone  yes                   yes                   yes                   -                     yes
+    symmetric             yes                   yes                   -                     -                     yes
+    carrier-grade         yes                   yes                   yes                   yes                   yes
+    "
+  `);
+});
