@@ -32,7 +32,7 @@ function punchUdp(net: VirtualNetwork, hosts: [VirtualHost, VirtualHost]): boole
     });
     net.run();
   }
-  return peers.every((peer) => peer.received.some(({ text }) => text === 'answer'));
+  return peers.every((peer) => peer.received.length > 0);
 }
 
 /** The same with TCP: a connection to a server shows where each is seen, then both connect to the other at once. */
