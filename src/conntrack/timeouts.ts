@@ -21,14 +21,23 @@ import {
   TIME_WAIT,
 } from './tcp-states.ts';
 
+/** Seconds of silence after which a flow ends, by protocol and state. */
 export interface Timeouts {
+  /** A SYN was sent. */
   tcpSynSent: number;
+  /** It was answered. */
   tcpSynRecv: number;
+  /** The handshake is complete. */
   tcpEstablished: number;
+  /** One side has sent a FIN. */
   tcpFinWait: number;
+  /** The FIN was acknowledged. */
   tcpCloseWait: number;
+  /** Both sides have sent a FIN. */
   tcpLastAck: number;
+  /** The last FIN was acknowledged. */
   tcpTimeWait: number;
+  /** A RST was sent. */
   tcpClose: number;
   /** At most this, when the same segment came again and again, or the window is shut. */
   tcpMaxRetrans: number;
@@ -38,6 +47,7 @@ export interface Timeouts {
   tcpUnreplied: number;
   /** Until a flow that is old enough has seen a reply. */
   udp: number;
+  /** UDP that has been answered, and went on. */
   udpStream: number;
   /** A flow to port 53 that has been answered (RFC 4787 REQ-5a); 0: as any other. */
   udpDns: number;
