@@ -15,7 +15,7 @@ import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
 import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
-import { swap16 } from '../../src/wire/bytes.ts';
+import { checkInvariants } from './invariants.ts';
 
 export const PRIVATE = 0;
 export const PUBLIC = 1;
@@ -165,68 +165,9 @@ export class Bed {
 
   /** What must be true between batches, whatever came. */
   checkInvariants(ports = { first: 32768, last: 65535 }, held: HeldPorts = { tcp: [], udp: [] }): void {
-    const { totals, drops, engine } = this;
-    const flows = this.flows();
-    const counted = [PRIVATE, PUBLIC].map((device) => this.device(device));
-    const received = counted.reduce((sum, { inPackets }) => sum + inPackets, 0);
-    const forwarded = counted.reduce((sum, { outPackets }) => sum + outPackets, 0);
-    const droppedSum = Object.values(drops).reduce((sum, n) => sum + n, 0);
-    expect(received, 'every packet ends in one way').toBe(droppedSum + forwarded + totals['handed_back']!);
-
-    const of = (protocol: number) => flows.filter((flow) => flow.protocol === protocol).length;
-    expect(totals).toMatchObject({
-      flows_tcp: of(6),
-      flows_udp: of(17),
-      flows_icmp: of(1),
-      flows_other: flows.length - of(6) - of(17) - of(1),
-    });
-    expect(engine.tracker.table.count).toBe(flows.length);
-
-    // Mappings are what the flows say, and the bitmap is what the mappings say.
-    const owned = new Uint8Array(OWNED_BYTES);
-    const external: [number, 'tcp' | 'udp' | 'icmp', number, (flow: FlowInfo) => number][] = [
-      [6, 'tcp', OWNED_TCP, (flow) => flow.reply.dport],
-      [17, 'udp', OWNED_UDP, (flow) => flow.reply.dport],
-      [1, 'icmp', OWNED_ICMP, (flow) => flow.reply.sport],
-    ];
-    for (const [index, [protocol, name, section, portOf]] of external.entries()) {
-      if (name !== 'icmp') {
-        for (let port = ports.first; port <= ports.last; port++) setBit(owned, section, port, true);
-        for (const port of held[name]) setBit(owned, section, port, false);
-      }
-      const table = engine.mappings.tables[index]!;
-      const users = new Map<number, FlowInfo[]>();
-      for (const flow of flows.filter((candidate) => candidate.protocol === protocol)) {
-        users.set(portOf(flow), [...(users.get(portOf(flow)) ?? []), flow]);
-      }
-      expect(table.inUse, name).toBe(users.size);
-      for (const [port, sharing] of users) {
-        expect(table.refs[port], `${name} ${port}`).toBe(sharing.length);
-        for (const { original } of sharing) {
-          expect(original.src).toBe(table.internalAddress[port]);
-          expect(original.sport).toBe(swap16(table.internalPort[port]!));
-        }
-        setBit(owned, section, port, true);
-      }
-    }
-    for (const { protocol } of flows) {
-      if (![1, 6, 17].includes(protocol)) setBit(owned, OWNED_PROTOCOLS, protocol, true);
-    }
-    expect(differences(this.owned, owned)).toEqual([]);
+    const { engine, owned } = this;
+    checkInvariants({ engine, owned, ports, held, counters: openState(this.state).counters });
   }
-}
-
-function setBit(bitmap: Uint8Array, section: number, number: number, value: boolean): void {
-  const mask = 1 << (number & 7);
-  const at = section + (number >> 3);
-  bitmap[at] = value ? bitmap[at]! | mask : bitmap[at]! & ~mask;
-}
-
-/** Bytes of the bitmap that are not as expected. */
-function differences(bitmap: Uint8Array, expected: Uint8Array): string[] {
-  if (Buffer.compare(bitmap, expected) === 0) return [];
-  const wrong = [...expected.keys()].filter((at) => bitmap[at] !== expected[at]);
-  return wrong.map((at) => `byte ${at}: ${bitmap[at]!.toString(2)}, not ${expected[at]!.toString(2)}`);
 }
 
 /** The packets that went to one device. */
