@@ -242,13 +242,23 @@ export class Checks {
     const length = (u8[at + 2]! << 8) | u8[at + 3]!;
     const protocol = u8[at + 9]!;
     if (header < 20 || length > arrived || length < header + 8) return UNKNOWN_SUM;
-    if ((u8[at - 10]! & 1) !== 0 || (((u8[at + 6]! << 8) | u8[at + 7]!) & 0x3fff) !== 0) return UNKNOWN_SUM;
+    if ((((u8[at + 6]! << 8) | u8[at + 7]!) & 0x3fff) !== 0) return UNKNOWN_SUM;
+    if ((u8[at - 10]! & 1) !== 0) return this.partialResidue(at, header, protocol, length);
     if (protocol === ICMP) return this.sum(slot, header, length - header) % 0xffff;
     if (protocol !== TCP && protocol !== UDP) return UNKNOWN_SUM;
     if (protocol === UDP && u16[(at + header + 6) >> 1] === 0) return UNKNOWN_SUM;
     if (protocol === TCP && length < header + 20) return UNKNOWN_SUM;
     let sum = this.sum(slot, header, length - header);
     for (let i = (at + 12) >> 1; i < (at + 20) >> 1; i++) sum += u16[i]!;
+    return sum % 0xffff;
+  }
+
+  /** By how much a checksum field is not the sum of the pseudo-header (whose length and protocol do not change). */
+  private partialResidue(at: number, header: number, protocol: number, length: number): number {
+    const field = protocol === TCP ? 16 : protocol === UDP ? 6 : -1;
+    if (field < 0 || length < header + field + 2) return UNKNOWN_SUM;
+    let sum = this.u16[(at + header + field) >> 1]!;
+    for (let i = (at + 12) >> 1; i < (at + 20) >> 1; i++) sum += 0xffff - this.u16[i]!;
     return sum % 0xffff;
   }
 

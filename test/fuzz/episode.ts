@@ -64,7 +64,7 @@ function change(dice: Dice, world: World): Step {
     case 0:
       return { kind: 'routes', variant: dice.chance(128) ? 0 : dice.below(routes.length) };
     case 1: {
-      const own = dice.chance(200) ? externals[0]! : dice.one(externals);
+      const own = dice.chance(140) ? externals[0]! : dice.one(externals);
       return { kind: 'device', device: PUBLIC, address: own, mtu: near(dice, mtu[PUBLIC]) };
     }
     case 2:
