@@ -28,9 +28,9 @@ import { PRIVATE, PUBLIC } from './configurations.ts';
 
 /** Bytes of each arriving packet that are kept for comparison, vnet header and all. */
 export const KEPT = 128;
-/** One packet in so many has its transport checksum summed. */
-const SUM_EVERY = 8;
 const UNKNOWN_SUM = -1;
+/** A UDP packet without a checksum (0). */
+const NO_SUM = -2;
 
 const ICMP = 1;
 const TCP = 6;
@@ -62,6 +62,8 @@ export class Checks {
   external: number;
   readonly gateway: number;
   private counter = 0;
+  /** One packet in so many has its transport checksum summed. */
+  sumEvery = 8;
 
   constructor(bytes: Bytes, engine: Engine, mtu: readonly number[], gateway: number, external: number) {
     this.u8 = bytes.u8;
@@ -81,7 +83,7 @@ export class Checks {
     const to = slot * KEPT;
     const end = Math.min(KEPT, length + 12);
     for (let i = 0; i < end; i++) this.kept[to + i] = this.u8[from + i]!;
-    this.residue[slot] = this.counter++ % SUM_EVERY === 0 ? this.residueOf(slot, length) : UNKNOWN_SUM;
+    this.residue[slot] = this.counter++ % this.sumEvery === 0 ? this.residueOf(slot, length) : UNKNOWN_SUM;
   }
 
   /**
@@ -246,7 +248,7 @@ export class Checks {
     if ((u8[at - 10]! & 1) !== 0) return this.partialResidue(at, header, protocol, length);
     if (protocol === ICMP) return this.sum(slot, header, length - header) % 0xffff;
     if (protocol !== TCP && protocol !== UDP) return UNKNOWN_SUM;
-    if (protocol === UDP && u16[(at + header + 6) >> 1] === 0) return UNKNOWN_SUM;
+    if (protocol === UDP && u16[(at + header + 6) >> 1] === 0) return NO_SUM;
     if (protocol === TCP && length < header + 20) return UNKNOWN_SUM;
     let sum = this.sum(slot, header, length - header);
     for (let i = (at + 12) >> 1; i < (at + 20) >> 1; i++) sum += u16[i]!;

@@ -7,6 +7,7 @@ import { address, type Configuration, configurations, GATEWAY, PRIVATE, PUBLIC }
 import type { Dice } from './dice.ts';
 import type { Step } from './steps.ts';
 import { Traffic } from './traffic.ts';
+import { beginEpisode } from './watchdog.ts';
 import { World } from './world.ts';
 
 export const EPISODE_PACKETS = 20_000;
@@ -26,6 +27,7 @@ export function configurationOf(seed: number): Configuration {
 
 /** Runs the episode of `seed` up to `packets` packets. Throws what breaks; `record` has then got every step that led there. */
 export function runEpisode(seed: number, packets: number, record?: Step[]): Outcome {
+  beginEpisode(seed);
   const configuration = configurationOf(seed);
   const world = new World(configuration);
   const traffic = new Traffic(seed, configuration);

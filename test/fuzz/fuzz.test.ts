@@ -8,6 +8,7 @@ import { EPISODE_PACKETS, runEpisode } from './episode.ts';
 import { fuzz } from './fuzz.ts';
 import { minimise, replay } from './minimise.ts';
 import { CRASHES, type Step, writeCrash } from './steps.ts';
+import { World } from './world.ts';
 
 const PACKETS = 300_000;
 /** What no packet brings about: counted by the addon, or no drop. */
@@ -55,4 +56,38 @@ test('a failure is found, and made small', () => {
   steps.splice(10, 0, { kind: 'routes', variant: 99 });
   const few = minimise(configurations[0]!, steps, 20);
   expect(few).toEqual([{ kind: 'routes', variant: 99 }]);
+});
+
+/** Every packet sent, with its device and vnet header; `alone`: packets of a batch are handled one by one. */
+function outputs(world: World, steps: readonly Step[], alone: boolean): string[] {
+  const sent: string[] = [];
+  world.onSent = (count) => {
+    for (const { device, packet, vnet } of world.sent(count)) {
+      sent.push(`${device} ${Buffer.from(vnet).toString('hex')} ${Buffer.from(packet).toString('hex')}`);
+    }
+  };
+  for (const step of steps) {
+    if (alone && step.kind === 'batch') {
+      for (const arrival of step.arrivals) {
+        world.receive(arrival);
+        world.handle(step.now);
+      }
+      world.tick(step.now);
+    } else {
+      world.apply(step);
+    }
+  }
+  return sent;
+}
+
+test('a batch does what its packets do one by one', () => {
+  for (const [seed, configuration] of configurations.entries()) {
+    const steps: Step[] = [];
+    runEpisode(seed, EPISODE_PACKETS / 4, steps);
+    const together = outputs(new World(configuration), steps, false);
+    const alone = outputs(new World(configuration), steps, true);
+    const differs = together.findIndex((packet, i) => packet !== alone[i]);
+    expect(differs, `seed ${seed}: ${together[differs]} is ${alone[differs]} alone`).toBe(-1);
+    expect(alone.length).toBe(together.length);
+  }
 });

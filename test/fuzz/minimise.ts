@@ -12,6 +12,7 @@ import { World } from './world.ts';
 export function replay(configuration: Configuration, steps: readonly Step[], deep = true): Error | null {
   try {
     const world = new World(configuration);
+    world.lookClosely();
     for (const step of steps) {
       world.apply(step);
       if (deep) world.checkDeep();

@@ -8,6 +8,7 @@ import { reasonNames } from '../../src/core/reasons.ts';
 import { DROPS } from '../../src/engine/counters.ts';
 import { fuzz } from './fuzz.ts';
 import { CRASHES, writeCrash } from './steps.ts';
+import { watch } from './watchdog.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -30,6 +31,7 @@ function number(name: string, text: string | undefined, otherwise: number): numb
 }
 
 console.log(`fuzz: seed ${seed}, ${minutes === Infinity ? `${packets} packets` : `${minutes} minutes`}`);
+watch();
 const start = performance.now();
 let shown = start;
 const drops = new Float64Array(reasonNames.length);

@@ -5,6 +5,7 @@ import {
   BATCH,
   IN_LIST,
   LINEAR_BYTES,
+  OUT_LIST,
   overflowOffset,
   packetOffset,
 } from '../../src/engine/arena.ts';
@@ -18,6 +19,7 @@ import { Broken, checkBooks, checkInvariants, checkLifetimes } from '../engine/i
 import { Checks } from './checks.ts';
 import { type Configuration, GATEWAY, PRIVATE, PUBLIC } from './configurations.ts';
 import type { Arrival, Step } from './steps.ts';
+import { beat } from './watchdog.ts';
 
 /** One arena for all: what an earlier engine left in it must not matter. */
 const arena = new ArrayBuffer(ARENA_BYTES);
@@ -83,23 +85,49 @@ export class World {
     this.checks.arrived(slot, device, length);
   }
 
+  receive({ device, vnet, packet }: Arrival): void {
+    const whole = new Uint8Array(12 + packet.length);
+    whole.set(vnet, 2);
+    whole.set(packet, 12);
+    this.put(device, whole, packet.length);
+  }
+
   /** The packets of the batch, as they are in their slots (before they are handled). */
   arrivals(): Arrival[] {
-    return Array.from({ length: this.count }, (_, slot) => {
+    return this.listed(IN_LIST >> 2, this.count, true);
+  }
+
+  /** The packets of the out list, for onSent. */
+  sent(count: number): Arrival[] {
+    return this.listed(OUT_LIST >> 2, count, false);
+  }
+
+  private listed(list: number, count: number, arriving: boolean): Arrival[] {
+    return Array.from({ length: count }, (_, i) => {
+      const entry = bytes.i32[list + i * 2]!;
+      const length = bytes.i32[list + i * 2 + 1]!;
+      const slot = arriving ? i : entry & 0xffff;
       const at = packetOffset(slot);
-      const length = bytes.i32[(IN_LIST >> 2) + slot * 2 + 1]!;
       const packet = new Uint8Array(length);
       packet.set(bytes.u8.subarray(at, at + Math.min(length, LINEAR_BYTES)));
       if (length > LINEAR_BYTES) {
         const rest = overflowOffset(slot);
         packet.set(bytes.u8.subarray(rest, rest + length - LINEAR_BYTES), LINEAR_BYTES);
       }
-      return { device: bytes.i32[(IN_LIST >> 2) + slot * 2]!, vnet: bytes.u8.slice(at - 10, at), packet };
+      return { device: arriving ? entry : entry >>> 16, vnet: bytes.u8.slice(at - 10, at), packet };
     });
   }
 
-  /** Handles the batch at time `now` and looks at what came of it. */
+  /** Handles the batch at time `now` and looks at what came of it; then a tick, as in the gateway. */
   run(now: number): void {
+    this.handle(now);
+    this.tick(now);
+    checkBooks(this.counters);
+    beat();
+  }
+
+  /** run() without the tick. */
+  handle(now: number): void {
     const { engine, counters, count } = this;
     this.now = now;
     this.count = 0;
@@ -118,8 +146,11 @@ export class World {
       engine.clearOut();
       done = next;
     }
-    this.tick(now);
-    checkBooks(counters);
+  }
+
+  /** From now on every transport checksum is looked at, so that what is found does not depend on what came before. */
+  lookClosely(): void {
+    this.checks.sumEvery = 1;
   }
 
   tick(now: number): void {
@@ -131,12 +162,7 @@ export class World {
     const { engine, checks } = this;
     switch (step.kind) {
       case 'batch':
-        for (const { device, vnet, packet } of step.arrivals.slice(0, BATCH)) {
-          const whole = new Uint8Array(12 + packet.length);
-          whole.set(vnet, 2);
-          whole.set(packet, 12);
-          this.put(device, whole, packet.length);
-        }
+        for (const arrival of step.arrivals.slice(0, BATCH)) this.receive(arrival);
         this.run(step.now);
         break;
       case 'tick':
