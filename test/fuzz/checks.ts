@@ -35,6 +35,8 @@ const NO_SUM = -2;
 const ICMP = 1;
 const TCP = 6;
 const UDP = 17;
+const GRE = 47;
+const SCTP = 132;
 
 /** Where private hosts are: 10.77.0.0/24. */
 export function isPrivate(address: number): boolean {
@@ -186,7 +188,7 @@ export class Checks {
       const innerL4 = inner + ((u8[inner]! & 15) << 2);
       const [from, to] = [i32[(inner + 12) >> 2]!, i32[(inner + 16) >> 2]!];
       if (device === PUBLIC && (isPrivate(from) || isPrivate(to))) throw this.broken('quote', slot, length);
-      handle = this.lookup(from, to, quoted, innerL4);
+      handle = this.lookup(from, to, quoted, innerL4, false);
       side = device;
     } else {
       const ports = this.ports(protocol, l4);
@@ -202,8 +204,23 @@ export class Checks {
     }
   }
 
-  private lookup(from: number, to: number, protocol: number, l4: number): number {
-    return this.engine.tracker.table.lookup(from, to, this.ports(protocol, l4), protocol);
+  /** The flow of a tuple that the transport header at `l4` completes, or its inverse. */
+  private lookup(from: number, to: number, protocol: number, l4: number, inverse: boolean): number {
+    const { table } = this.engine.tracker;
+    const word = this.ports(protocol, l4);
+    const found = table.lookup(from, to, inverse ? invertPorts(protocol, word) : word, protocol);
+    if (found >= 0 || (protocol !== SCTP && protocol !== GRE)) return found;
+    // Tracked by address, or by ports that are not translated, or by a call identifier.
+    for (const other of [0, this.i32[l4 >> 2]!, this.callId(l4), this.callId(l4) << 16]) {
+      const handle = table.lookup(from, to, inverse ? invertPorts(protocol, other) : other, protocol);
+      if (handle >= 0) return handle;
+    }
+    return found;
+  }
+
+  /** The call identifier of enhanced GRE (RFC 2637 4.1), as it stands. */
+  private callId(l4: number): number {
+    return this.u16[(l4 + 6) >> 1]!;
   }
 
   private ports(protocol: number, l4: number): number {
