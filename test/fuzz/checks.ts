@@ -191,8 +191,7 @@ export class Checks {
       handle = this.lookup(from, to, quoted, innerL4, false);
       side = device;
     } else {
-      const ports = this.ports(protocol, l4);
-      handle = this.engine.tracker.table.lookup(destination, source, invertPorts(protocol, ports), protocol);
+      handle = this.lookup(destination, source, protocol, l4, true);
     }
     if (handle < 0) {
       if (!ended) throw this.broken('no-flow', slot, length);
@@ -240,7 +239,8 @@ export class Checks {
       throw this.broken('error-form', slot, length);
     }
     const quoted = (u8[at + 28]! & 15) << 2;
-    if (u8[at + 37] === ICMP && isError(u8[at + 28 + quoted]!))
+    // Behind long options the quote may end before the type.
+    if (u8[at + 37] === ICMP && length > 28 + quoted && isError(u8[at + 28 + quoted]!))
       throw this.broken('error-error', slot, length);
     if (device === PUBLIC && isPrivate(i32[(at + 44) >> 2]!)) throw this.broken('error-quote', slot, length);
   }
