@@ -172,6 +172,9 @@ export class Checks {
       this.ownError(device, slot, length);
       return;
     }
+    const piece = (((u8[at + 6]! << 8) | u8[at + 7]!) & 0x3fff) !== 0;
+    // A fragment of the host's own that was held until the first one came.
+    if (piece && slot >= BATCH && device === PUBLIC && destination === this.external) return;
     if (device === PUBLIC) {
       if (source !== this.external) throw this.broken('source', slot, length);
       if (isPrivate(destination)) throw this.broken('destination', slot, length);
