@@ -54,7 +54,7 @@ import {
 } from '../wire/parse.ts';
 import { VNET_HEADER } from '../wire/vnet.ts';
 import { BATCH, packetOffset, SLOTS } from './arena.ts';
-import { DROPS, FRAGMENTS_HELD, HANDED_BACK } from './counters.ts';
+import { DROPS, FRAGMENTS_HELD } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { FragmentStore, NONE } from './fragment-store.ts';
 import type { OutList } from './out-list.ts';
@@ -289,11 +289,8 @@ export class FragmentPath {
     const { hot } = this.table;
     const verdict = fragments.verdict(datagram);
     const length = meta[m + M_LENGTH]!;
-    if (verdict === FOR_HOST) {
-      this.counters[HANDED_BACK]!++;
-      out.send(meta[m + M_DEVICE]!, slot, length);
-      return OK;
-    }
+    // The host's address may have changed since the first one came.
+    if (verdict === FOR_HOST) return path.isForHost(m) ? path.handBack(slot, m) : FRAGMENT_FIRST_MISSING;
     const h = (verdict >> 1) * HOT;
     if (hot[h + H_SEQUENCE] !== fragments.sequence(datagram)) return FRAGMENT_FIRST_MISSING;
     const egress = path.egressOf(verdict);

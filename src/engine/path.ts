@@ -210,6 +210,7 @@ export class Path {
       type,
       code,
       mtu,
+      this.devices.mtu[device]!,
       now,
     );
     this.counters[sent ? ICMP_SENT : ICMP_SUPPRESSED]!++;
