@@ -244,6 +244,7 @@ export class Engine {
     if (this.devices.side[meta[m + M_DEVICE]!] === PUBLIC) return this.handleUninvited(slot, m, now);
     // A source that answers could not reach (RFC 1812 5.3.8).
     if (path.deviceOf(path.classTowards(PRIVATE, meta[m + M_SOURCE]!)) < 0) return MARTIAN_SOURCE;
+    if (this.isForHost(m) && !this.isOurs(m)) return this.leaveToHost(slot, m, now);
     const destination = meta[m + M_DESTINATION]!;
     const egress = path.routes.classOf(destination);
     const blocked = path.check(slot, m, egress, destination, now);
@@ -261,13 +262,20 @@ export class Engine {
 
   /** From outside, and no flow expects it: dropped in silence, or the host's own. */
   private handleUninvited(slot: number, m: number, now: number): number {
+    if (this.isOurs(m) || !this.isForHost(m)) return NO_FLOW;
+    return this.leaveToHost(slot, m, now);
+  }
+
+  /** To a port of natgate's: the steering sends others only in fragments. */
+  private isOurs(m: number): boolean {
     const { meta } = this;
     const protocol = meta[m + M_PROTOCOL]!;
-    const whole = meta[m + M_FRAGMENT] === 0;
-    const hasPorts = protocol === PROTO_TCP || protocol === PROTO_UDP;
-    const ours = hasPorts && (whole || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16));
-    if (ours || !this.isForHost(m)) return NO_FLOW;
-    if (!whole) this.rememberFirst(m, FOR_HOST, 0, now);
+    if (protocol !== PROTO_TCP && protocol !== PROTO_UDP) return false;
+    return meta[m + M_FRAGMENT] === 0 || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16);
+  }
+
+  private leaveToHost(slot: number, m: number, now: number): number {
+    if (this.meta[m + M_FRAGMENT] !== 0) this.rememberFirst(m, FOR_HOST, 0, now);
     return this.handBack(slot, m);
   }
 
@@ -351,12 +359,13 @@ export class Engine {
     return OK;
   }
 
+  /** To the address that natgate shares with the host, from either side. */
   private isForHost(m: number): boolean {
-    const { meta, devices } = this;
-    return meta[m + M_DEVICE] === devices.public && meta[m + M_DESTINATION] === devices.external;
+    const { external } = this.devices;
+    return external !== 0 && this.meta[m + M_DESTINATION] === external;
   }
 
-  /** Gives a packet of the public side to the host, as it came. */
+  /** Gives a packet to the host, as it came. */
   private handBack(slot: number, m: number): number {
     this.counters[HANDED_BACK]!++;
     this.out.send(this.meta[m + M_DEVICE]!, slot, this.meta[m + M_LENGTH]!);
