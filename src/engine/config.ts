@@ -1,5 +1,6 @@
 /** What an engine is made from. */
 import type { Timeouts } from '../conntrack/timeouts.ts';
+import type { NatConfig } from '../nat/config.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
 
 export interface DeviceConfig {
@@ -20,6 +21,7 @@ export interface EngineConfig {
   devices: readonly DeviceConfig[];
   /** External TCP and UDP ports, host order. */
   ports: { first: number; last: number };
+  nat?: NatConfig;
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
   /** Seed of port searches. */

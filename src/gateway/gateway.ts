@@ -108,6 +108,8 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
+        nat: options.nat,
+        timeouts: options.timeouts,
         flows: options.flows,
         stateBytes: bytes,
         ownedBytes: OWNED_BYTES,
