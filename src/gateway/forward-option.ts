@@ -13,14 +13,13 @@ import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { hostAddress, OptionText, port, portRange, prefix, quoted, splitOnce } from './nat-syntax.ts';
 
-const PROTOCOLS: Record<string, readonly [name: string, number: number][]> = {
-  tcp: [['tcp', PROTO_TCP]],
-  udp: [['udp', PROTO_UDP]],
-  'tcp+udp': [
-    ['tcp', PROTO_TCP],
-    ['udp', PROTO_UDP],
-  ],
-};
+const TCP = ['tcp', PROTO_TCP] as const;
+const UDP = ['udp', PROTO_UDP] as const;
+const PROTOCOLS = new Map([
+  ['tcp', [TCP]],
+  ['udp', [UDP]],
+  ['tcp+udp', [TCP, UDP]],
+]);
 /** Longer than any session that must find its server again. */
 const MAX_AFFINITY_SECONDS = 86_400;
 
@@ -31,7 +30,7 @@ export function parseForward(text: string): Forward[] {
   if (halves === null) throw from.refuse('there is no `=` between the external port and the internal host');
   const [outside, inside] = halves;
   const head = splitOnce(outside, ':');
-  const protocols = PROTOCOLS[head?.[0] ?? outside];
+  const protocols = PROTOCOLS.get(head?.[0] ?? outside);
   if (head === null || protocols === undefined) {
     throw from.refuse(`it must begin with tcp:, udp: or tcp+udp:, not with ${quoted(head?.[0] ?? outside)}`);
   }
@@ -63,7 +62,7 @@ function insideOptions(from: OptionText, text: string, ports: Forward['ports']):
       twice = true;
     } else if (named === null) {
       targets.push(target(from, word, ports, targets));
-    } else if (named[0] === 'from') {
+    } else if (word.startsWith('from=')) {
       sources.push(source(from, named[1], sources));
     } else if (named[0] === 'affinity') {
       if (affinitySeconds !== undefined) throw from.refuse('`affinity` is given more than once');

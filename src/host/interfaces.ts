@@ -1,6 +1,7 @@
 /** What natgate asks about an interface, from the tables of links and addresses together. */
 import { NatgateError } from '../core/errors.ts';
 import { nearestName } from '../core/nearest.ts';
+import { type Prefix, prefixMask } from '../wire/address.ts';
 import { type InterfaceAddress, primaryAddress, readAddresses } from './netlink/addresses.ts';
 import { type Link, readLinks } from './netlink/links.ts';
 import { type KernelRoute, readRoutes, TABLE_MAIN } from './netlink/routes.ts';
@@ -42,6 +43,14 @@ function defaultGateway(defaults: readonly KernelRoute[], interfaceIndex: number
     .flatMap((route) => route.nextHops)
     .filter((hop) => hop.interface === interfaceIndex && !hop.dead);
   return gateways[0]?.gateway ?? 0;
+}
+
+/** Networks of the private interfaces, in their order; `served`: private interfaces first, the public one last. */
+export function privateNetworks(served: readonly InterfaceFacts[]): Prefix[] {
+  return served.slice(0, -1).map(({ address, prefixLength }) => ({
+    address: address & prefixMask(prefixLength),
+    length: prefixLength,
+  }));
 }
 
 export function unknownInterface(name: string, links: readonly Link[]): NatgateError {
