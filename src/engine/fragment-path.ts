@@ -38,7 +38,7 @@ import { setIpId } from '../nat/ip-id.ts';
 import { translateHeader } from '../nat/translate.ts';
 import { PRIVATE } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
-import { FRAGMENT_OFFSET, IP_FRAGMENT, IP_ID, MORE_FRAGMENTS } from '../wire/ipv4.ts';
+import { FRAGMENT_OFFSET, IP_DESTINATION, IP_FRAGMENT, IP_ID, MORE_FRAGMENTS } from '../wire/ipv4.ts';
 import {
   KIND_FRAGMENT,
   M_DESTINATION,
@@ -279,6 +279,7 @@ export class FragmentPath {
     meta[m + M_OFFSET] = offset;
     meta[m + M_LENGTH] = store.lengthOf(held);
     meta[m + M_DEVICE] = store.deviceOf(held);
+    meta[m + M_DESTINATION] = bytes.i32[(offset + IP_DESTINATION) >> 2]!;
     meta[m + M_KIND] = KIND_FRAGMENT;
     meta[m + M_FRAGMENT] = be16(bytes.u8, offset + IP_FRAGMENT) & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
   }

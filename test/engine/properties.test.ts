@@ -40,7 +40,8 @@ function make(it: Case): { packet: Uint8Array; vnet: Uint8Array | undefined } {
     tcp: () => tcpPacket({ ...ends, flags: 'A', seq: 5000, ack: 5000 }),
     udp: () => udpPacket(ends),
     echo: () => echoPacket({ from, to: server, identifier: it.port, payload: ends.payload, ttl: 40 }),
-    gre: () => rawPacket({ src: from, dst: server, protocol: 47, body: filler(it.size + 4), ttl: 40, flags: 2 }),
+    gre: () =>
+      rawPacket({ src: from, dst: server, protocol: 47, body: filler(it.size + 4), ttl: 40, flags: 0x4000 }),
   }[it.protocol]();
   if (it.options) packet = withOptions(packet);
   const header = (packet[0]! & 15) * 4;
