@@ -17,6 +17,7 @@
  */
 import { INVALID_RST, INVALID_TCP, INVALID_WINDOW, OK } from '../core/reasons.ts';
 import { type Bytes, be16, swap32 } from '../wire/bytes.ts';
+import { PROTO_TCP } from '../wire/ipv4.ts';
 import { M_FRAGMENT, M_L4, M_LENGTH, M_OFFSET } from '../wire/parse.ts';
 import { FIN, SYN, TCP_ACK, TCP_FLAGS, TCP_SEQUENCE, TCP_WINDOW, tcpHeaderLength } from '../wire/tcp.ts';
 import { synOptions } from '../wire/tcp-options.ts';
@@ -182,6 +183,8 @@ export class TcpTracker {
     if (was === TCP_NONE) {
       if (kind === CLASS_SYN) beginSide(track, t + direction * SIDE, u8, l4, header, end, window);
       else pickUp(track, t, direction, end, window);
+    } else if (next === ESTABLISHED) {
+      // Nearly all packets: nothing to say before the window.
     } else if (next === INVALID) {
       return INVALID_TCP;
     } else if (next === IGNORE || (next === SYN_SENT && state >= TIME_WAIT)) {
@@ -281,7 +284,7 @@ export class TcpTracker {
         hot[h + H_STATUS] = changed;
         return PASSED;
       }
-      if (next === ESTABLISHED) timer = this.shorter(ESTABLISHED, timer, TIMER_UNREPLIED);
+      if (next === ESTABLISHED) timer = this.unreplied(timer);
     } else if (next === ESTABLISHED && (was === SYN_RECV || was === ESTABLISHED)) {
       changed |= ASSURED;
     }
@@ -291,26 +294,24 @@ export class TcpTracker {
 
   private timerOf(t: number, next: number, kind: number): number {
     const { track } = this.table;
-    const own = this.timeouts.of(6, next);
+    const nearer = this.timeouts.tcpNearer[next]!;
     const counted = track[t + W_LAST_WINDOW]!;
-    if (counted >>> 16 >= MAX_RETRANS && this.bounds(next, TIMER_RETRANS, own)) return TIMER_RETRANS;
+    if (counted >>> 16 >= MAX_RETRANS && (nearer & (1 << TIMER_RETRANS)) !== 0) return TIMER_RETRANS;
     if (kind === CLASS_RST) return TIMER_RST;
     const flags = track[t + W_FLAGS]! | track[t + SIDE + W_FLAGS]!;
-    if ((flags & F_UNACKNOWLEDGED) !== 0 && this.bounds(next, TIMER_UNACKNOWLEDGED, own)) {
+    if ((flags & F_UNACKNOWLEDGED) !== 0 && (nearer & (1 << TIMER_UNACKNOWLEDGED)) !== 0) {
       return TIMER_UNACKNOWLEDGED;
     }
     // The window of the last ACK segment was shut.
-    return (counted & 0xffff) === 0 && this.bounds(next, TIMER_RETRANS, own) ? TIMER_RETRANS : TIMER_STATE;
+    if ((counted & 0xffff) === 0 && (nearer & (1 << TIMER_RETRANS)) !== 0) return TIMER_RETRANS;
+    return TIMER_STATE;
   }
 
-  /** Whether a timer is nearer than `own`, the state's timeout. */
-  private bounds(state: number, timer: number, own: number): boolean {
-    return this.timeouts.of(6, state | (timer << (TIMER_SHIFT - STATE_SHIFT))) < own;
-  }
-
-  private shorter(state: number, one: number, other: number): number {
-    const ms = this.timeouts.of(6, state | (one << (TIMER_SHIFT - STATE_SHIFT)));
-    return this.bounds(state, other, ms) ? other : one;
+  /** TIMER_UNREPLIED, unless `timer` is nearer in ESTABLISHED. */
+  private unreplied(timer: number): number {
+    const ms = this.timeouts.of(PROTO_TCP, ESTABLISHED | (timer << (TIMER_SHIFT - STATE_SHIFT)));
+    const bound = ESTABLISHED | (TIMER_UNREPLIED << (TIMER_SHIFT - STATE_SHIFT));
+    return this.timeouts.of(PROTO_TCP, bound) < ms ? TIMER_UNREPLIED : timer;
   }
 
   /** Whether a SYN may take the tuple of this closed connection (RFC 1122 4.2.2.13). */
