@@ -147,7 +147,11 @@ class Traffic {
     const [from, to] = [ends.from, ends.to].map((end) => end.split(':')[0]!) as [string, string];
     switch (this.below(4)) {
       case 0:
-        return tcpPacket({ ...fields, flags: this.one(['S', 'A', 'PA', 'FA', 'R', 'SA', 'S', 'A']) });
+        return tcpPacket({
+          ...fields,
+          flags: this.one(['S', 'A', 'PA', 'FA', 'R', 'SA', 'S', 'A']),
+          seq: this.one([0, 0, 1, 0xfffffff0, 500_000]),
+        });
       case 1:
         return echoPacket({
           from,
@@ -192,6 +196,13 @@ class Traffic {
       const port = copy.slice(l4, l4 + 2);
       copy.copyWithin(l4, l4 + 2, l4 + 4);
       copy.set(port, l4 + 2);
+    }
+    if (copy[9] === 6 && copy.length >= l4 + 20) {
+      // What it sent is acknowledged, as a SYN; sometimes something else is.
+      const view = new DataView(copy.buffer);
+      const sequence = view.getUint32(l4 + 4);
+      view.setUint32(l4 + 4, view.getUint32(l4 + 8));
+      view.setUint32(l4 + 8, sequence + this.one([0, 1, 1, 1, 100_000]));
     }
     if (copy[9] === 6) copy[l4 + 13] = this.one([0x12, 0x10, 0x11, 0x04, 0x18]);
     if (copy[9] === 1 && copy[l4] === 8) copy[l4] = 0;
