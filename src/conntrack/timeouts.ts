@@ -28,6 +28,8 @@ export interface Timeouts {
   /** Until a flow that is old enough has seen a reply. */
   udp: number;
   udpStream: number;
+  /** A UDP flow on which a helper waits for requests (SIP). */
+  udpSignalling: number;
   icmp: number;
   generic: number;
 }
@@ -43,6 +45,7 @@ export const defaultTimeouts: Readonly<Timeouts> = {
   tcpClose: 10,
   udp: 30,
   udpStream: 120,
+  udpSignalling: 3600,
   icmp: 30,
   generic: 600,
 };
@@ -53,6 +56,8 @@ export const UDP_STREAM_AGE_MS = 2000;
 /** UDP flows have one of these states in H_STATUS; other protocols than TCP have 0. */
 export const UDP_SINGLE = 0;
 export const UDP_STREAM = 1;
+/** A bit, so that it stays one when such a flow becomes a stream. */
+export const UDP_SIGNALLING = 2;
 
 /** Rows of the timeout table: TCP states, UDP states, ICMP, generic. 16 states each. */
 function row(protocol: number): number {
@@ -89,6 +94,8 @@ export class TimeoutTable {
     for (const [state, seconds] of tcp) this.ms[state] = seconds * 1000;
     this.ms[row(PROTO_UDP) + UDP_SINGLE] = timeouts.udp * 1000;
     this.ms[row(PROTO_UDP) + UDP_STREAM] = timeouts.udpStream * 1000;
+    this.ms[row(PROTO_UDP) + UDP_SIGNALLING] = timeouts.udpSignalling * 1000;
+    this.ms[row(PROTO_UDP) + (UDP_SIGNALLING | UDP_STREAM)] = timeouts.udpSignalling * 1000;
     this.ms[row(PROTO_ICMP)] = timeouts.icmp * 1000;
     this.ms[row(255)] = timeouts.generic * 1000;
   }

@@ -63,6 +63,11 @@ export const TUPLE_IN_USE = reason(
   'another host talks this protocol with that remote already',
 );
 
+export const HELPER_FAILED = reason(
+  'helper_failed',
+  'a helper cannot make what the packet announces reachable: no free port, or no room for the change',
+);
+
 // Forwarding.
 export const NOT_PUBLIC = reason(
   'not_public',

@@ -1,5 +1,6 @@
 /** What an engine is made from. */
 import type { Timeouts } from '../conntrack/timeouts.ts';
+import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
 
 export interface DeviceConfig {
@@ -22,6 +23,8 @@ export interface EngineConfig {
   ports: { first: number; last: number };
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
+  /** Which flows helpers read; none when absent. */
+  helpers?: readonly HelperConfig[];
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

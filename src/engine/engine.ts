@@ -12,6 +12,7 @@
  * are handed back: sent unchanged to the public device, whose steering passes them up.
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
+import type { Expectation } from '../conntrack/expectations.ts';
 import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { DROPPED, FOR_HOST, Fragments, UNKNOWN } from '../conntrack/fragments.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
@@ -21,6 +22,7 @@ import {
   BAD_ICMP_CHECKSUM,
   BAD_QUOTE,
   FRAGMENT_FIRST_MISSING,
+  HELPER_FAILED,
   INVALID_TCP,
   MARTIAN_DESTINATION,
   MARTIAN_SOURCE,
@@ -38,7 +40,7 @@ import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { fold } from '../wire/checksum.ts';
 import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
-import { IP_ID, IP_TTL, isMartian, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { IP_ID, IP_TTL, isMartian, PROTO_GRE, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   KIND_FLOW,
   KIND_FRAGMENT,
@@ -72,6 +74,7 @@ import {
   ICMP_TRANSLATED,
 } from './counters.ts';
 import { Devices } from './devices.ts';
+import { Helpers } from './helpers.ts';
 import { LinkCounters } from './link-counters.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
@@ -95,6 +98,7 @@ export class Engine {
   private readonly devices: Devices;
   private readonly path: Path;
   private readonly linkCounters: LinkCounters;
+  private readonly helpers: Helpers;
   /** One row per packet of the batch, and one for the packet that an ICMP error quotes. */
   private readonly meta = new Int32Array((BATCH + 1) * META);
 
@@ -112,6 +116,7 @@ export class Engine {
     this.fragments = new Fragments(state.seed);
     this.path = new Path(this.devices, this.table, this.out, this.meta, this.counters, config.now);
     this.linkCounters = new LinkCounters(config.arena, this.counters);
+    this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
   }
 
   /** Entries in the arena's out list. */
@@ -127,6 +132,7 @@ export class Engine {
   /** Housekeeping, once per exchange: expiry, heartbeat, gauges. */
   tick(now: number): void {
     this.tracker.expire(now);
+    this.helpers.expectations.expire(now);
     this.header[S_HEARTBEAT]!++;
     this.header[S_NOW] = now;
     this.linkCounters.collect();
@@ -186,6 +192,7 @@ export class Engine {
     const bad = parsePacket(bytes, packetOffset(slot), bytes.i32[entry + 1]!, true, meta, m);
     meta[m + M_DEVICE] = bytes.i32[entry]!;
     meta[m + M_REASON] = bad === OK ? this.checkAddresses(m) : bad;
+    if (meta[m + M_PROTOCOL] === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(m);
     meta[m + M_HASH] = this.table.hash(
       meta[m + M_SOURCE]!,
       meta[m + M_DESTINATION]!,
@@ -241,6 +248,8 @@ export class Engine {
   /** A packet whose tuple no flow has. */
   private handleNew(slot: number, m: number, now: number): number {
     const { meta, path } = this;
+    const expected = this.helpers.expected(m, now);
+    if (expected?.translated) return this.handleExpected(slot, m, expected, now);
     if (this.devices.side[meta[m + M_DEVICE]!] === PUBLIC) return this.handleUninvited(slot, m, now);
     // A source that answers could not reach (RFC 1812 5.3.8).
     if (path.deviceOf(path.classTowards(PRIVATE, meta[m + M_SOURCE]!)) < 0) return MARTIAN_SOURCE;
@@ -253,10 +262,19 @@ export class Engine {
     const state = this.tracker.firstState(this.bytes, meta, m);
     if (state === INVALID) return meta[m + M_PROTOCOL] === PROTO_TCP ? INVALID_TCP : NO_FLOW;
     const handle = this.sessions.begin(meta, m, state, this.devices.external, now);
-    if (handle >= 0) return this.forward(slot, m, handle, egress, now);
+    if (handle >= 0) return this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
     // No session can be had: tell the sender (RFC 5508 REQ-8).
     path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
     return -handle;
+  }
+
+  /** The first packet of a flow that another one announced. */
+  private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
+    const egress = this.path.classTowards(expected.toSide, expected.address);
+    const blocked = this.path.check(slot, m, egress, expected.address, now);
+    if (blocked !== OK) return blocked;
+    const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
+    return handle < 0 ? -handle : this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
   }
 
   /** From outside, and no flow expects it: dropped in silence, or the host's own. */
@@ -275,6 +293,8 @@ export class Engine {
   private forward(slot: number, m: number, handle: number, egress: number, now: number): number {
     const { meta } = this;
     const { hot } = this.table;
+    const helped = this.helpers.reads(handle);
+    if (helped && !this.helpers.received(m, handle)) return DEFER;
     const verdict = this.tracker.update(handle, this.bytes, meta, m, now);
     if (verdict === REOPEN) {
       this.tracker.close(handle >> 1, END_REUSED);
@@ -284,6 +304,7 @@ export class Engine {
     if (meta[m + M_FRAGMENT] !== 0) {
       this.rememberFirst(m, handle, hot[(handle >> 1) * HOT + H_SEQUENCE]!, now);
     }
+    if (helped && !this.helpers.forwarded(slot, m, handle, egress, now)) return HELPER_FAILED;
     translatePacket(this.bytes, meta[m + M_OFFSET]!, meta[m + M_L4]!, hot, handle);
     this.path.send(egress, slot, meta[m + M_LENGTH]!);
     return OK;

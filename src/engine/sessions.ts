@@ -3,9 +3,11 @@
  * process are taken over with theirs.
  */
 import { END_ADDRESS } from '../conntrack/end-reasons.ts';
+import { ANY, type Expectation } from '../conntrack/expectations.ts';
 import {
   C_MAPPING,
   COLD,
+  EXPECTED,
   FlowTable,
   H_DESTINATION,
   H_PORTS,
@@ -13,17 +15,20 @@ import {
   H_STATUS,
   HOT,
   ORIGINAL,
+  ORIGINAL_SIDE,
   REPLY_SIDE,
   TUPLE,
 } from '../conntrack/flow-table.ts';
+import { INVALID } from '../conntrack/tcp-states.ts';
 import { defaultTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
 import { FULL, Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import { Random } from '../core/random.ts';
-import { NO_EXTERNAL_ADDRESS, NO_FREE_PORT, TABLE_FULL, TUPLE_IN_USE } from '../core/reasons.ts';
+import { INVALID_TCP, NO_EXTERNAL_ADDRESS, NO_FREE_PORT, TABLE_FULL, TUPLE_IN_USE } from '../core/reasons.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
 import { setDeltas } from '../nat/translate.ts';
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import type { Bytes } from '../wire/bytes.ts';
+import { PROTO_GRE, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import type { EngineConfig } from './config.ts';
 import {
@@ -44,6 +49,8 @@ export class Sessions {
   readonly table: FlowTable;
   readonly tracker: Tracker;
   readonly mappings: Mappings;
+  /** Called with a flow that is about to end. */
+  onEnd: (flow: number) => void = () => {};
   private readonly counters: Float64Array;
 
   /** `external`: the external address, wire order. Flows in the state that have another one end. */
@@ -93,12 +100,38 @@ export class Sessions {
     return (flow << 1) | ORIGINAL;
   }
 
+  /** Makes the flow that an expectation lets in, translated as it says. Returns its handle, or the negative of a drop reason. */
+  beginExpected(bytes: Bytes, meta: Int32Array, m: number, expected: Expectation, now: number): number {
+    const state = this.tracker.firstState(bytes, meta, m);
+    if (state === INVALID) return -INVALID_TCP;
+    const { table, mappings } = this;
+    const { address, port } = expected;
+    const protocol = meta[m + M_PROTOCOL]!;
+    const ports = meta[m + M_PORTS]!;
+    const from = expected.from === ANY ? meta[m + M_SOURCE]! : expected.from;
+    const fromPort = expected.fromPort === ANY ? ports & 0xffff : expected.fromPort;
+    const replyPorts = port | (fromPort << 16);
+    if (table.lookup(address, from, replyPorts, protocol) >= 0) return -TUPLE_IN_USE;
+    const sides = (expected.side === 1 ? ORIGINAL_SIDE : 0) | (expected.toSide === 1 ? REPLY_SIDE : 0);
+    const flow = this.tracker.open(meta, m, state, address, from, replyPorts, EXPECTED | sides, now);
+    if (flow === FULL) return -TABLE_FULL;
+    // The mapping that its master had made lives on with it.
+    const mapping = mappings.acquire(protocol, address, port);
+    const isSame = protocol === PROTO_GRE || mappings.externalPort(mapping) === expected.destinationPort;
+    if (mapping >= 0 && !isSame) mappings.release(mapping);
+    table.cold[flow * COLD + C_MAPPING] = isSame ? mapping : NO_MAPPING;
+    setDeltas(table.hot, flow, protocol);
+    this.counters[FLOWS_STARTED]!++;
+    this.counters[flowGauge(protocol)]!++;
+    return (flow << 1) | ORIGINAL;
+  }
+
   /** Ends the flows that are masqueraded as another address than `external`, as MASQUERADE does. */
   keepOnly(external: number): void {
     const { table } = this;
     for (let flow = 0; flow < table.capacity; flow++) {
       if (!table.isLive(flow)) continue;
-      if (table.hot[flow * HOT + TUPLE + H_DESTINATION] !== external) this.tracker.close(flow, END_ADDRESS);
+      if (externalOf(table.hot, flow) !== external) this.tracker.close(flow, END_ADDRESS);
     }
   }
 
@@ -111,6 +144,7 @@ export class Sessions {
   }
 
   private ended(flow: number): void {
+    this.onEnd(flow);
     const mapping = this.table.cold[flow * COLD + C_MAPPING]!;
     if (mapping >= 0) this.mappings.release(mapping);
     this.counters[FLOWS_ENDED]!++;
@@ -123,11 +157,13 @@ export class Sessions {
     for (const gauge of [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER]) counters[gauge] = 0;
     const lost = this.tracker.adopt(now, (flow) => {
       const h = flow * HOT;
-      if (hot[h + TUPLE + H_DESTINATION] !== external) return false;
+      if (externalOf(hot, flow) !== external) return false;
       const protocol = hot[h + H_STATUS]! & 0xff;
-      const ports = hot[h + TUPLE + H_PORTS]!;
+      const outer = h + (isInbound(hot, flow) ? 0 : TUPLE);
+      const inner = h + (isInbound(hot, flow) ? TUPLE : 0);
+      const ports = hot[outer + H_PORTS]!;
       const externalPort = protocol === PROTO_ICMP ? ports & 0xffff : ports >>> 16;
-      const mapping = mappings.adopt(protocol, hot[h]!, hot[h + H_PORTS]! & 0xffff, externalPort);
+      const mapping = mappings.adopt(protocol, hot[inner]!, hot[inner + H_PORTS]! & 0xffff, externalPort);
       if (mapping === NO_MAPPING) return false;
       cold[flow * COLD + C_MAPPING] = mapping;
       // The other process may have died before it had written them.
@@ -139,6 +175,16 @@ export class Sessions {
     });
     counters[FLOWS_LOST]! += lost;
   }
+}
+
+/** Whether the flow began outside: an expected one. */
+function isInbound(hot: Int32Array, flow: number): boolean {
+  return (hot[flow * HOT + H_STATUS]! & ORIGINAL_SIDE) !== 0;
+}
+
+/** The address by which a flow's internal endpoint is known outside. */
+function externalOf(hot: Int32Array, flow: number): number {
+  return hot[flow * HOT + (isInbound(hot, flow) ? 0 : TUPLE) + H_DESTINATION]!;
 }
 
 /** The ports word that replies to `ports` carry once the internal port has become `external`. */

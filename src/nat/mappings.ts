@@ -87,9 +87,9 @@ export class Mappings {
 
   /**
    * The mapping of an internal endpoint, made if there is none; one reference more. `port` in wire order (of other
-   * protocols: ignored). NO_MAPPING when no port is free.
+   * protocols: ignored). A new one gets the external port `preferred`, if that is free. NO_MAPPING when no port is.
    */
-  acquire(protocol: number, address: number, port: number): number {
+  acquire(protocol: number, address: number, port: number, preferred = port): number {
     const t = tableOf(protocol);
     if (t === OTHER) return this.acquireProtocol(protocol);
     const table = this.tables[t as 0 | 1 | 2];
@@ -99,7 +99,7 @@ export class Mappings {
       table.refs[known & 0xffff] = table.refs[known & 0xffff]! + 1;
       return known;
     }
-    let external = swap16(port);
+    let external = swap16(preferred);
     if (!table.isFree(external)) external = table.search(this.random.next());
     if (external < 0) return NO_MAPPING;
     return this.map(t, external, address, port, hash);

@@ -16,6 +16,7 @@ import { Engine } from '../engine/engine.ts';
 import { type Route, TO_HOST } from '../engine/routes.ts';
 import { formatState, openState, stateBytes } from '../engine/state.ts';
 import { MemoryLink } from '../link/memory.ts';
+import type { HelperConfig } from '../nat/alg/registry.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { parseAddress, parsePrefix, prefixMask } from '../wire/address.ts';
 
@@ -32,6 +33,8 @@ export interface MemoryGatewayOptions {
   mtu?: { private?: number; public?: number };
   /** Seconds of silence, where they shall differ from the defaults. */
   timeouts?: Partial<Timeouts>;
+  /** Helpers and their ports, none by default: `[{ name: 'ftp', protocol: 6, port: 21 }]`. */
+  helpers?: readonly HelperConfig[];
   /** Seed of the port search, default 1: runs repeat. */
   seed?: number;
   /** The present in ms, default 0. */
@@ -69,6 +72,7 @@ export class MemoryGateway {
       ],
       ports: options.ports ?? { first: 32768, last: 65535 },
       timeouts: options.timeouts ?? {},
+      helpers: options.helpers ?? [],
       seed,
       now: this.now,
     });
