@@ -28,7 +28,7 @@ const cli = yargs(words)
   .completion('completion', 'Print a script that completes natgate commands in bash or zsh')
   .option('debug', { type: 'boolean', default: false, describe: 'Show stack traces of failures' })
   .version(packageVersion())
-  .parserConfiguration({ 'duplicate-arguments-array': false })
+  .middleware(keepLast, true)
   .demandCommand(1, 'say what to do')
   .strict()
   .recommendCommands()
@@ -44,6 +44,13 @@ try {
 } catch (error) {
   process.stderr.write(errorText(error, words.includes('--debug')));
   process.exitCode = exitCodeOf(error);
+}
+
+/** Of an option that is given twice the last word counts, unless it is one that may be repeated. */
+function keepLast(argv: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(argv)) {
+    if (Array.isArray(value) && name !== '_' && !run.REPEATABLE.has(name)) argv[name] = value.at(-1);
+  }
 }
 
 function usageError(message: string): NatgateError {

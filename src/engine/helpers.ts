@@ -50,9 +50,9 @@ import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
 import type { EngineConfig } from './config.ts';
 import { HelperSession } from './helper-session.ts';
 import type { Path } from './path.ts';
+import { textOf } from './payload.ts';
 import { Rewriter } from './rewriter.ts';
 import type { Sessions } from './sessions.ts';
-import { textOf } from './slot-bytes.ts';
 
 const HELPED_FLOWS = 4096;
 /** flow | life | helper | what the helper remembers */

@@ -29,7 +29,8 @@ import {
   VNET_HDR_LEN,
   VNET_HEADER,
 } from '../wire/vnet.ts';
-import { putText, sumPacket } from './slot-bytes.ts';
+import { putText } from './payload.ts';
+import { sumPacket } from './slot-bytes.ts';
 
 const MAX_LENGTH = 65535;
 

@@ -7,14 +7,14 @@ import { sumBytes } from '../wire/checksum.ts';
 import { LINEAR_BYTES, overflowOffset, packetOffset } from './arena.ts';
 
 /** Arena offset of byte `position` of the packet in `slot`. */
-function place(slot: number, position: number): number {
+export function place(slot: number, position: number): number {
   return position < LINEAR_BYTES
     ? packetOffset(slot) + position
     : overflowOffset(slot) + position - LINEAR_BYTES;
 }
 
 /** Bytes from `position` to where the packet's memory breaks. */
-function run(position: number): number {
+export function run(position: number): number {
   return position < LINEAR_BYTES ? LINEAR_BYTES - position : 0x10000;
 }
 
@@ -31,27 +31,6 @@ export function copyBytes(
     const piece = Math.min(length - done, run(from + done), run(to + done));
     const source = place(fromSlot, from + done);
     bytes.u8.copyWithin(place(toSlot, to + done), source, source + piece);
-    done += piece;
-  }
-}
-
-/** `length` bytes from `position` as text, one character a byte. `buffer`: over the arena. */
-export function textOf(buffer: Buffer, slot: number, position: number, length: number): string {
-  let text = '';
-  for (let done = 0; done < length; ) {
-    const piece = Math.min(length - done, run(position + done));
-    const at = place(slot, position + done);
-    text += buffer.toString('latin1', at, at + piece);
-    done += piece;
-  }
-  return text;
-}
-
-/** Writes such text at `position`. */
-export function putText(buffer: Buffer, slot: number, position: number, text: string): void {
-  for (let done = 0; done < text.length; ) {
-    const piece = Math.min(text.length - done, run(position + done));
-    buffer.write(text.slice(done, done + piece), place(slot, position + done), 'latin1');
     done += piece;
   }
 }

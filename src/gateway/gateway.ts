@@ -108,6 +108,7 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
+        helpers: options.helpers,
         flows: options.flows,
         stateBytes: bytes,
         ownedBytes: OWNED_BYTES,

@@ -10,6 +10,7 @@
  */
 import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
+import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
 
@@ -35,6 +36,7 @@ export interface StartMessage {
   routes: Route[];
   ports: PortRange;
   held: HeldPorts;
+  helpers: HelperConfig[];
   flows: number;
   stateBytes: number;
   ownedBytes: number;

@@ -42,6 +42,10 @@ function only(packets: Uint8Array[]): Uint8Array {
   return packets[0]!;
 }
 
+function latin1(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
+}
+
 /** Source port, sequence and acknowledgement. */
 function numbers(packet: Uint8Array): { port: number; to: number; seq: number; ack: number } {
   const view = new DataView(packet.buffer, packet.byteOffset);
@@ -84,7 +88,7 @@ class Connection {
         flags,
         seq,
         ack: flags === 'S' ? 0 : this.clientSeen,
-        payload,
+        payload: latin1(payload),
       }),
     );
     const sent = only(this.gateway.receivePublic());
@@ -103,7 +107,7 @@ class Connection {
         flags,
         seq,
         ack: this.serverSeen,
-        payload,
+        payload: latin1(payload),
       }),
     );
     const sent = only(this.gateway.receivePrivate());
@@ -305,6 +309,8 @@ describe('PPTP', () => {
     expect(related(gateway)).toHaveLength(1);
     gateway.sendPublic(gre(SERVER, EXTERNAL, calls[0]!.told));
     expect(gateway.receivePrivate()).toEqual([]);
+    // It is the host's business now.
+    expect(gateway.receivePublic()).toEqual([gre(SERVER, EXTERNAL, calls[0]!.told)]);
     // A control connection that ends takes its call along.
     calls[1]!.connection.toServer('', 'RA');
     gateway.advance(12_000);

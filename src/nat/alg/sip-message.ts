@@ -24,15 +24,11 @@ export interface SipMessage {
 }
 
 /** Compact forms (RFC 3261 7.3.3). */
-const LONG: Record<string, string> = {
-  v: 'via',
-  f: 'from',
-  t: 'to',
-  m: 'contact',
-  l: 'content-length',
-  c: 'content-type',
-  i: 'call-id',
-};
+const LONG: ReadonlyMap<string, string> = new Map(
+  'v:via f:from t:to m:contact l:content-length c:content-type i:call-id'
+    .split(' ')
+    .map((pair) => pair.split(':') as [string, string]),
+);
 
 const REQUEST = /^([A-Z]{2,16}) sips?:\S+ SIP\/2\.0$/i;
 const RESPONSE = /^SIP\/2\.0 (\d{3})(?: |$)/i;
@@ -76,7 +72,7 @@ function readFields(text: string, from: number, end: number): SipField[] {
     const match = FIELD.exec(text.slice(at, Math.min(next, at + 80)));
     if (match !== null) {
       const name = match[1]!.toLowerCase();
-      fields.push({ name: LONG[name] ?? name, start: at + match[0].length, end: next - 2 });
+      fields.push({ name: LONG.get(name) ?? name, start: at + match[0].length, end: next - 2 });
     }
     at = next;
   }

@@ -20,7 +20,7 @@ const DEFAULT_PORT = 5060;
 /** Of a registration that names no time (RFC 3261 10.2.1.1), and the longest that is believed. */
 const REGISTRATION_SECONDS = 3600;
 
-const TRANSLATED = new Set(['via', 'from', 'to', 'contact', 'route', 'record-route']);
+const TRANSLATED = new Set('via from to contact route record-route'.split(' '));
 const HOST = /(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?(?![\d.@])/g;
 const CONTACT = /sips?:(?:[^@>;\s]*@)?(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?/i;
 const TRANSPORT_TCP = /;transport=tcp/i;
