@@ -5,7 +5,7 @@
  *
  *     (source, destination, receiver's id)  →  ports word: sender's id | receiver's id << 16, in wire order
  *
- * Limits: 4096 directions, two a call. Empty, it costs nothing but the look at `count`.
+ * Limits: 4096 entries, four a call (two directions, as they come and as they leave). Empty, it costs nothing but the look at `count`.
  */
 import { PROTO_GRE } from '../wire/ipv4.ts';
 import { TagIndex } from './tag-index.ts';

@@ -291,8 +291,7 @@ export class Engine {
 
   /** The part that all packets of a flow share once they may pass. */
   private forward(slot: number, m: number, handle: number, egress: number, now: number): number {
-    const { meta } = this;
-    const { hot } = this.table;
+    const { meta, table } = this;
     const helped = this.helpers.reads(handle);
     if (helped && !this.helpers.received(m, handle)) return DEFER;
     const verdict = this.tracker.update(handle, this.bytes, meta, m, now);
@@ -302,10 +301,10 @@ export class Engine {
     }
     if (verdict !== OK) return verdict;
     if (meta[m + M_FRAGMENT] !== 0) {
-      this.rememberFirst(m, handle, hot[(handle >> 1) * HOT + H_SEQUENCE]!, now);
+      this.rememberFirst(m, handle, table.hot[(handle >> 1) * HOT + H_SEQUENCE]!, now);
     }
     if (helped && !this.helpers.forwarded(slot, m, handle, egress, now)) return HELPER_FAILED;
-    translatePacket(this.bytes, meta[m + M_OFFSET]!, meta[m + M_L4]!, hot, handle);
+    translatePacket(this.bytes, meta[m + M_OFFSET]!, meta[m + M_L4]!, table.hot, handle);
     this.path.send(egress, slot, meta[m + M_LENGTH]!);
     return OK;
   }
@@ -349,6 +348,7 @@ export class Engine {
       return this.isForHost(m) ? this.handBack(slot, m) : BAD_QUOTE;
     }
     const protocol = meta[q + M_PROTOCOL]!;
+    if (protocol === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(q);
     // The quoted packet went the other way: its flow is found by the inverse of its tuple.
     const handle = table.lookup(
       meta[q + M_DESTINATION]!,

@@ -161,6 +161,9 @@ export class HelperSession implements AlgSession {
     if (this.greKeys.portsOf(hot[r]!, hot[r + H_DESTINATION]!, toldId) !== 0) return false;
     if (!this.greKeys.add(hot[o]!, hot[o + H_DESTINATION]!, peerId, ownId)) return false;
     if (!this.greKeys.add(hot[r]!, hot[r + H_DESTINATION]!, toldId, peerId)) return false;
+    // As they leave: that is how ICMP errors quote them.
+    this.greKeys.add(hot[r + H_DESTINATION]!, hot[r]!, peerId, toldId);
+    this.greKeys.add(hot[o + H_DESTINATION]!, hot[o]!, ownId, peerId);
     this.expectCall(0, ownId | (peerId << 16), peerId, toldId);
     this.expectCall(1, peerId | (toldId << 16), ownId, peerId);
     return true;
@@ -175,6 +178,8 @@ export class HelperSession implements AlgSession {
     const handle = this.table.lookup(hot[o]!, hot[o + H_DESTINATION]!, ports, PROTO_GRE);
     this.greKeys.remove(hot[o]!, hot[o + H_DESTINATION]!, peerId);
     this.greKeys.remove(hot[r]!, hot[r + H_DESTINATION]!, toldId);
+    this.greKeys.remove(hot[r + H_DESTINATION]!, hot[r]!, peerId);
+    this.greKeys.remove(hot[o + H_DESTINATION]!, hot[o]!, ownId);
     this.forget([CALL]);
     if (handle >= 0) this.tracker.close(handle >> 1, END_CLOSED);
   }

@@ -147,7 +147,7 @@ export class Helpers {
     );
   }
 
-  /** Gives the GRE packet of row `m` the ports word of its call. */
+  /** Gives the GRE packet of row `m`, which may be a quoted one, the ports word of its call. */
   findCall(m: number): void {
     const { meta, bytes } = this;
     if (meta[m + M_REASON] !== OK || meta[m + M_KIND] !== KIND_FLOW) return;

@@ -5,7 +5,8 @@
  * Type, code and the rest of the message stay, RFC 4884 extensions included: the ICMP checksum is updated by what
  * changed. Every field is optional behind the first 8 bytes of the quoted transport header.
  */
-import { H_DESTINATION, H_PORTS, HOT, ORIGINAL, TUPLE } from '../conntrack/flow-table.ts';
+import { H_DESTINATION, H_PORTS, H_STATUS, HOT, ORIGINAL_SIDE, TUPLE } from '../conntrack/flow-table.ts';
+import { GRE_CALL_ID } from '../conntrack/gre-keys.ts';
 import { type Bytes, be16 } from '../wire/bytes.ts';
 import { adjust, delta16, delta32, fold } from '../wire/checksum.ts';
 import { ICMP_CHECKSUM, ICMP_ID } from '../wire/icmp.ts';
@@ -43,7 +44,8 @@ export function translateError(
   const sender = i32[(offset + IP_SOURCE) >> 2]!;
   // Errors of private hosts and routers leave with the external address; those from outside keep their sender,
   // unless it is the remote endpoint under another name.
-  const source = direction === ORIGINAL || sender === hot[own] ? hot[other + H_DESTINATION]! : sender;
+  const isInside = (hot[(handle >> 1) * HOT + H_STATUS]! & (ORIGINAL_SIDE << direction)) === 0;
+  const source = isInside || sender === hot[own] ? hot[other + H_DESTINATION]! : sender;
   const destination = hot[other]!;
   const header = fold(
     delta32(sender, source) + delta32(i32[(offset + IP_DESTINATION) >> 2]!, destination) + 0xfffe,
@@ -98,6 +100,11 @@ function translateQuote(bytes: Bytes, meta: Int32Array, q: number, hot: Int32Arr
       u16[field >> 1] = protocol === PROTO_UDP && updated === 0 ? 0xffff : updated;
       change = fold(change + delta16(old, u16[field >> 1]!));
     }
+  } else if (ports !== 0) {
+    // Enhanced GRE with a known call: the receiver's id.
+    const id = (l4 + GRE_CALL_ID) >> 1;
+    change = fold(change + delta16(u16[id]!, ports >>> 16));
+    u16[id] = ports >>> 16;
   }
   return change;
 }

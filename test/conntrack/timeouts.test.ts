@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
 import * as states from '../../src/conntrack/tcp-states.ts';
-import { defaultTimeouts, TimeoutTable, UDP_SINGLE, UDP_STREAM } from '../../src/conntrack/timeouts.ts';
+import {
+  defaultTimeouts,
+  TimeoutTable,
+  UDP_SIGNALLING,
+  UDP_SINGLE,
+  UDP_STREAM,
+} from '../../src/conntrack/timeouts.ts';
 
 test('the defaults are netfilter’s', () => {
   const table = new TimeoutTable(defaultTimeouts);
@@ -20,6 +26,8 @@ test('the defaults are netfilter’s', () => {
   }
   expect(table.of(17, UDP_SINGLE)).toBe(30_000);
   expect(table.of(17, UDP_STREAM)).toBe(120_000);
+  expect(table.of(17, UDP_SIGNALLING)).toBe(3_600_000);
+  expect(table.of(17, UDP_SIGNALLING | UDP_STREAM)).toBe(3_600_000);
   expect(table.of(1, 0)).toBe(30_000);
   for (const protocol of [0, 2, 47, 50, 132, 255]) expect(table.of(protocol, 0)).toBe(600_000);
 });
@@ -36,6 +44,7 @@ test('each timeout may be set by itself', () => {
     ...[1, 2, 3, 4, 5, 6, 7, 8].map((state) => table.of(6, state)),
     table.of(17, 0),
     table.of(17, 1),
+    table.of(17, 2),
     table.of(1, 0),
     table.of(47, 0),
   ];

@@ -5,13 +5,14 @@
  *     10.77.0.0/24 ── .1 device 0 │ engine │ device 1 198.18.0.1 ── 198.18.0.0/24 ── .254 ── the rest
  */
 import { expect } from 'vitest';
-import { type FlowInfo, listFlows } from '../../src/conntrack/flow-info.ts';
+import { type FlowInfo, type FlowTuple, listFlows } from '../../src/conntrack/flow-info.ts';
 import type { Timeouts } from '../../src/conntrack/timeouts.ts';
 import { readCounters } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { type Route, TO_HOST } from '../../src/engine/routes.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
 import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
+import type { HelperConfig } from '../../src/nat/alg/registry.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
 import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
@@ -35,6 +36,7 @@ export interface BedOptions {
   mtu?: [private_: number, public_: number];
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
+  helpers?: readonly HelperConfig[];
   seed?: number;
   now?: number;
   external?: string;
@@ -90,6 +92,7 @@ export class Bed {
       ports: options.ports ?? { first: 32768, last: 65535 },
       held: options.held ?? { tcp: [], udp: [] },
       timeouts: options.timeouts ?? {},
+      helpers: options.helpers ?? [],
       seed: options.seed ?? 1,
       now: this.now | 0,
     });
@@ -185,9 +188,9 @@ export class Bed {
     // Mappings are what the flows say, and the bitmap is what the mappings say.
     const owned = new Uint8Array(OWNED_BYTES);
     const external: [number, 'tcp' | 'udp' | 'icmp', number, (flow: FlowInfo) => number][] = [
-      [6, 'tcp', OWNED_TCP, (flow) => flow.reply.dport],
-      [17, 'udp', OWNED_UDP, (flow) => flow.reply.dport],
-      [1, 'icmp', OWNED_ICMP, (flow) => flow.reply.sport],
+      [6, 'tcp', OWNED_TCP, (flow) => outer(flow).dport],
+      [17, 'udp', OWNED_UDP, (flow) => outer(flow).dport],
+      [1, 'icmp', OWNED_ICMP, (flow) => outer(flow).sport],
     ];
     for (const [index, [protocol, name, section, portOf]] of external.entries()) {
       if (name !== 'icmp') {
@@ -202,9 +205,9 @@ export class Bed {
       expect(table.inUse, name).toBe(users.size);
       for (const [port, sharing] of users) {
         expect(table.refs[port], `${name} ${port}`).toBe(sharing.length);
-        for (const { original } of sharing) {
-          expect(original.src).toBe(table.internalAddress[port]);
-          expect(original.sport).toBe(swap16(table.internalPort[port]!));
+        for (const { src, sport } of sharing.map(inner)) {
+          expect(src).toBe(table.internalAddress[port]);
+          expect(sport).toBe(swap16(table.internalPort[port]!));
         }
         setBit(owned, section, port, true);
       }
@@ -214,6 +217,15 @@ export class Bed {
     }
     expect(differences(this.owned, owned)).toEqual([]);
   }
+}
+
+/** The tuple that arrives outside, and the one that arrives inside: an expected flow may begin outside. */
+function outer(flow: FlowInfo): FlowTuple {
+  return flow.original.dst === address(EXTERNAL) ? flow.original : flow.reply;
+}
+
+function inner(flow: FlowInfo): FlowTuple {
+  return flow.original.dst === address(EXTERNAL) ? flow.reply : flow.original;
 }
 
 function setBit(bitmap: Uint8Array, section: number, number: number, value: boolean): void {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   describePacket,
   type HelperConfig,
+  icmpError,
   MemoryGateway,
   parseAddress,
   tcpPacket,
@@ -10,6 +11,8 @@ import {
   verifyChecksums,
 } from '../../src/testing/index.ts';
 import { ipPacket } from '../../src/testing/packets.ts';
+
+import { Bed, vnetHeader } from './bed.ts';
 
 const CLIENT = '10.77.0.2';
 const OTHER = '10.77.0.3';
@@ -317,6 +320,32 @@ describe('PPTP', () => {
     expect(related(gateway)).toEqual([]);
   });
 
+  test('ICMP errors about a call reach who had sent it, with the ids that it knows', () => {
+    const gateway = gatewayWith([PPTP]);
+    const connect = (client: string) => {
+      const connection = new Connection(gateway, `${client}:40300`, `${SERVER}:1723`);
+      const told = word(payloadOf(connection.toServer(control(7, 77, 1))), 12);
+      connection.toClient(control(8, told + 1, told, 0x0100));
+      return told;
+    };
+    connect(CLIENT);
+    const told = connect(OTHER);
+    const unreachable = { from: STRANGER, to: EXTERNAL, type: 3, code: 4, rest: 1400 };
+    gateway.sendPrivate(gre(OTHER, SERVER, told + 1));
+    const sent = only(gateway.receivePublic());
+    gateway.sendPublic(icmpError({ ...unreachable, packet: sent }));
+    const error = only(gateway.receivePrivate());
+    expect(describePacket(error)).toContain(`icmp 3/4 ${STRANGER} > ${OTHER} [proto 47 ${OTHER} > ${SERVER}`);
+    gateway.sendPublic(gre(SERVER, EXTERNAL, told));
+    const arrived = only(gateway.receivePrivate());
+    gateway.sendPrivate(icmpError({ from: OTHER, to: SERVER, type: 3, code: 2, packet: arrived }));
+    const back = only(gateway.receivePublic());
+    expect(describePacket(back)).toContain(
+      `icmp 3/2 ${EXTERNAL} > ${SERVER} [proto 47 ${SERVER} > ${EXTERNAL}`,
+    );
+    expect(callIn(back.subarray(28))).toBe(told);
+  });
+
   test('the server may speak first', () => {
     const gateway = gatewayWith([PPTP]);
     const connection = new Connection(gateway, `${CLIENT}:40300`, `${SERVER}:1723`);
@@ -545,5 +574,97 @@ describe('SIP', () => {
     const whole = Buffer.concat(pieces.map((piece) => piece.subarray(20)));
     expect(whole.readUInt16BE(4)).toBe(whole.length);
     expect(whole.toString('latin1', 8)).toContain(`c=IN IP4 ${EXTERNAL}\r\n`);
+  });
+});
+
+describe('in the engine', () => {
+  const line = 'PORT 10,77,0,2,1,2\r\n';
+
+  /** A bed with a control connection whose next byte is 1000. */
+  function connected(): { bed: Bed; packet: (payload: string) => Uint8Array } {
+    const bed = new Bed({ helpers: [FTP] });
+    const ends = { from: `${CLIENT}:40000`, to: `${SERVER}:21` };
+    bed.out(tcpPacket({ ...ends, flags: 'S', seq: 999 }));
+    bed.in(tcpPacket({ from: ends.to, to: `${EXTERNAL}:40000`, flags: 'SA', seq: 4999, ack: 1000 }));
+    bed.out(tcpPacket({ ...ends, flags: 'A', seq: 1000, ack: 5000 }));
+    return {
+      bed,
+      packet: (payload) => tcpPacket({ ...ends, flags: 'PA', seq: 1000, ack: 5000, payload }),
+    };
+  }
+
+  /** Replaces the checksum by that of the pseudo-header alone, as a sender with offload does. */
+  function partial(packet: Uint8Array): Uint8Array {
+    const copy = packet.slice();
+    let sum = 6 + copy.length - 20;
+    for (let i = 12; i < 20; i += 2) sum += (copy[i]! << 8) | copy[i + 1]!;
+    sum = (sum & 0xffff) + (sum >>> 16);
+    copy[36] = sum >>> 8;
+    copy[37] = sum;
+    return copy;
+  }
+
+  test('a partial checksum stays one, of the new length', () => {
+    const { bed, packet } = connected();
+    const vnet = vnetHeader({ flags: 1, csumStart: 20, csumOffset: 16 });
+    const [sent] = bed.out(partial(packet(line)), vnet);
+    expect(payloadOf(sent!.packet)).toMatch(/^PORT 198,18,0,1,\d+,\d+\r\n$/);
+    expect(sent!.vnet).toEqual(vnet);
+    expect(sent!.packet).toEqual(partial(sent!.packet));
+  });
+
+  test('a super-packet of many lines: only the command changes, and what is beyond the header slot moves along', () => {
+    const { bed, packet } = connected();
+    const tail = 'NOOP 0123456789\r\n'.repeat(300);
+    const vnet = vnetHeader({ flags: 1, gso: 1, hdrLen: 40, gsoSize: 1460, csumStart: 20, csumOffset: 16 });
+    const [sent] = bed.out(partial(packet(line + tail)), vnet);
+    const text = payloadOf(sent!.packet);
+    expect(text.slice(text.indexOf('\n') + 1)).toBe(tail);
+    expect(sent!.vnet).toEqual(vnet);
+    expect(sent!.packet.length).toBe((sent!.packet[2]! << 8) | sent!.packet[3]!);
+    expect(sent!.packet).toEqual(partial(sent!.packet));
+  });
+
+  test('a full segment that grows becomes a super-packet of two', () => {
+    const { bed, packet } = connected();
+    const full = `${line}${'x'.repeat(1460 - line.length - 2)}\r\n`;
+    const [sent] = bed.out(packet(full));
+    expect(sent!.packet.length).toBeGreaterThan(1500);
+    expect(sent!.vnet).toEqual(
+      vnetHeader({ flags: 1, gso: 1, hdrLen: 40, gsoSize: 1460, csumStart: 20, csumOffset: 16 }),
+    );
+    expect(sent!.packet).toEqual(partial(sent!.packet));
+  });
+
+  test('a wrong checksum stays wrong', () => {
+    const { bed, packet } = connected();
+    const wrong = packet(line);
+    wrong[36]! ^= 0x55;
+    const [sent] = bed.out(wrong);
+    expect(payloadOf(sent!.packet)).toContain('198,18,0,1');
+    expect(verifyChecksums(sent!.packet)).toBe(false);
+  });
+
+  test('a flow that came in lives through a restart, and ends when the address changes', () => {
+    const { bed, packet } = connected();
+    bed.out(packet('PORT 10,77,0,2,156,65\r\n'));
+    bed.in(tcpPacket({ from: `${SERVER}:20`, to: `${EXTERNAL}:40001`, flags: 'S' }));
+    const after = new Bed({ after: bed, helpers: [FTP] });
+    expect(after.flows()).toHaveLength(2);
+    after.checkInvariants();
+    const answer = tcpPacket({ from: `${CLIENT}:40001`, to: `${SERVER}:20`, flags: 'SA', ack: 1 });
+    expect(describePacket(after.out(answer)[0]!.packet)).toContain(`${EXTERNAL}:40001 > ${SERVER}:20`);
+    after.engine.setDevice(1, { address: parseAddress('198.18.0.9')!, mtu: 1500 });
+    expect(after.flows()).toEqual([]);
+  });
+
+  test('an ICMP error of a private host about a flow that came in has the external address', () => {
+    const { bed, packet } = connected();
+    bed.out(packet('PORT 10,77,0,2,156,65\r\n'));
+    const [syn] = bed.in(tcpPacket({ from: `${SERVER}:20`, to: `${EXTERNAL}:40001`, flags: 'S' }));
+    const error = { from: '10.77.0.9', to: SERVER, type: 3, code: 1, packet: syn!.packet };
+    expect(describePacket(bed.out(icmpError(error))[0]!.packet)).toContain(
+      `icmp 3/1 ${EXTERNAL} > ${SERVER} [tcp S ${SERVER}:20 > ${EXTERNAL}:40001`,
+    );
   });
 });

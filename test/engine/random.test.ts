@@ -28,7 +28,14 @@ import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const PACKETS = 100_000;
 /** What random packets do not bring about: counted by the addon, or no drop. */
-const NOT_BY_CHANCE = ['ok', 'write_refused', 'write_no_buffer', 'write_down', 'read_truncated'];
+const NOT_BY_CHANCE = [
+  'ok',
+  'write_refused',
+  'write_no_buffer',
+  'write_down',
+  'read_truncated',
+  'helper_failed',
+];
 const PORTS = { first: 33000, last: 33063 };
 const HELD = { tcp: [33001], udp: [33002] };
 const OTHER_EXTERNAL = '198.18.0.99';
