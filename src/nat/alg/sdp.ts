@@ -67,7 +67,8 @@ export function translateSdp(text: string, from: number, end: number, session: A
     const rtcp = RTCP.exec(line.text);
     const last = media.at(-1);
     if (rtcp !== null && last !== undefined) {
-      last.rtcp = { port: Number(rtcp[1]), start: line.start + 'a=rtcp:'.length };
+      const port = Number(rtcp[1]);
+      if (port > 0 && port <= 65535) last.rtcp = { port, start: line.start + 'a=rtcp:'.length };
       if (rtcp[2] !== undefined) rename(edits, line.start + rtcp[0].length, rtcp[2], session);
     }
   }
@@ -89,7 +90,7 @@ function announce(media: Media, session: AlgSession, edits: Edit[]): boolean {
     limit,
     seconds: SECONDS,
   };
-  const isPair = isRtp && (rtcp === null || rtcp.port === port + 1);
+  const isPair = isRtp && port < 65535 && (rtcp === null || rtcp.port === port + 1);
   const external = isPair ? session.expectPair(wanted) : session.expect(wanted);
   if (external < 0) return false;
   change(edits, media.start, port, external);

@@ -63,6 +63,7 @@ function announceContact(text: string, message: SipMessage, session: AlgSession)
   if (secondsOf(text, message, contact) === 0) return true;
   const protocol = protocolOf(contact, session);
   const port = Number(match[2] ?? DEFAULT_PORT);
+  if (port === 0 || port > 65535) return true;
   const external = session.expect({
     protocol,
     address: session.source,
