@@ -93,6 +93,7 @@ test('natgate/testing', () => {
       "type EchoFields",
       "type FlowInfo",
       "type FlowTuple",
+      "type HelperConfig",
       "type IpFields",
       "type MemoryGatewayOptions",
       "type TcpFields",

@@ -20,6 +20,7 @@ export const WITH_MASTER = null;
 
 export const MAX_EXPECTATIONS = 4096;
 const BUCKETS = 1024;
+const SWEEP_MS = 1000;
 
 /** Addresses and ports in wire order; the ports of GRE are its keys. */
 export interface Expectation {
@@ -59,8 +60,14 @@ export class Expectations {
   /** Live entries. */
   count = 0;
   onRemove: (expectation: Expectation) => void = () => {};
+  private sweepAt: number;
   private readonly buckets: Expectation[][] = Array.from({ length: BUCKETS }, () => []);
   private readonly masters = new Map<number, Expectation[]>();
+
+  /** `now`: ms, wraps. */
+  constructor(now: number) {
+    this.sweepAt = now;
+  }
 
   /**
    * Takes an expectation in. At most `limit` of its kind stay with its master. One of the same tuple gives way, if it leads
@@ -141,9 +148,10 @@ export class Expectations {
     for (const expectation of [...this.of(master)]) this.remove(expectation);
   }
 
-  /** Removes what is over. Call about once a second. */
+  /** Removes what is over; looks once a second, however often it is called. */
   expire(now: number): void {
-    if (this.count === 0) return;
+    if (this.count === 0 || ((now - this.sweepAt) | 0) < 0) return;
+    this.sweepAt = (now + SWEEP_MS) | 0;
     for (const siblings of [...this.masters.values()]) {
       for (const expectation of siblings.filter((entry) => isOver(entry, now))) this.remove(expectation);
     }

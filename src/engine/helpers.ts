@@ -63,7 +63,7 @@ const MEMORY = S_WORDS + 1;
 const SPARE_SLOTS = 8;
 
 export class Helpers {
-  readonly expectations = new Expectations();
+  readonly expectations: Expectations;
   readonly sequences: SequenceAdjust;
   readonly greKeys: GreKeys;
   private readonly runs: readonly Alg[];
@@ -79,7 +79,7 @@ export class Helpers {
   private readonly meta: Int32Array;
 
   constructor(
-    config: Pick<EngineConfig, 'helpers' | 'seed'>,
+    config: Pick<EngineConfig, 'helpers' | 'seed' | 'now'>,
     sessions: Sessions,
     path: Path,
     bytes: Bytes,
@@ -95,6 +95,7 @@ export class Helpers {
     this.slots = new FlowSlots(new Int32Array(HELPED_FLOWS * STRIDE), STRIDE, HELPED_FLOWS, hot);
     this.sequences = new SequenceAdjust(new Int32Array(SequenceAdjust.words()), hot);
     this.greKeys = new GreKeys([config.seed, ~config.seed]);
+    this.expectations = new Expectations(config.now);
     this.expectations.onRemove = ({ mapping }) => {
       if (mapping >= 0) mappings.release(mapping);
     };

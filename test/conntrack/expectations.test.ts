@@ -49,8 +49,8 @@ function match(
   return table.match(protocol, source, destination, sport | (dport << 16), side, now);
 }
 
-function newTable(): { table: Expectations; removed: Expectation[] } {
-  const table = new Expectations();
+function newTable(now = 0): { table: Expectations; removed: Expectation[] } {
+  const table = new Expectations(now);
   const removed: Expectation[] = [];
   table.onRemove = (gone) => removed.push(gone);
   return { table, removed };
@@ -124,14 +124,20 @@ test('the same tuple is replaced when it leads to the same endpoint, and refused
 });
 
 test('it ends with its time, across the wrap of the clock, and with its master', () => {
-  const { table, removed } = newTable();
+  const { table, removed } = newTable(0x7ffffe00 - 2000);
   const soon = expectation({ deadline: -0x7fffff00 });
   const later = expectation({ destinationPort: 22, deadline: WITH_MASTER });
   table.add(soon, 2);
   table.add(later, 2);
-  table.expire(0x7fffff00);
+  table.expire(0x7ffffe00 - 1000);
   expect(removed).toEqual([]);
+  table.expire(-0x7fffff00 - 1);
+  expect(removed).toEqual([]);
+  // Looked at once a second; but what is over matches nothing.
+  expect(match(table, { now: -0x7fffff00 })).toBeNull();
   table.expire(-0x7fffff00);
+  expect(removed).toEqual([]);
+  table.expire(-0x7fffff00 + 1000);
   expect(removed).toEqual([soon]);
   table.endOf(5);
   table.endOf(5);
