@@ -492,6 +492,27 @@ describe('SIP', () => {
     }
   });
 
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    'media of a port that natgate does not have is a pair too (seed %i)',
+    (seed) => {
+      const gateway = gatewayWith(SIP, { seed });
+      for (const port of [5004, 5007]) {
+        const payload = invite
+          .replace('m=audio 40500', `m=audio ${port}`)
+          .replace(/Length: \d+/, (length) => length.replace(/\d+/, (digits) => String(Number(digits) - 1)));
+        gateway.sendPrivate(udpPacket({ from: `${CLIENT}:5060`, to: `${SERVER}:5060`, payload }));
+        const external = Number(/m=audio (\d+)/.exec(payloadOf(only(gateway.receivePublic())))![1]);
+        expect(external % 2).toBe(port % 2);
+        for (const i of [0, 1]) {
+          gateway.sendPublic(
+            udpPacket({ from: `${SERVER}:30000`, to: `${EXTERNAL}:${external + i}`, payload: 'rtp' }),
+          );
+          expect(describePacket(only(gateway.receivePrivate()))).toContain(`> ${CLIENT}:${port + i} `);
+        }
+      }
+    },
+  );
+
   test('who has registered is called from any port of the registrar’s, until the registration ends', () => {
     const gateway = gatewayWith(SIP);
     const register = (expires: number) =>
