@@ -17,7 +17,7 @@ import { type IpIds, needsId } from '../nat/ip-id.ts';
 import { translateError } from '../nat/translate-error.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import { fold } from '../wire/checksum.ts';
-import { IP_TTL } from '../wire/ipv4.ts';
+import { IP_TTL, PROTO_GRE } from '../wire/ipv4.ts';
 import {
   M_DESTINATION,
   M_DEVICE,
@@ -33,6 +33,7 @@ import {
 import { BATCH } from './arena.ts';
 import { ICMP_TRANSLATED } from './counters.ts';
 import type { Devices } from './devices.ts';
+import type { Helpers } from './helpers.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
 import { sumPacket } from './slot-bytes.ts';
@@ -49,6 +50,7 @@ export interface ErrorPathParts {
   meta: Int32Array;
   counters: Float64Array;
   ids: IpIds;
+  helpers: Helpers;
 }
 
 export class ErrorPath {
@@ -59,8 +61,9 @@ export class ErrorPath {
   private readonly meta: Int32Array;
   private readonly counters: Float64Array;
   private readonly ids: IpIds;
+  private readonly helpers: Helpers;
 
-  constructor({ devices, table, path, out, meta, counters, ids }: ErrorPathParts) {
+  constructor({ devices, table, path, out, meta, counters, ids, helpers }: ErrorPathParts) {
     this.devices = devices;
     this.table = table;
     this.path = path;
@@ -68,6 +71,7 @@ export class ErrorPath {
     this.meta = meta;
     this.counters = counters;
     this.ids = ids;
+    this.helpers = helpers;
   }
 
   /** The error of row `m` in `slot`: OK (sent, or handed to the host) or a drop reason. */
@@ -82,6 +86,7 @@ export class ErrorPath {
       return path.isForHost(m) ? path.handBack(slot, m) : BAD_QUOTE;
     }
     const protocol = meta[QUOTE_ROW + M_PROTOCOL]!;
+    if (protocol === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(QUOTE_ROW);
     // The quoted packet went the other way: its flow is found by the inverse of its tuple.
     const handle = table.lookup(
       meta[QUOTE_ROW + M_DESTINATION]!,
