@@ -50,7 +50,7 @@ try {
 /** yargs collects an option that is given twice; only those that are lists from the start keep more than the last. */
 function lastWordCounts(argv: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(argv)) {
-    if (name === '_' || !Array.isArray(value) || REPEATABLE.has(name)) continue;
+    if (name === '_' || !Array.isArray(value) || REPEATABLE.has(name) || run.REPEATABLE.has(name)) continue;
     argv[name] = value.at(-1);
   }
 }

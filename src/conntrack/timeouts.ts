@@ -192,6 +192,10 @@ export class TimeoutTable {
       [UDP_SINGLE, timeouts.udp],
       [UDP_STREAM, timeouts.udpStream],
       [UDP_DNS, timeouts.udpDns],
+      ...[UDP_SINGLE, UDP_STREAM, UDP_DNS].map((state): [number, number] => [
+        state | UDP_SIGNALLING,
+        timeouts.udpSignalling,
+      ]),
     ]);
     this.fill(ICMP_ROW, [[0, timeouts.icmp]]);
     this.fill(GRE_ROW, [

@@ -82,7 +82,7 @@ export const TUPLE_IN_USE = reason(
   'tuple_in_use',
   'another host talks this protocol with that remote already',
 );
-export const NO_RULE_MATCHES = reason('no_rule', 'no NAT rule says what becomes of such a flow');
+export const NO_RULE_MATCHES = reason('no_rule_matches', 'no NAT rule says what becomes of such a flow');
 export const HOST_PORT_LIMIT = reason(
   'host_port_limit',
   'the host has as many external ports as it may have',

@@ -294,14 +294,7 @@ export class Engine {
     const isInside = this.devices.side[meta[m + M_DEVICE]!] === PRIVATE;
     const source = meta[m + M_SOURCE]!;
     const protocol = meta[m + M_PROTOCOL]!;
-    const nowhere = decider.destination(
-      protocol,
-      source,
-      meta[m + M_DESTINATION]!,
-      meta[m + M_PORTS]!,
-      isInside,
-      now,
-    );
+    const nowhere = decider.destination(meta, m, isInside, now);
     const isDirect = decider.decision[D_KIND] === DIRECT;
     const isExpected = isDirect && expected !== null;
     if (!isInside && (nowhere !== OK || (isDirect && !isExpected))) {
@@ -347,7 +340,8 @@ export class Engine {
     const { meta } = this;
     if (!this.isOurs(m) && this.path.isForHost(m)) return this.leaveToHost(slot, m);
     const isWholeTcp = meta[m + M_PROTOCOL] === PROTO_TCP && meta[m + M_FRAGMENT] === 0;
-    if (this.unsolicited !== null && isWholeTcp) this.unsolicited.hold(meta, m, now);
+    const isOurAddress = this.mappings.externals.numberOf(meta[m + M_DESTINATION]!) !== NOT_EXTERNAL;
+    if (this.unsolicited !== null && isWholeTcp && isOurAddress) this.unsolicited.hold(meta, m, now);
     return why === OK ? NO_FLOW : why;
   }
 

@@ -11,6 +11,7 @@
 import { FILTERED, NO_FLOW, NO_HAIRPIN, NO_RULE_MATCHES, OK } from '../core/reasons.ts';
 import { isIcmpRequest } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
+import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import { ICMP, LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from './external-addresses.ts';
 import { type Forwards, NO_FORWARD, targetPort } from './forwards.ts';
 import { type Mappings, NO_MAPPING } from './mappings.ts';
@@ -64,18 +65,15 @@ export class Decider {
   }
 
   /**
-   * Where a packet with this tuple goes. `isInside`: it comes from the private side. OK (DIRECT: as it says), or a drop
+   * Where the packet of row `m` goes. `isInside`: it comes from the private side. OK (DIRECT: as it says), or a drop
    * reason when its destination is an external address and nothing is behind it for this source.
    */
-  destination(
-    protocol: number,
-    source: number,
-    destination: number,
-    ports: number,
-    isInside: boolean,
-    now: number,
-  ): number {
+  destination(meta: Int32Array, m: number, isInside: boolean, now: number): number {
     const { decision, mappings, forwards } = this;
+    const protocol = meta[m + M_PROTOCOL]!;
+    const source = meta[m + M_SOURCE]!;
+    const destination = meta[m + M_DESTINATION]!;
+    const ports = meta[m + M_PORTS]!;
     const { externals } = mappings;
     decision[D_SOURCE] = source;
     decision[D_DESTINATION] = destination;

@@ -15,6 +15,7 @@ import {
   IP_DESTINATION,
   IP_SOURCE,
   IP_TTL,
+  PROTO_GRE,
   PROTO_ICMP,
   PROTO_TCP,
   PROTO_UDP,
@@ -101,7 +102,7 @@ function translateQuote(bytes: Bytes, meta: Int32Array, q: number, hot: Int32Arr
       u16[field >> 1] = protocol === PROTO_UDP && updated === 0 ? 0xffff : updated;
       change = fold(change + delta16(old, u16[field >> 1]!));
     }
-  } else if (ports !== 0) {
+  } else if (protocol === PROTO_GRE && ports !== 0) {
     // Enhanced GRE with a known call: the receiver's id.
     const id = (l4 + GRE_CALL_ID) >> 1;
     change = fold(change + delta16(u16[id]!, ports >>> 16));

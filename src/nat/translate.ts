@@ -16,6 +16,7 @@ import {
   IP_DESTINATION,
   IP_SOURCE,
   IP_TTL,
+  PROTO_GRE,
   PROTO_ICMP,
   PROTO_TCP,
   PROTO_UDP,
@@ -93,7 +94,7 @@ export function translatePacket(
     u16[(l4 + ICMP_ID) >> 1] = ports & 0xffff;
     const at = (l4 + ICMP_CHECKSUM) >> 1;
     u16[at] = adjust(u16[at]!, (deltas >>> 16) ^ flip);
-  } else if (ports !== 0) {
+  } else if (protocol === PROTO_GRE && ports !== 0) {
     // Enhanced GRE with a known call (conntrack/gre-keys.ts): it has no checksum.
     u16[(l4 + GRE_CALL_ID) >> 1] = ports & 0xffff;
   }

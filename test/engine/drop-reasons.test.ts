@@ -90,7 +90,7 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
         vnetHeader({ flags: 1, gso: 5, gsoSize: 400, csumStart: 20, csumOffset: 6 }),
       ),
   },
-  no_rule: {
+  no_rule_matches: {
     options: { nat: { rules: [], forwards: [], prefixes: [] } },
     run: (bed) => bed.out(query()),
   },

@@ -146,7 +146,7 @@ describe('FTP', () => {
     // Once only.
     gateway.sendPublic(tcpPacket({ from: `${SERVER}:22`, to: `${EXTERNAL}:40001`, flags: 'S', seq: 1 }));
     expect(gateway.receivePrivate()).toEqual([]);
-    expect(gateway.drops()).toEqual({ no_flow: 1 });
+    expect(gateway.drops()).toEqual({ filtered: 1 });
   });
 
   test('nobody but the server may use it, and without the helper nobody at all', () => {
@@ -207,7 +207,7 @@ describe('FTP', () => {
     control.toServer('PORT 10,77,0,2,156,66\r\n');
     expect(gateway.totals()['ports_tcp']).toBe(2);
     control.toServer('', 'RA');
-    gateway.advance(12_000);
+    gateway.advance(242_000);
     expect(gateway.flows()).toEqual([]);
     expect(gateway.totals()['ports_tcp']).toBe(0);
   });
@@ -316,7 +316,7 @@ describe('PPTP', () => {
     expect(gateway.receivePublic()).toEqual([gre(SERVER, EXTERNAL, calls[0]!.told)]);
     // A control connection that ends takes its call along.
     calls[1]!.connection.toServer('', 'RA');
-    gateway.advance(12_000);
+    gateway.advance(242_000);
     expect(related(gateway)).toEqual([]);
   });
 

@@ -31,7 +31,7 @@ const PACKETS = 100_000;
 /** What random packets do not bring about: counted by the addon, or no drop. */
 const NOT_BY_CHANCE = [
   'ok',
-  'no_rule',
+  'no_rule_matches',
   // A connection that has data acknowledged, and then a RST that is older.
   'invalid_rst',
   'no_hairpin',

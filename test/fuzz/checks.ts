@@ -114,7 +114,8 @@ export class Checks {
     let sum = 0;
     for (let i = at >> 1; i < (at + header) >> 1; i++) sum += u16[i]!;
     if (sum === 0 || sum % 0xffff !== 0) throw this.broken('header-checksum', slot, length);
-    if (slot < BATCH && device === PUBLIC && this.device[slot] === PUBLIC) {
+    const isForHost = this.external !== 0 && this.i32[(at + 16) >> 2] === this.external;
+    if (slot < BATCH && this.device[slot] === device && (device === PUBLIC || isForHost)) {
       this.handedBack(slot, length);
       return;
     }
@@ -174,7 +175,7 @@ export class Checks {
     }
     const piece = (((u8[at + 6]! << 8) | u8[at + 7]!) & 0x3fff) !== 0;
     // A fragment of the host's own that was held until the first one came.
-    if (piece && slot >= BATCH && device === PUBLIC && destination === this.external) return;
+    if (piece && slot >= BATCH && destination === this.external) return;
     if (device === PUBLIC) {
       if (source !== this.external) throw this.broken('source', slot, length);
       if (isPrivate(destination)) throw this.broken('destination', slot, length);
@@ -272,7 +273,9 @@ export class Checks {
     if (protocol === TCP && length < header + 20) return UNKNOWN_SUM;
     let sum = this.sum(slot, header, length - header);
     for (let i = (at + 12) >> 1; i < (at + 20) >> 1; i++) sum += u16[i]!;
-    return sum % 0xffff;
+    // A helper may have changed the length.
+    const transport = length - header;
+    return (sum + (((transport & 0xff) << 8) | (transport >> 8))) % 0xffff;
   }
 
   /** By how much a checksum field is not the sum of the pseudo-header (whose length and protocol do not change). */

@@ -5,6 +5,7 @@
 import type { Timeouts } from '../../src/conntrack/timeouts.ts';
 import type { EngineConfig } from '../../src/engine/config.ts';
 import { type Route, TO_HOST, UNREACHABLE } from '../../src/engine/routes.ts';
+import { masqueradeAll } from '../../src/nat/config.ts';
 import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
 
 export const PRIVATE = 0;
@@ -75,5 +76,58 @@ export const configurations: readonly Configuration[] = [
   // Time wraps soon after the start.
   { ...base, name: 'crowded', flows: 7, mtu: [576, 1500], now: 0x7fff_8000 },
   { ...base, name: 'narrow', mtu: [68, 1280], now: -0x7fff_ffff },
+  {
+    ...base,
+    name: 'strict',
+    engine: {
+      nat: {
+        ...masqueradeAll(base.ports),
+        rules: masqueradeAll(base.ports, {
+          mapping: 'address-and-port-dependent',
+          hairpin: false,
+          overload: 'never',
+          ports: 'random',
+          portsPerHost: 24,
+          flowsPerHost: 40,
+        }).rules.map((rule) => ({
+          ...rule,
+          match: { ...rule.match, sources: [parsePrefix('10.77.0.0/30')!] },
+        })),
+      },
+      evict: 'unassured',
+      unsolicited: 'unreachable',
+    },
+  },
+  {
+    ...base,
+    name: 'open, with helpers',
+    engine: {
+      nat: {
+        ...masqueradeAll(base.ports, { filtering: 'endpoint-independent', overload: 'always' }),
+        forwards: [
+          {
+            name: 'web',
+            protocol: 6,
+            address: 0,
+            ports: { first: 80, last: 90 },
+            sources: [],
+            targets: [
+              { address: address('10.77.0.2'), port: 8080 },
+              { address: address('10.77.0.3'), port: 80 },
+            ],
+            affinitySeconds: 5,
+            twice: false,
+          },
+        ],
+      },
+      helpers: [
+        { name: 'ftp', protocol: 6, port: 21 },
+        { name: 'tftp', protocol: 17, port: 69 },
+        { name: 'irc', protocol: 6, port: 6667 },
+        { name: 'sip', protocol: 17, port: 5060 },
+        { name: 'pptp', protocol: 6, port: 1723 },
+      ],
+    },
+  },
   { ...base, name: 'jumbo', flows: 64, mtu: [9000, 300], ports: { first: 1024, last: 65535 } },
 ];

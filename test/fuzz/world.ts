@@ -157,8 +157,12 @@ export class World {
   }
 
   tick(now: number): void {
+    const { engine } = this;
     this.now = now;
-    this.engine.tick(now);
+    engine.tick(now);
+    // What was held may be answered now.
+    this.checks.sent(engine.outCount, 0, true);
+    engine.clearOut();
   }
 
   apply(step: Step): void {
@@ -193,6 +197,7 @@ export class World {
   checkDeep(): void {
     const { engine, counters, owned, held } = this;
     checkLifetimes(counters, engine.tracker.table);
-    checkInvariants({ engine, counters, owned, ports: this.configuration.ports, held });
+    const forwards = this.configuration.engine?.nat?.forwards ?? [];
+    checkInvariants({ engine, counters, owned, ports: this.configuration.ports, held, forwards });
   }
 }
