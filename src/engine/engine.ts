@@ -111,7 +111,17 @@ export class Engine {
       config.now,
     );
     this.ids = new IpIds(state.seed, new Random(config.seed));
-    this.errors = new ErrorPath({ devices, table: this.table, path, out, meta, counters, ids: this.ids });
+    const { prefixes } = this.sessions;
+    this.errors = new ErrorPath({
+      devices,
+      table: this.table,
+      path,
+      out,
+      meta,
+      counters,
+      ids: this.ids,
+      prefixes,
+    });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited =
