@@ -1,0 +1,213 @@
+import { type Document, row } from './requirement.ts';
+
+const RFC = 'engine/rfc-4787.test.ts';
+const BEHAVIOURS = 'engine/nat-behaviours.test.ts';
+
+export const rfc4787: Document = {
+  rfc: 4787,
+  title: 'NAT behavioral requirements for unicast UDP',
+  requirements: [
+    row(
+      'REQ-1',
+      'MUST',
+      'Mapping is endpoint-independent',
+      'reserved',
+      'The default (`--mapping eim`), until no external port is free: then ports are overloaded (REQ-3), and an endpoint whose port is taken towards a remote gets another one for that remote. `--overload never` rules it out.',
+      [
+        'engine/forwarding.test.ts',
+        'ports › one internal endpoint has one external port, to whatever remote (RFC 4787 REQ-1)',
+      ],
+      [BEHAVIOURS, 'mapping (RFC 4787 4.1) › %s'],
+    ),
+    row(
+      'REQ-2',
+      'RECOMMENDED',
+      'A host has one external address of a pool (paired)',
+      'yes',
+      'The default: which one follows from a hash of the internal address.',
+      [BEHAVIOURS, 'pools › paired: a host has one address, hosts are spread'],
+    ),
+    row(
+      'REQ-3',
+      'MUST NOT',
+      'Ports are not overloaded',
+      'reserved',
+      'While a port is free, nobody shares one. When none is free, one is shared towards different remotes, as RFC 7857 3 allows, and counted (`ports_overloaded`). With `--overload never` the flow is refused instead (3/13).',
+      ['nat/mappings.test.ts', 'the same port of two clients: the first keeps it, the second gets another'],
+      [RFC, 'an external port is never two hosts’, not even when none is left and the remotes differ'],
+      [
+        BEHAVIOURS,
+        'when ports run out › an external port serves several hosts towards different remotes, each gets its own answers',
+      ],
+    ),
+    row(
+      'REQ-3a',
+      'RECOMMENDED',
+      'Ports below 1024 stay below, others above',
+      'yes',
+      'Kept as far as the range has such ports; the default range, 32768-65535, has none below 1024.',
+      [BEHAVIOURS, 'ports (RFC 4787 4.2) › parity and class are kept when the port cannot be'],
+    ),
+    row(
+      'REQ-4',
+      'RECOMMENDED',
+      'Port parity is preserved',
+      'yes',
+      'The default; `--no-parity` gives it up (RFC 7857 9).',
+      [BEHAVIOURS, 'ports (RFC 4787 4.2) › parity and class are kept when the port cannot be'],
+    ),
+    row('REQ-5', 'MUST NOT', 'UDP mappings expire in less than 2 min', 'yes', '300 s.', [
+      RFC,
+      'five minutes of silence, whether answered or not',
+    ]),
+    row(
+      'REQ-5a',
+      'MAY',
+      'Shorter timers for well-known destination ports',
+      'yes',
+      'Port 53: 10 s after its answer; 300 s until then.',
+      [RFC, 'towards port 53 ten seconds, once it has been answered'],
+      [
+        'conntrack/tracker.test.ts',
+        'DNS, where its flows end early › 10 s after the answer, however long the question took',
+      ],
+    ),
+    row(
+      'REQ-5b',
+      'MAY',
+      'The timer is configurable',
+      'yes',
+      '`--timeout udp=SECONDS`, `udpStream`, `udpDns`.',
+      [RFC, 'the timer is configurable'],
+    ),
+    row('REQ-5c', 'RECOMMENDED', 'Default of 5 min or more', 'yes', '300 s.', [
+      RFC,
+      'five minutes of silence, whether answered or not',
+    ]),
+    row('REQ-6', 'MUST', 'Outbound packets refresh the mapping', 'yes', 'Each does.', [
+      RFC,
+      'what leaves keeps the mapping, for all remotes, without any answer',
+    ]),
+    row(
+      'REQ-6a',
+      'MAY',
+      'Inbound packets refresh it, too',
+      'yes',
+      'They do, except those of a flow that began outside and was never answered (RFC 7857 7).',
+      [RFC, 'what comes in from who was written to keeps it, too'],
+      [BEHAVIOURS, 'nobody keeps a mapping alive from outside that is not answered (RFC 7857 6)'],
+    ),
+    row(
+      'REQ-7',
+      'MUST',
+      'Internal and external addresses that conflict: made impossible, or translated all the same',
+      'yes',
+      'PLACEHOLDER',
+      [RFC, 'the longer prefix decides: its nodes are translated to, like any'],
+    ),
+    row(
+      'REQ-8',
+      'RECOMMENDED',
+      'Filtering is endpoint-independent or address-dependent',
+      'no',
+      'The default is address-and-port-dependent, as MASQUERADE’s; `--filtering eif` and `adf` are there, per rule.',
+      [BEHAVIOURS, 'filtering (RFC 4787 5) › %s'],
+    ),
+    row('REQ-9', 'MUST', 'Hairpinning', 'yes', 'On by default, for mappings, forwards and 1:1 addresses.', [
+      BEHAVIOURS,
+      'UDP: the other host sees the external source, answers come back',
+    ]),
+    row('REQ-9a', 'MUST', 'with the external source address and port', 'yes', 'The sender is mapped first.', [
+      BEHAVIOURS,
+      'UDP: the other host sees the external source, answers come back',
+    ]),
+    row('REQ-10', 'SHOULD', 'ALGs are off', 'yes', 'No payload is touched unless a helper was asked for.', [
+      RFC,
+      'the payload of %s stays as it is',
+    ]),
+    row(
+      'REQ-10a',
+      'RECOMMENDED',
+      'Each ALG has its own switch',
+      'yes',
+      'Each helper is enabled by its name, on its ports; none is by default.',
+      [RFC, 'the payload of %s stays as it is'],
+    ),
+    row(
+      'REQ-11',
+      'MUST',
+      'Deterministic: mapping and filtering behave alike at all times',
+      'reserved',
+      'Who does not get his port gets another one, with the same behaviour; load changes nothing. Only overloading (REQ-3) does: `--overload never`.',
+      [RFC, 'who did not get his port is mapped and filtered as who did'],
+      [RFC, 'with every port in use each mapping is as before, for new remotes too (overload never)'],
+    ),
+    row(
+      'REQ-12',
+      'MUST NOT',
+      'ICMP terminates a mapping',
+      'yes',
+      'ICMP errors neither refresh nor end a flow.',
+      [RFC, 'no type and no code, from outside or from inside'],
+    ),
+    row(
+      'REQ-12a',
+      'SHOULD NOT',
+      'ICMP is filtered by its source',
+      'yes',
+      'Any router may send an error; what it quotes decides.',
+      [
+        'engine/icmp-errors.test.ts',
+        'type %i code %i from a router reaches the client, who knows what it quotes',
+      ],
+    ),
+    row('REQ-12b', 'RECOMMENDED', 'Destination Unreachable is supported', 'yes', 'All codes, both ways.', [
+      'engine/icmp-errors.test.ts',
+      'type %i code %i from a router reaches the client, who knows what it quotes',
+    ]),
+    row(
+      'REQ-13',
+      'MUST',
+      'Too big and DF: ICMP 3/4 to the sender',
+      'yes',
+      'With the MTU of the way, to either side.',
+      ['engine/path.test.ts', 'with DF: 3/4 with the MTU of the way; what fits exactly passes'],
+    ),
+    row('REQ-13a', 'MUST', 'Too big without DF: fragmented', 'yes', 'In order.', [
+      'engine/oversize.test.ts',
+      'fragments that fit, are in order, and make the datagram again',
+    ]),
+    row(
+      'REQ-14',
+      'MUST',
+      'Fragments are received in and out of order',
+      'yes',
+      'Those before their first are held until it comes.',
+      ['engine/fragments.test.ts', 'in order, both ways › pieces of %i bytes'],
+      [
+        'engine/fragment-orders.test.ts',
+        'what came before it follows it, in order of arrival, then the rest',
+      ],
+      [
+        'engine/fragment-orders.test.ts',
+        'each comes out whole and translated, or what is missing is in the drop counters',
+      ],
+    ),
+    row(
+      'REQ-14a',
+      'MUST',
+      'Fragments cannot be used for denial of service',
+      'yes',
+      'At most 4 MiB and 30 s are held, a quarter for one source; whole packets need none of it.',
+      [
+        'engine/fragment-orders.test.ts',
+        'one source cannot keep others from being held, and the store is bounded',
+      ],
+      [
+        'engine/fragment-store.test.ts',
+        'one source has a quarter and displaces its own oldest; the full store takes from who has most',
+      ],
+      ['conntrack/fragments.test.ts', 'a source that floods the table displaces itself'],
+    ),
+  ],
+};
