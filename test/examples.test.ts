@@ -78,8 +78,20 @@ test('gateway-in-memory', () => {
       0 flow(s)
 
     What was dropped, and why
-      1 no_flow
+      1 filtered
       1 ttl_exceeded
+    "
+  `);
+});
+
+test('hole-punching', () => {
+  expect(run('hole-punching.ts').replaceAll(/ +$/gm, '')).toMatchInlineSnapshot(`
+    "                      full cone             restricted cone       port-restricted cone  symmetric             carrier-grade
+    full cone             yes                   yes                   yes                   yes                   yes
+    restricted cone       yes                   yes                   yes                   yes                   yes
+    port-restricted cone  yes                   yes                   yes                   -                     yes
+    symmetric             yes                   yes                   -                     -                     yes
+    carrier-grade         yes                   yes                   yes                   yes                   yes
     "
   `);
 });

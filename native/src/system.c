@@ -1,5 +1,6 @@
 /*
- * Small system calls that Node lacks: eventfd, ethtool flags, a datagram to a unix socket (sd_notify), prctl.
+ * Small system calls that Node lacks: eventfd, ethtool flags, a datagram to a unix socket (sd_notify), a frame to an
+ * interface, prctl.
  */
 #include "addon.h"
 #include "call.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <signal.h>
 #include <stddef.h>
@@ -98,6 +100,24 @@ napi_value system_unix_send(napi_env env, napi_callback_info info) {
   if (sent < 0)
     return throw_errno(env, error, "sendto", "send to unix socket %s%s", abstract ? "@" : "",
                        address.sun_path + abstract);
+  return undefined(env);
+}
+
+napi_value system_send_frame(napi_env env, napi_callback_info info) {
+  Call call;
+  int64_t index;
+  Bytes frame;
+  if (!call_begin(&call, env, info, "sendFrame") || !take_int(&call, 0, "interfaceIndex", 1, INT32_MAX, &index) ||
+      !take_bytes(&call, 1, "frame", &frame))
+    return NULL;
+  /* Protocol 0: the socket receives nothing. */
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0) return throw_errno(env, errno, "socket(AF_PACKET)", "send a frame");
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)index};
+  ssize_t sent = sendto(fd, frame.data, frame.length, 0, (struct sockaddr *)&address, sizeof address);
+  int error = errno;
+  close(fd);
+  if (sent < 0) return throw_errno(env, error, "sendto", "send a frame through interface %d", (int)index);
   return undefined(env);
 }
 

@@ -1,14 +1,17 @@
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
+import { parseNatOptions } from '../gateway/nat-options.ts';
 import { DEFAULT_PORTS, parseInterface, parsePortRange } from '../gateway/options.ts';
+import { parseTimeouts } from '../gateway/timeout-option.ts';
 import { EXIT } from './exit.ts';
+import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'doctor';
 export const describe = 'Check what natgate needs of this host, and say how to mend what is missing';
 
 export function builder(argv: Argv) {
-  return whichGateway(argv)
+  return natOptions(whichGateway(argv))
     .option('private', {
       type: 'string',
       requiresArg: true,
@@ -29,7 +32,9 @@ export function builder(argv: Argv) {
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
-  const options = { ...gatewayNamed(argv), ports: parsePortRange(argv.ports) };
+  const ports = parsePortRange(argv.ports);
+  const options = { ...gatewayNamed(argv), ports, nat: parseNatOptions(argv, ports) };
+  parseTimeouts(argv.timeout);
   const served = servedBy(argv);
   const { checkHost } = await import('../host/preflight.ts');
   const checks = checkHost({ ...options, ...(served === null ? {} : { interfaces: served }) });

@@ -11,6 +11,7 @@ import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as lab from './lab.ts';
+import { REPEATABLE } from './nat-options.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
 import * as version from './version.ts';
@@ -28,7 +29,7 @@ const cli = yargs(words)
   .completion('completion', 'Print a script that completes natgate commands in bash or zsh')
   .option('debug', { type: 'boolean', default: false, describe: 'Show stack traces of failures' })
   .version(packageVersion())
-  .parserConfiguration({ 'duplicate-arguments-array': false })
+  .middleware(lastWordCounts, true)
   .demandCommand(1, 'say what to do')
   .strict()
   .recommendCommands()
@@ -44,6 +45,14 @@ try {
 } catch (error) {
   process.stderr.write(errorText(error, words.includes('--debug')));
   process.exitCode = exitCodeOf(error);
+}
+
+/** yargs collects an option that is given twice; only those that are lists from the start keep more than the last. */
+function lastWordCounts(argv: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(argv)) {
+    if (name === '_' || !Array.isArray(value) || REPEATABLE.has(name)) continue;
+    argv[name] = value.at(-1);
+  }
 }
 
 function usageError(message: string): NatgateError {

@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs';
+import { parseNatOptions } from '../gateway/nat-options.ts';
 import {
   DEFAULT_FLOWS,
   DEFAULT_PORTS,
@@ -10,13 +11,15 @@ import {
   parseTxQueueLength,
   type RunOptions,
 } from '../gateway/options.ts';
+import { parseTimeouts } from '../gateway/timeout-option.ts';
+import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'run';
 export const describe = 'Run a gateway: private hosts reach what lies behind the public interface';
 
 export function builder(argv: Argv) {
-  return whichGateway(argv)
+  return natOptions(whichGateway(argv))
     .option('private', {
       type: 'string',
       requiresArg: true,
@@ -66,15 +69,22 @@ export function builder(argv: Argv) {
       default: true,
       describe: 'Lower the MSS that TCP connections announce to what the MTUs of both sides can carry',
     })
-    .example('natgate run --private eth1 --public eth0', 'what `iptables -t nat … MASQUERADE` does');
+    .example('natgate run --private eth1 --public eth0', 'what `iptables -t nat … MASQUERADE` does')
+    .example(
+      'natgate run --private eth1 --public eth0 --forward tcp:8080=192.168.1.10:80',
+      'and port 8080 leads to a private web server',
+    );
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
+  const ports = parsePortRange(argv.ports);
   const options: RunOptions = {
     ...gatewayNamed(argv),
     private: parseInterface('private', argv.private),
     public: parseInterface('public', argv.public),
-    ports: parsePortRange(argv.ports),
+    ports,
+    nat: parseNatOptions(argv, ports),
+    timeouts: parseTimeouts(argv.timeout),
     flows: parseFlows(argv.flows),
     lingerSeconds: parseLinger(argv.linger),
     user: argv.user,

@@ -25,31 +25,45 @@ import { sctpStateNames } from './sctp-states.ts';
 import { tcpStateNames } from './tcp-states.ts';
 import type { TimeoutTable } from './timeouts.ts';
 
+/** Who sends to whom, in one direction of a flow. */
 export interface FlowTuple {
-  /** Wire order (wire/address.ts). */
+  /** Source address, wire order (`formatAddress`). */
   src: number;
+  /** Destination address, wire order. */
   dst: number;
-  /** Ports in host order; of ICMP queries the id in both; 0 for protocols without. */
+  /** Source port, host order; of ICMP queries the id; 0 for protocols without. */
   sport: number;
+  /** Destination port, likewise. */
   dport: number;
-  /** ICMP queries only. */
+  /** ICMP queries only: type. */
   icmpType?: number;
+  /** ICMP queries only: code. */
   icmpCode?: number;
 }
 
+/** A flow as it was when it was read. */
 export interface FlowInfo {
+  /** IP protocol number: 6 TCP, 17 UDP, 1 ICMP. */
   protocol: number;
   /** Name of the TCP or SCTP state; empty for protocols without states. */
   state: string;
+  /** As the packets of the side that began it look. */
   original: FlowTuple;
+  /** As the packets that answer look. */
   reply: FlowTuple;
+  /** Packets in the original direction. */
   originalPackets: number;
+  /** Bytes of IPv4 packets in the original direction. */
   originalBytes: number;
+  /** Packets in the reply direction. */
   replyPackets: number;
+  /** Bytes of IPv4 packets in the reply direction. */
   replyBytes: number;
   /** Until the flow is forgotten when no packet comes. */
   timeoutSeconds: number;
+  /** It is known to be in use both ways. */
   assured: boolean;
+  /** No packet has come back yet. */
   unreplied: boolean;
 }
 

@@ -21,14 +21,23 @@ import {
   TIME_WAIT,
 } from './tcp-states.ts';
 
+/** Seconds of silence after which a flow ends, by protocol and state. */
 export interface Timeouts {
+  /** A SYN was sent. */
   tcpSynSent: number;
+  /** It was answered. */
   tcpSynRecv: number;
+  /** The handshake is complete. */
   tcpEstablished: number;
+  /** One side has sent a FIN. */
   tcpFinWait: number;
+  /** The FIN was acknowledged. */
   tcpCloseWait: number;
+  /** Both sides have sent a FIN. */
   tcpLastAck: number;
+  /** The last FIN was acknowledged. */
   tcpTimeWait: number;
+  /** A RST was sent. */
   tcpClose: number;
   /** At most this, when the same segment came again and again, or the window is shut. */
   tcpMaxRetrans: number;
@@ -38,6 +47,7 @@ export interface Timeouts {
   tcpUnreplied: number;
   /** Until a flow that is old enough has seen a reply. */
   udp: number;
+  /** UDP that has been answered, and went on. */
   udpStream: number;
   /** A flow to port 53 that has been answered (RFC 4787 REQ-5a); 0: as any other. */
   udpDns: number;
@@ -156,6 +166,8 @@ export class TimeoutTable {
    * A flow that is looked at this often needs no new place in the wheel for them (tracker.ts).
    */
   readonly tcpLook: number;
+  /** Per TCP state, bit 1 << timer for each timer that is nearer than the state's own timeout. */
+  readonly tcpNearer = new Uint8Array(16);
   private readonly ms = new Int32Array(CELLS);
 
   /** Throws NatgateError `bad_timeout`. */
@@ -229,6 +241,7 @@ export class TimeoutTable {
         // A RST sets the timer, whatever the state has; the others only shorten it.
         const ms = timer === TIMER_RST ? seconds * 1000 : Math.min(own, seconds * 1000);
         this.ms[TCP_ROW + state + (timer << (TIMER_SHIFT - STATE_SHIFT))] = ms;
+        if (ms < own) this.tcpNearer[state]! |= 1 << timer;
       }
     }
   }

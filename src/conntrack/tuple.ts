@@ -6,6 +6,7 @@
  *   ICMP             identifier (wire order) | type << 16 | code << 24
  *   others           0: tracked by address
  */
+import { swap16 } from '../wire/bytes.ts';
 import { oppositeIcmpType } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 
@@ -15,6 +16,16 @@ export function invertPorts(protocol: number, ports: number): number {
     return (ports & 0xff00ffff) | (oppositeIcmpType((ports >>> 16) & 0xff) << 16);
   }
   return (ports >>> 16) | (ports << 16);
+}
+
+/** The ports word of a tuple for people: ports, or the id of an ICMP query as `sport`, in host order. */
+export function portsWord(
+  protocol: number,
+  tuple: { sport?: number; dport?: number; icmpType?: number; icmpCode?: number },
+): number {
+  const low = swap16((tuple.sport ?? 0) & 0xffff);
+  if (protocol !== PROTO_ICMP) return low | (swap16((tuple.dport ?? 0) & 0xffff) << 16);
+  return low | (((tuple.icmpType ?? 0) & 0xff) << 16) | ((tuple.icmpCode ?? 0) << 24);
 }
 
 /**

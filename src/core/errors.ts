@@ -5,8 +5,11 @@
  * to mend it. The command line prints `natgate: <message>` and, on the next line, the hint.
  */
 export class NatgateError extends Error {
+  /** `NatgateError` */
   override readonly name = 'NatgateError';
+  /** Permanent; programs may match it. */
   readonly code: string;
+  /** How to mend it. */
   readonly hint: string;
 
   constructor(code: string, message: string, hint = '', options?: { cause?: unknown }) {

@@ -12,7 +12,7 @@
  * are handed back: sent unchanged to the public device, whose steering passes them up.
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
-import { type FlowTable, H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
+import { type FlowTable, H_SEQUENCE, HOT, TRACK } from '../conntrack/flow-table.ts';
 import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
@@ -52,6 +52,7 @@ import {
   M_PROTOCOL,
   M_REASON,
   M_SOURCE,
+  M_TRACK,
   META,
   parsePacket,
 } from '../wire/parse.ts';
@@ -238,6 +239,11 @@ export class Engine {
       meta[m + M_PROTOCOL]!,
       meta[m + M_HASH]!,
     );
+    // The tracker's record of the flow is on its way, too, when its turn comes.
+    const handle = meta[m + M_HANDLE]!;
+    if (handle >= 0 && meta[m + M_PROTOCOL] === PROTO_TCP) {
+      meta[m + M_TRACK] = this.table.track[(handle >> 1) * TRACK]!;
+    }
   }
 
   /** Returns OK (sent, or handed to the host), a drop reason, or DEFER. */
@@ -293,8 +299,11 @@ export class Engine {
     // A source that answers could not reach (RFC 1812 5.3.8).
     if (isInside && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) return MARTIAN_SOURCE;
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
-    // Nothing of a private host is behind that endpoint of the gateway's own address.
-    if (nowhere !== OK) return nowhere === NO_FLOW ? NOT_PUBLIC : nowhere;
+    if (nowhere !== OK) {
+      if (path.isForHost(m) && !this.isOurs(m)) return this.leaveToHost(slot, m);
+      // Nothing of a private host is behind that external endpoint.
+      return nowhere === NO_FLOW ? NOT_PUBLIC : nowhere;
+    }
     const destination = decider.decision[D_DESTINATION]!;
     // What was found behind an external endpoint is a private host.
     const egress = isDirect ? path.routes.classOf(destination) : path.classTowards(PRIVATE, destination);
@@ -316,15 +325,22 @@ export class Engine {
   /** From outside, and no flow expects it: dropped in silence, or the host's own. `why`: what NAT said, or OK. */
   private handleUninvited(slot: number, m: number, why: number, now: number): number {
     const { meta } = this;
+    if (!this.isOurs(m) && this.path.isForHost(m)) return this.leaveToHost(slot, m);
+    const isWholeTcp = meta[m + M_PROTOCOL] === PROTO_TCP && meta[m + M_FRAGMENT] === 0;
+    if (this.unsolicited !== null && isWholeTcp) this.unsolicited.hold(meta, m, now);
+    return why === OK ? NO_FLOW : why;
+  }
+
+  /** To a port of natgate's: the steering sends others only in fragments. */
+  private isOurs(m: number): boolean {
+    const { meta } = this;
     const protocol = meta[m + M_PROTOCOL]!;
-    const whole = meta[m + M_FRAGMENT] === 0;
-    const hasPorts = protocol === PROTO_TCP || protocol === PROTO_UDP;
-    const ours = hasPorts && (whole || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16));
-    if (ours || !this.path.isForHost(m)) {
-      if (this.unsolicited !== null && protocol === PROTO_TCP && whole) this.unsolicited.hold(meta, m, now);
-      return why === OK ? NO_FLOW : why;
-    }
-    if (!whole) this.fragments.decide(FOR_HOST, 0);
+    if (protocol !== PROTO_TCP && protocol !== PROTO_UDP) return false;
+    return meta[m + M_FRAGMENT] === 0 || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16);
+  }
+
+  private leaveToHost(slot: number, m: number): number {
+    if (this.meta[m + M_FRAGMENT] !== 0) this.fragments.decide(FOR_HOST, 0);
     return this.path.handBack(slot, m);
   }
 

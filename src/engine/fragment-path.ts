@@ -38,7 +38,7 @@ import { setIpId } from '../nat/ip-id.ts';
 import { translateHeader } from '../nat/translate.ts';
 import { PRIVATE } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
-import { FRAGMENT_OFFSET, IP_FRAGMENT, IP_ID, MORE_FRAGMENTS } from '../wire/ipv4.ts';
+import { FRAGMENT_OFFSET, IP_DESTINATION, IP_FRAGMENT, IP_ID, MORE_FRAGMENTS } from '../wire/ipv4.ts';
 import {
   KIND_FRAGMENT,
   M_DESTINATION,
@@ -54,7 +54,7 @@ import {
 } from '../wire/parse.ts';
 import { VNET_HEADER } from '../wire/vnet.ts';
 import { BATCH, packetOffset, SLOTS } from './arena.ts';
-import { DROPS, FRAGMENTS_HELD, HANDED_BACK } from './counters.ts';
+import { DROPS, FRAGMENTS_HELD } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { FragmentStore, NONE } from './fragment-store.ts';
 import type { OutList } from './out-list.ts';
@@ -279,6 +279,7 @@ export class FragmentPath {
     meta[m + M_OFFSET] = offset;
     meta[m + M_LENGTH] = store.lengthOf(held);
     meta[m + M_DEVICE] = store.deviceOf(held);
+    meta[m + M_DESTINATION] = bytes.i32[(offset + IP_DESTINATION) >> 2]!;
     meta[m + M_KIND] = KIND_FRAGMENT;
     meta[m + M_FRAGMENT] = be16(bytes.u8, offset + IP_FRAGMENT) & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
   }
@@ -289,11 +290,8 @@ export class FragmentPath {
     const { hot } = this.table;
     const verdict = fragments.verdict(datagram);
     const length = meta[m + M_LENGTH]!;
-    if (verdict === FOR_HOST) {
-      this.counters[HANDED_BACK]!++;
-      out.send(meta[m + M_DEVICE]!, slot, length);
-      return OK;
-    }
+    // The host's address may have changed since the first one came.
+    if (verdict === FOR_HOST) return path.isForHost(m) ? path.handBack(slot, m) : FRAGMENT_FIRST_MISSING;
     const h = (verdict >> 1) * HOT;
     if (hot[h + H_SEQUENCE] !== fragments.sequence(datagram)) return FRAGMENT_FIRST_MISSING;
     const egress = path.egressOf(verdict);

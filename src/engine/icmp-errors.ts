@@ -43,7 +43,8 @@ export class IcmpErrors {
 
   /**
    * Sends an error about the packet of `length` bytes at arena offset `offset` back to its source through `device`,
-   * from address `from`. `mtu`: for 3/4, else 0. False when the rate limit, or a lack of slots, forbids it.
+   * from address `from`. `mtu`: for 3/4, else 0. `room`: the MTU of the way back. False when the rate limit, or a lack of
+   * slots, forbids it.
    */
   send(
     device: number,
@@ -53,6 +54,7 @@ export class IcmpErrors {
     type: number,
     code: number,
     mtu: number,
+    room: number,
     now: number,
   ): boolean {
     const { out } = this;
@@ -60,7 +62,7 @@ export class IcmpErrors {
     const { u8, u16, i32 } = out.bytes;
     const slot = out.takeSlot();
     const at = packetOffset(slot);
-    const quote = Math.min(length, MAX_ERROR - IP_HEADER - ICMP_HEADER);
+    const quote = Math.min(length, Math.min(room, MAX_ERROR) - IP_HEADER - ICMP_HEADER);
     const total = IP_HEADER + ICMP_HEADER + quote;
     const icmp = at + IP_HEADER;
     u8.fill(0, at - VNET_HEADER, icmp + ICMP_HEADER);

@@ -210,18 +210,19 @@ export class Path {
       type,
       code,
       mtu,
+      this.devices.mtu[device]!,
       now,
     );
     this.counters[sent ? ICMP_SENT : ICMP_SUPPRESSED]!++;
   }
 
-  /** Whether a packet of the public side is for the address that natgate shares with the host. */
+  /** Whether a packet of either side is for the address that natgate shares with the host. */
   isForHost(m: number): boolean {
-    const { meta, devices } = this;
-    return meta[m + M_DEVICE] === devices.public && meta[m + M_DESTINATION] === devices.external;
+    const { external } = this.devices;
+    return external !== 0 && this.meta[m + M_DESTINATION] === external;
   }
 
-  /** Gives a packet of the public side to the host, as it came. */
+  /** Gives a packet to the host, as it came, on the side where it came. */
   handBack(slot: number, m: number): number {
     this.counters[HANDED_BACK]!++;
     this.out.send(this.meta[m + M_DEVICE]!, slot, this.meta[m + M_LENGTH]!);

@@ -8,13 +8,15 @@ import { prefixMask } from '../wire/address.ts';
 export const TO_HOST = -1;
 /** The host has a blackhole, unreachable or prohibit route for the destination. */
 export const UNREACHABLE = -2;
+/** A dedicated external address (nat/dedicated.ts): whatever side a packet to it comes from, the engine gets it. */
+export const TO_ENGINE = -3;
 
 export interface Route {
   /** Wire order (wire/address.ts), host bits zero. */
   prefix: number;
   /** 0-32 */
   length: number;
-  /** Index of a served device, or TO_HOST, or UNREACHABLE. */
+  /** Index of a served device, or TO_HOST, UNREACHABLE or TO_ENGINE. */
   device: number;
   /** Next hop in wire order; 0 when the destination is on the link. */
   gateway: number;
@@ -35,7 +37,7 @@ export const NO_ROUTE_CLASS = 0;
  * dead next hop are not told apart, but packets still go the right way (the steering has routes of its own).
  */
 export class RouteTable {
-  /** Of each class: device index, or TO_HOST, or UNREACHABLE. */
+  /** Of each class: device index, or TO_HOST, UNREACHABLE or TO_ENGINE. */
   readonly device = new Int32Array(CLASSES);
   /** Of each class: next hop in wire order, 0 for on-link. */
   readonly gateway = new Int32Array(CLASSES);

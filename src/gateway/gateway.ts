@@ -1,17 +1,17 @@
 /**
  * A gateway on this host: all that is set up for one, in the order in which it comes up.
  *
- *     TUNs, settings, clsact (journal) ─▶ maps ─▶ state file ─▶ follower ─▶ engine process ─▶ programs (journal)
+ *     TUNs, settings, clsact (journal) ─▶ maps ─▶ state file ─▶ follower ─▶ engine process ─▶ programs, addresses (journal)
  *
- * The engine forwards before a program sends it a packet, so none is lost to a start; on the way down the programs
- * go first. Between the two the host is followed: routes go to the steering's map and to the engine, addresses and
+ * The engine forwards before a program sends it a packet, so none is lost to a start; on the way down dedicated
+ * addresses and programs go first. Between the two the host is followed: routes go to the steering's map and to the engine, addresses and
  * MTUs to the engine and into the programs, held ports and failed neighbours to the engine.
  */
 import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../core/errors.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
-import { readInterfaces } from '../host/interfaces.ts';
+import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
@@ -19,11 +19,14 @@ import { thisProcess } from '../host/process-identity.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
+import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { formatAddress } from '../wire/address.ts';
+import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
+import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
@@ -50,6 +53,7 @@ export interface GatewaySetup {
 export class Gateway {
   readonly #setup: GatewaySetup;
   readonly #directory: string;
+  readonly #addresses: DedicatedAddresses;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
   #engine: EngineProcess | undefined;
@@ -63,6 +67,7 @@ export class Gateway {
   constructor(setup: GatewaySetup) {
     this.#setup = setup;
     this.#directory = runDirectory(setup.options.stateRoot, setup.options.name);
+    this.#addresses = new DedicatedAddresses(setup.options.nat, setup.journal, setup.log);
   }
 
   /** Resolves when packets flow. After a rejection, and at any other moment, `stop` takes everything back. */
@@ -109,6 +114,8 @@ export class Gateway {
         held: follower.held,
         ports: options.ports,
         clampMss: options.clampMss,
+        nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
+        timeouts: options.timeouts,
         flows: options.flows,
         stateBytes: bytes,
         ownedBytes: OWNED_BYTES,
@@ -125,12 +132,16 @@ export class Gateway {
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
     const steering = new Steering({ routes, ownedFd }, tuns, follower.view);
     const { steps, close } = steering.steps();
+    const outside = follower.view.interfaces.at(-1)!;
+    const addressSteps = this.#addresses.steps(outside);
+    removeAddresses(journal, new Set(addressSteps.map((step) => step.name)));
     try {
-      applyPlan(steps, journal);
+      applyPlan([...steps, ...addressSteps], journal);
     } finally {
       close();
     }
     this.#steering = steering;
+    this.#addresses.announce(outside);
 
     const header = new Int32Array(addon().mmap(state.fd, bytes, false), 0, 16);
     const watchdog = feedWatchdog(manager, () => header[S_HEARTBEAT]!);
@@ -145,7 +156,10 @@ export class Gateway {
   async stop(lingerSeconds: number): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
-    if (lingerSeconds === 0) this.#steering?.detach();
+    if (lingerSeconds === 0) {
+      removeAddresses(journal);
+      this.#steering?.detach();
+    }
     await this.#engine?.stop();
     for (const close of this.#open.splice(0).reverse()) close();
     if (lingerSeconds > 0 && this.#record !== undefined) {
@@ -160,17 +174,21 @@ export class Gateway {
 
   #follow(): HostFollower {
     const { names, options, fail, log } = this.#setup;
-    return new HostFollower(names, options.ports, {
-      onHostChange: (view, before) => this.#hostChanged(view, before),
-      onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),
-      onNeighbour: (device, address, failed) =>
-        this.#engine?.send({ type: 'neighbour', device, address, failed }),
-      onInterfaceGone: (name) =>
-        fail(
-          new NatgateError('interface_gone', `${name} was deleted`, 'start natgate again when it is back'),
-        ),
-      onError: (error) => log(`a change of the host could not be followed: ${(error as Error).message}`),
-    });
+    const dedicated = dedicatedPrefixes(options.nat);
+    return new HostFollower(
+      { names, ports: options.ports, dedicated },
+      {
+        onHostChange: (view, before) => this.#hostChanged(view, before),
+        onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),
+        onNeighbour: (device, address, failed) =>
+          this.#engine?.send({ type: 'neighbour', device, address, failed }),
+        onInterfaceGone: (name) =>
+          fail(
+            new NatgateError('interface_gone', `${name} was deleted`, 'start natgate again when it is back'),
+          ),
+        onError: (error) => log(`a change of the host could not be followed: ${(error as Error).message}`),
+      },
+    );
   }
 
   /** Before the programs are on there is nothing to keep up with: they are made from the newest view. */
@@ -183,8 +201,9 @@ export class Gateway {
       this.#steering?.syncRoutes(view);
       this.#engine?.send({ type: 'routes', routes: view.routes });
     }
-    if (this.#steering === undefined) return;
+    if (this.#steering === undefined || this.#stopping) return;
     this.#steering.update(view);
+    this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
     this.#announce(view);
   }
 

@@ -13,8 +13,9 @@ import { type InterfaceFacts, readInterfaces } from '../host/interfaces.ts';
 import { readLinks } from '../host/netlink/links.ts';
 import { TCP, UDP } from '../host/netlink/sock-diag.ts';
 import { HostWatch } from '../host/netlink/watch.ts';
-import { readServedRoutes } from '../host/routes.ts';
+import { readServedRoutes, withDedicated } from '../host/routes.ts';
 import { type HeldPorts, heldPorts } from '../host/sockets.ts';
+import type { Prefix } from '../nat/config.ts';
 import type { ServedDevice } from './messages.ts';
 import type { PortRange } from './options.ts';
 
@@ -26,6 +27,14 @@ export interface HostView {
   interfaces: InterfaceFacts[];
   devices: ServedDevice[];
   routes: Route[];
+}
+
+export interface Followed {
+  /** The served interfaces by device index. */
+  names: readonly string[];
+  ports: PortRange;
+  /** External addresses that are natgate's alone. */
+  dedicated: readonly Prefix[];
 }
 
 export interface FollowerCallbacks {
@@ -40,16 +49,18 @@ export interface FollowerCallbacks {
 export class HostFollower {
   readonly #names: readonly string[];
   readonly #ports: PortRange;
+  readonly #dedicated: readonly Prefix[];
   readonly #callbacks: FollowerCallbacks;
   readonly #watch: HostWatch;
   readonly #timer: NodeJS.Timeout;
   #view: HostView;
   #held: HeldPorts;
 
-  /** `names`: the served interfaces by device index. Throws NatgateError when one is not there. */
-  constructor(names: readonly string[], ports: PortRange, callbacks: FollowerCallbacks) {
+  /** Throws NatgateError when an interface is not there. */
+  constructor({ names, ports, dedicated }: Followed, callbacks: FollowerCallbacks) {
     this.#names = names;
     this.#ports = ports;
+    this.#dedicated = dedicated;
     this.#callbacks = callbacks;
     // Watched before it is read: what changes in between is told, and read once more.
     this.#watch = new HostWatch({
@@ -60,7 +71,7 @@ export class HostFollower {
       },
     });
     try {
-      this.#view = readView(names);
+      this.#view = readView(names, dedicated);
       this.#held = heldPorts(ports.first, ports.last);
     } catch (error) {
       this.#watch.close();
@@ -89,7 +100,7 @@ export class HostFollower {
       this.#callbacks.onInterfaceGone(gone);
       return;
     }
-    const view = readView(this.#names);
+    const view = readView(this.#names, this.#dedicated);
     if (isDeepStrictEqual(view, before)) return;
     this.#view = view;
     this.#callbacks.onHostChange(view, before);
@@ -116,7 +127,7 @@ function isStillThere(name: string, view: HostView): boolean {
   return readLinks().some((link) => link.name === name && link.index === index);
 }
 
-function readView(names: readonly string[]): HostView {
+function readView(names: readonly string[], dedicated: readonly Prefix[]): HostView {
   const interfaces = readInterfaces(names);
   const devices = interfaces.map(
     ({ address, mtu }, i): ServedDevice => ({
@@ -125,5 +136,6 @@ function readView(names: readonly string[]): HostView {
       mtu,
     }),
   );
-  return { interfaces, devices, routes: readServedRoutes(interfaces.map(({ index }) => index)) };
+  const routes = readServedRoutes(interfaces.map(({ index }) => index));
+  return { interfaces, devices, routes: withDedicated(routes, dedicated) };
 }

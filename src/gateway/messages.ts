@@ -8,8 +8,10 @@
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
  */
+import type { Timeouts } from '../conntrack/timeouts.ts';
 import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
+import type { NatConfig } from '../nat/config.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
 
@@ -34,6 +36,8 @@ export interface StartMessage {
   devices: ServedDevice[];
   routes: Route[];
   ports: PortRange;
+  nat: NatConfig;
+  timeouts: Partial<Timeouts>;
   held: HeldPorts;
   clampMss: boolean;
   flows: number;

@@ -2,7 +2,9 @@
  * What `natgate run` is asked to do, as text that a user typed and as checked values.
  * The parsers throw NatgateError `usage`: the command line exits with 2, a test sees the message.
  */
+import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
+import type { NatConfig } from '../nat/config.ts';
 
 export interface PortRange {
   first: number;
@@ -16,6 +18,10 @@ export interface RunOptions {
   public: string;
   /** External ports natgate may use on the public address. */
   ports: PortRange;
+  /** Rules, forwards and prefixes (nat-options.ts). */
+  nat: NatConfig;
+  /** Those that differ from the defaults, in seconds. */
+  timeouts: Partial<Timeouts>;
   /** Capacity of the flow table. */
   flows: number;
   /** Seconds that devices, filters and state stay after SIGTERM. 0: everything is undone at once. */

@@ -1,7 +1,7 @@
 /**
  * The steering of a running gateway: which program is on which interface, with which constants.
  *
- *     private interface   privateIngress ──▶ its TUN        its TUN   tunIngress ──▶ private interface
+ *     private interface   privateIngress ──▶ its TUN        its TUN   tunIngress ──▶ private interface, or the host
  *     public interface    publicIngress  ──▶ its TUN        its TUN   tunIngress ──▶ public interface, or the host
  *
  * Programs have addresses and interface numbers baked in, so a change of those means another program in the same
@@ -20,7 +20,7 @@ import type { RouteMap } from '../host/steering/routes-map.ts';
 import { tunIngress } from '../host/steering/tun-ingress.ts';
 import type { HostView } from './host-follower.ts';
 
-/** Marks a packet on its way from the public TUN to the host (`natg` in ASCII); it is cleared on arrival. */
+/** Marks a packet on its way from a TUN to the host (`natg` in ASCII); it is cleared on arrival. */
 const HANDBACK_MARK = 0x6e617467;
 
 export interface SteeringMaps {
@@ -90,29 +90,26 @@ export class Steering {
 
   #build({ interfaces }: HostView): Program[] {
     const last = interfaces.length - 1;
-    const outside = interfaces[last]!;
-    const external = outside.address;
-    const maps = { routesMapFd: this.#maps.routes.fd, ownedMapFd: this.#maps.ownedFd };
-    const handback = {
-      external,
-      publicIfindex: outside.index,
-      mac: Buffer.from(outside.mac.replaceAll(':', ''), 'hex'),
-      mark: HANDBACK_MARK,
-    };
+    const external = interfaces[last]!.address;
+    const { routes, ownedFd } = this.#maps;
     const leave = interfaces.map((facts, i): Program => {
-      const options = { device: facts.index, routesMapFd: maps.routesMapFd };
-      const code = tunIngress(i === last ? { ...options, handback } : options);
+      const mac = Buffer.from(facts.mac.replaceAll(':', ''), 'hex');
+      const handback = { external, mac, mark: HANDBACK_MARK };
+      const code = tunIngress({ device: facts.index, routesMapFd: routes.fd, handback });
       return { target: this.#tuns[i]!, role: 'tun', code };
     });
     const enter = interfaces.map(({ name, index }, i): Program => {
-      const options = { tunIndex: this.#tuns[i]!.index, external, ...maps };
+      const options = {
+        tunIndex: this.#tuns[i]!.index,
+        external,
+        routesMapFd: routes.fd,
+        ownedMapFd: ownedFd,
+        handbackMark: HANDBACK_MARK,
+      };
+      const target = { name, index };
       return i === last
-        ? {
-            target: { name, index },
-            role: 'public',
-            code: publicIngress({ ...options, handbackMark: HANDBACK_MARK }),
-          }
-        : { target: { name, index }, role: 'private', code: privateIngress(options) };
+        ? { target, role: 'public', code: publicIngress(options) }
+        : { target, role: 'private', code: privateIngress(options) };
     });
     return [...leave, ...enter];
   }

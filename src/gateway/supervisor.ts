@@ -13,6 +13,7 @@ import { NatgateError } from '../core/errors.ts';
 import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
 import { Gateway } from './gateway.ts';
+import { natWarnings } from './nat-options.ts';
 import { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { engineCredentials } from './user.ts';
@@ -28,12 +29,13 @@ export async function runGateway(options: RunOptions): Promise<void> {
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
   const credentials = engineCredentials(options.user);
-  const { name, stateRoot, ports } = options;
+  const { name, stateRoot, ports, nat } = options;
   const interfaces = { private: [options.private], public: options.public };
-  for (const { what, remedy } of requireHost({ interfaces, ports, name, stateRoot })) {
+  for (const { what, remedy } of requireHost({ interfaces, ports, nat, name, stateRoot })) {
     log(`warning: ${what}\n  ${remedy}`);
   }
 
+  for (const line of natWarnings(nat)) log(`warning: ${line}`);
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: names });

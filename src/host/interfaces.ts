@@ -1,5 +1,7 @@
 /** What natgate asks about an interface, from the tables of links and addresses together. */
 import { NatgateError } from '../core/errors.ts';
+import { nearestName } from '../core/nearest.ts';
+import { type Prefix, prefixMask } from '../wire/address.ts';
 import { type InterfaceAddress, primaryAddress, readAddresses } from './netlink/addresses.ts';
 import { type Link, readLinks } from './netlink/links.ts';
 import { type KernelRoute, readRoutes, TABLE_MAIN } from './netlink/routes.ts';
@@ -43,6 +45,14 @@ function defaultGateway(defaults: readonly KernelRoute[], interfaceIndex: number
   return gateways[0]?.gateway ?? 0;
 }
 
+/** Networks of the private interfaces, in their order; `served`: private interfaces first, the public one last. */
+export function privateNetworks(served: readonly InterfaceFacts[]): Prefix[] {
+  return served.slice(0, -1).map(({ address, prefixLength }) => ({
+    address: address & prefixMask(prefixLength),
+    length: prefixLength,
+  }));
+}
+
 export function unknownInterface(name: string, links: readonly Link[]): NatgateError {
   const nearest = nearestName(
     name,
@@ -55,32 +65,4 @@ export function unknownInterface(name: string, links: readonly Link[]): NatgateE
       ? '`ip -br link` lists the interfaces of this host'
       : `did you mean ${nearest}? (\`ip -br link\` lists them all)`,
   );
-}
-
-/** The name that is the fewest edits away from the wanted one; null when there are none. */
-export function nearestName(wanted: string, names: readonly string[]): string | null {
-  let best: string | null = null;
-  let fewest = Number.POSITIVE_INFINITY;
-  for (const name of names) {
-    const edits = editDistance(wanted, name);
-    if (edits < fewest) {
-      fewest = edits;
-      best = name;
-    }
-  }
-  return best;
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

@@ -3,9 +3,12 @@
  * Nothing of the host is changed, apart from a TUN device that exists for the moment of the probe.
  */
 import { NatgateError } from '../core/errors.ts';
+import type { NatConfig } from '../nat/config.ts';
 import type { Check } from './checks/check.ts';
 import { checkInterfaces, type ServedInterfaces } from './checks/interfaces.ts';
 import { checkAddon, checkCapabilities, checkDevices, checkKernel } from './checks/machine.ts';
+import { checkNat } from './checks/nat.ts';
+import { readNatFacts } from './checks/nat-facts.ts';
 import { checkClaim, checkLocalPorts, checkPorts } from './checks/ports.ts';
 import {
   checkDefaultRoute,
@@ -22,12 +25,13 @@ export interface HostCheckOptions {
   /** Without them only the machine is looked at. */
   interfaces?: ServedInterfaces;
   ports: PortRange;
+  nat: NatConfig;
   name: string;
   stateRoot: string;
 }
 
 /** Every check, failures included. Where the addon is missing, what depends on it is left out. */
-export function checkHost({ interfaces, ports, name, stateRoot }: HostCheckOptions): Check[] {
+export function checkHost({ interfaces, ports, nat, name, stateRoot }: HostCheckOptions): Check[] {
   const loaded = checkAddon();
   const checks = [checkKernel(), loaded, checkCapabilities()];
   if (loaded.status === 'fail') return checks;
@@ -39,12 +43,19 @@ export function checkHost({ interfaces, ports, name, stateRoot }: HostCheckOptio
   const portChecks = checkPorts(ports);
   checks.push(...portChecks);
   if (portChecks.every((check) => check.status !== 'fail')) checks.push(...checkLocalPorts(ports));
+  if (interfaces !== undefined && checks.every(isInterfaceThere)) {
+    checks.push(...checkNat(nat, readNatFacts(interfaces)));
+  }
   checks.push(checkForwarding(), ...checkRules());
   if (interfaces !== undefined) {
     checks.push(...checkDefaultRoute(interfaces.public));
     checks.push(checkKernelNat(interfaces.public), ...checkIpv6(interfaces.private));
   }
   return checks;
+}
+
+function isInterfaceThere({ code }: Check): boolean {
+  return code !== 'interface_unknown';
 }
 
 /** Throws the first failure as a NatgateError; returns the warnings. */

@@ -11,7 +11,9 @@
  *
  * Rules that hold for some packets only (by source, interface, …) are passed over; preflight warns of them.
  */
-import { type Route, TO_HOST, UNREACHABLE } from '../engine/routes.ts';
+import { type Route, TO_ENGINE, TO_HOST, UNREACHABLE } from '../engine/routes.ts';
+import type { Prefix } from '../nat/config.ts';
+import { contains } from '../nat/dedicated.ts';
 import { prefixMask } from '../wire/address.ts';
 import {
   BLACKHOLE,
@@ -45,6 +47,27 @@ export const DEFAULT_LOOKUPS: readonly Lookup[] = [
 /** Reads routes and rules. `served[i]` is the index of the interface that is device i. */
 export function readServedRoutes(served: readonly number[]): Route[] {
   return servedRoutes(readRoutes(), served, lookups(readRules()));
+}
+
+/**
+ * The routes with the dedicated external addresses in them, which win over whatever the host has for these: its own
+ * address, since it answers ARP for them, or its public network.
+ */
+export function withDedicated(routes: readonly Route[], dedicated: readonly Prefix[]): Route[] {
+  // Spares an internet's worth of routes the question.
+  const shortest = Math.min(...dedicated.map((prefix) => prefix.length));
+  const isCovered = ({ prefix, length }: Route) =>
+    length >= shortest && dedicated.some((outer) => contains(outer, { address: prefix, length }));
+  return [
+    ...routes.filter((route) => !isCovered(route)),
+    ...dedicated.map(({ address, length }) => ({
+      prefix: address,
+      length,
+      device: TO_ENGINE,
+      gateway: 0,
+      mtu: 0,
+    })),
+  ];
 }
 
 /** The lookups that the rules make for every packet. */

@@ -117,6 +117,8 @@ export interface Addon {
 
   /** One datagram to an AF_UNIX SOCK_DGRAM address; a leading '@' means the abstract namespace (sd_notify). */
   unixSend(path: string, data: string): void;
+  /** Sends one frame, link-layer header included, through an interface (AF_PACKET; needs CAP_NET_RAW). */
+  sendFrame(interfaceIndex: number, frame: Uint8Array): void;
   /** prctl(PR_SET_NO_NEW_PRIVS). Of the calling thread; children inherit it. */
   noNewPrivileges(): void;
   /** prctl(PR_SET_PDEATHSIG): the signal this process gets when its parent dies. */

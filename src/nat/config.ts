@@ -20,11 +20,15 @@ export type PortChoice = 'preserve' | 'random' | 'sequential';
  */
 export type Overload = 'never' | 'exhausted' | 'always';
 
+/** How a rule translates. */
 export interface NatBehaviour {
+  /** Of what, beside the internal endpoint, the external one depends (RFC 4787 4.1). */
   mapping: Dependence;
+  /** Who may send to an external endpoint, of those that its internal one has sent to (RFC 4787 5). */
   filtering: Dependence;
   /** Private hosts reach each other by their external endpoints (RFC 4787 REQ-9). */
   hairpin: boolean;
+  /** How an external port is chosen. */
   ports: PortChoice;
   /** Even ports stay even, odd ones odd (RFC 4787 REQ-4). */
   parity: boolean;
@@ -32,6 +36,7 @@ export interface NatBehaviour {
   portClass: boolean;
   /** All mappings of an internal host have one external address (RFC 4787 REQ-2); else any address of the pool. */
   pairedPooling: boolean;
+  /** Whether one external port may serve several internal endpoints. */
   overload: Overload;
   /** A port that came free is not given to another host for so long (RFC 6888 REQ-8). */
   quarantineSeconds: number;
@@ -39,11 +44,9 @@ export interface NatBehaviour {
   portsPerHost: number;
   /** Flows that an internal host may have, at most (RFC 6888 REQ-5); 0: no limit. */
   flowsPerHost: number;
-  /**
-   * Ports are given to internal hosts in blocks of so many (RFC 6888 REQ-14); 0: one by one. With `deterministic`, which
-   * block a host has follows from its address alone (RFC 7422), and it never has another.
-   */
+  /** Ports are given to internal hosts in blocks of so many (RFC 6888 REQ-14); 0: one by one. */
   blockSize: number;
+  /** Which block a host has follows from its address alone (RFC 7422), and it never has another. */
   deterministic: boolean;
 }
 
@@ -66,8 +69,11 @@ export const defaultBehaviour: Readonly<NatBehaviour> = {
 
 export type { Prefix } from '../wire/address.ts';
 
+/** Ports in host order, both ends included. */
 export interface PortRange {
+  /** The lowest. */
   first: number;
+  /** The highest. */
   last: number;
 }
 

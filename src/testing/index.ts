@@ -1,12 +1,22 @@
-/** `natgate/testing`: a gateway in memory, and packets to feed it. */
+/**
+ * `natgate/testing`: for tests of what must live behind a NAT. A gateway in memory, packets to feed it, and a whole internet in
+ * memory, with hosts behind NATs of every kind. No root, no sockets, no waiting.
+ *
+ * @module testing
+ */
 export type { FlowInfo, FlowTuple } from '../conntrack/flow-info.ts';
 export type { Timeouts } from '../conntrack/timeouts.ts';
+export { NatgateError } from '../core/errors.ts';
+export type { Dependence, NatBehaviour, Overload, PortChoice, PortRange } from '../nat/config.ts';
 export { formatAddress, parseAddress } from '../wire/address.ts';
 export { MemoryGateway, type MemoryGatewayOptions } from './memory-gateway.ts';
+export { type NatName, namedNats } from './named-nats.ts';
 export {
   describePacket,
   type EchoFields,
   echoPacket,
+  type IcmpErrorFields,
+  type IcmpFields,
   type IpFields,
   icmpError,
   icmpPacket,
@@ -16,3 +26,14 @@ export {
   udpPacket,
   verifyChecksums,
 } from './packets.ts';
+export { type PacketFields, readPacket } from './read-packet.ts';
+export { type Message, type UdpListener, UdpSocket } from './udp-socket.ts';
+export { type TcpListener, VirtualHost } from './virtual-host.ts';
+export { VirtualNat } from './virtual-nat.ts';
+export {
+  type PlaceOptions,
+  type VirtualNatOptions,
+  VirtualNetwork,
+  type VirtualNetworkOptions,
+} from './virtual-network.ts';
+export { TcpConnection, type TcpEnd, type TcpState } from './virtual-tcp.ts';

@@ -11,32 +11,38 @@
 import { type FlowInfo, listFlows } from '../conntrack/flow-info.ts';
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
-import type { EngineConfig } from '../engine/config.ts';
 import { readCounters } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
 import { type Route, TO_HOST } from '../engine/routes.ts';
 import { formatState, openState, stateBytes } from '../engine/state.ts';
 import { MemoryLink } from '../link/memory.ts';
-import type { NatConfig } from '../nat/config.ts';
+import type { NatConfig, PortRange } from '../nat/config.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { parseAddress, parsePrefix, prefixMask } from '../wire/address.ts';
 
+/** How a gateway in memory is made. */
 export interface MemoryGatewayOptions {
   /** Address and prefix length on the private side, e.g. '10.77.0.1/24'. */
   private: string;
   /** Address and prefix length on the public side. */
   public: string;
   /** External TCP and UDP ports, default 32768-65535. */
-  ports?: { first: number; last: number };
+  ports?: PortRange;
   /** Flows that fit, default 4096. */
   flows?: number;
   /** MTU of the private and of the public side, default 1500. */
-  mtu?: { private?: number; public?: number };
   /** How flows are translated, and what is let in; default: everything masqueraded. */
   nat?: NatConfig;
-  /** See EngineConfig. */
-  evict?: EngineConfig['evict'];
-  unsolicited?: EngineConfig['unsolicited'];
+  /** What makes room when the flow table is full: nothing (the default), or flows that are not ASSURED. */
+  evict?: 'never' | 'unassured';
+  /** What becomes of a SYN from outside that nothing expects (RFC 5382 REQ-4). */
+  unsolicited?: 'silent' | 'unreachable';
+  mtu?: {
+    /** Of the private side. */
+    private?: number;
+    /** Of the public side. */
+    public?: number;
+  };
   /** Seconds of silence, where they shall differ from the defaults. */
   timeouts?: Partial<Timeouts>;
   /** Seed of the port search, default 1: runs repeat. */
@@ -48,6 +54,7 @@ export interface MemoryGatewayOptions {
 const PRIVATE_DEVICE = 0;
 const PUBLIC_DEVICE = 1;
 
+/** A gateway in memory: packets in on one side, out on the other. */
 export class MemoryGateway {
   /** The engine, for what this class does not offer. */
   readonly engine: Engine;

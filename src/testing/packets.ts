@@ -24,39 +24,83 @@ import {
   PROTO_UDP,
 } from '../wire/ipv4.ts';
 
+/** Fields of the IPv4 header that have defaults. */
 export interface IpFields {
+  /** Time to live, default 64. */
   ttl?: number;
+  /** Type of service, default 0. */
   tos?: number;
+  /** Identification, default 1. */
   id?: number;
   /** The flags|offset field, e.g. 0x4000 for "don't fragment", which is the default. */
   fragment?: number;
 }
 
+/** A UDP datagram. */
 export interface UdpFields extends IpFields {
+  /** Source, `address:port`. */
   from: string;
+  /** Destination, `address:port`. */
   to: string;
+  /** What it carries, default nothing. */
   payload?: Uint8Array | string;
 }
 
+/** A TCP segment. */
 export interface TcpFields extends UdpFields {
   /** Letters of F S R P A U, e.g. 'SA'. */
   flags: string;
+  /** Sequence number, default 0. */
   seq?: number;
+  /** Acknowledgment number, default 0. */
   ack?: number;
+  /** Window, default 65535. */
   window?: number;
   /** Bytes of TCP options, a multiple of 4. */
   options?: Uint8Array;
 }
 
+/** An ICMP echo request or reply. */
 export interface EchoFields extends IpFields {
+  /** Source address. */
   from: string;
+  /** Destination address. */
   to: string;
+  /** Identifier, 0-65535. */
   identifier: number;
+  /** Sequence number, default 1. */
   sequence?: number;
+  /** A reply; else a request. */
   reply?: boolean;
+  /** What it carries, default nothing. */
   payload?: Uint8Array | string;
 }
 
+/** An ICMP message of any type. */
+export interface IcmpFields extends IpFields {
+  /** Source address. */
+  from: string;
+  /** Destination address. */
+  to: string;
+  /** Type, 0-255. */
+  type: number;
+  /** Code, 0-255. */
+  code: number;
+  /** What follows the checksum. */
+  body: Uint8Array;
+}
+
+/** An ICMP error. */
+export interface IcmpErrorFields extends Omit<IcmpFields, 'body'> {
+  /** The packet that it is about. */
+  packet: Uint8Array;
+  /** The four bytes before the quote, as a number: of 3/4 the MTU. Default 0. */
+  rest?: number;
+  /** How many bytes of the packet it quotes, default 548. */
+  quote?: number;
+}
+
+/** Builds a UDP datagram. Throws NatgateError `bad_endpoint` or `bad_address`. */
 export function udpPacket(fields: UdpFields): Uint8Array {
   const [from, to] = [endpoint(fields.from), endpoint(fields.to)];
   const payload = bytesOf(fields.payload);
@@ -75,6 +119,7 @@ export function udpPacket(fields: UdpFields): Uint8Array {
   return finishTransport(packet, 6);
 }
 
+/** Builds a TCP segment. Throws NatgateError `bad_endpoint`, `bad_address` or `bad_flags`. */
 export function tcpPacket(fields: TcpFields): Uint8Array {
   const [from, to] = [endpoint(fields.from), endpoint(fields.to)];
   const payload = bytesOf(fields.payload);
@@ -100,6 +145,7 @@ export function tcpPacket(fields: TcpFields): Uint8Array {
   return finishTransport(packet, 16);
 }
 
+/** Builds a ping or its answer. */
 export function echoPacket(fields: EchoFields): Uint8Array {
   const payload = bytesOf(fields.payload);
   const body = new Uint8Array(payload.length + 4);
@@ -109,10 +155,8 @@ export function echoPacket(fields: EchoFields): Uint8Array {
   return icmpPacket({ ...fields, type: fields.reply ? 0 : 8, code: 0, body });
 }
 
-/** An ICMP message: `body` follows the checksum. */
-export function icmpPacket(
-  fields: IpFields & { from: string; to: string; type: number; code: number; body: Uint8Array },
-): Uint8Array {
+/** Builds an ICMP message. */
+export function icmpPacket(fields: IcmpFields): Uint8Array {
   const icmp = new Uint8Array(4 + fields.body.length);
   icmp[0] = fields.type;
   icmp[1] = fields.code;
@@ -128,18 +172,8 @@ export function icmpPacket(
   });
 }
 
-/** An ICMP error that quotes the first bytes of `packet`. `rest`: the four bytes before the quote. */
-export function icmpError(
-  fields: IpFields & {
-    from: string;
-    to: string;
-    type: number;
-    code: number;
-    packet: Uint8Array;
-    rest?: number;
-    quote?: number;
-  },
-): Uint8Array {
+/** Builds an ICMP error that quotes the first bytes of a packet. */
+export function icmpError(fields: IcmpErrorFields): Uint8Array {
   const quoted = fields.packet.subarray(0, fields.quote ?? 548);
   const body = new Uint8Array(4 + quoted.length);
   new DataView(body.buffer).setUint32(0, fields.rest ?? 0);
@@ -234,11 +268,11 @@ function flagOf(letter: string): number {
   return 1 << bit;
 }
 
-function flagLetters(flags: number): string {
+export function flagLetters(flags: number): string {
   return [...FLAGS].filter((_, bit) => (flags & (1 << bit)) !== 0).join('') || '-';
 }
 
-function bytesOf(payload: Uint8Array | string | undefined): Uint8Array {
+export function bytesOf(payload: Uint8Array | string | undefined): Uint8Array {
   return typeof payload === 'string' ? new TextEncoder().encode(payload) : (payload ?? new Uint8Array(0));
 }
 
@@ -249,7 +283,7 @@ function addressOf(text: string): number {
   return address;
 }
 
-function endpoint(text: string): { address: number; port: number } {
+export function endpoint(text: string): { address: number; port: number } {
   const [address = '', port = ''] = text.split(':');
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) {
     throw new NatgateError(

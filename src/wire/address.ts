@@ -19,6 +19,7 @@ export function parseAddress(text: string): number | null {
   return address;
 }
 
+/** An address as text, `10.0.0.1`. */
 export function formatAddress(address: number): string {
   return `${address & 0xff}.${(address >>> 8) & 0xff}.${(address >>> 16) & 0xff}.${address >>> 24}`;
 }

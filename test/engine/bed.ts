@@ -6,15 +6,6 @@
  */
 import { expect } from 'vitest';
 import { type FlowInfo, listFlows } from '../../src/conntrack/flow-info.ts';
-import {
-  C_MAPPING,
-  COLD,
-  H_PORTS,
-  H_STATUS,
-  HOT,
-  ORIGINAL_SIDE,
-  TUPLE,
-} from '../../src/conntrack/flow-table.ts';
 import type { Timeouts } from '../../src/conntrack/timeouts.ts';
 import { readCounters } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
@@ -26,6 +17,7 @@ import type { Forward, NatConfig } from '../../src/nat/config.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
 import { formatAddress, parseAddress, parsePrefix } from '../../src/wire/address.ts';
+import { checkInvariants } from './invariants.ts';
 
 export const PRIVATE = 0;
 export const PUBLIC = 1;
@@ -194,93 +186,16 @@ export class Bed {
 
   /** What must be true between batches, whatever came. */
   checkInvariants(ports = { first: 32768, last: 65535 }, held: HeldPorts = { tcp: [], udp: [] }): void {
-    const { totals, drops, engine } = this;
-    const flows = this.flows();
-    const counted = [PRIVATE, PUBLIC].map((device) => this.device(device));
-    const received = counted.reduce((sum, { inPackets }) => sum + inPackets, 0);
-    const forwarded = counted.reduce((sum, { outPackets }) => sum + outPackets, 0);
-    const droppedSum = Object.values(drops).reduce((sum, n) => sum + n, 0);
-    expect(received, 'every packet ends in one way').toBe(
-      droppedSum + forwarded + totals['handed_back']! + totals['fragments_held']!,
-    );
-
-    const of = (protocol: number) => flows.filter((flow) => flow.protocol === protocol).length;
-    expect(totals).toMatchObject({
-      flows_tcp: of(6),
-      flows_udp: of(17),
-      flows_icmp: of(1),
-      flows_other: flows.length - of(6) - of(17) - of(1),
+    const { engine, owned, forwards } = this;
+    checkInvariants({
+      engine,
+      owned,
+      ports,
+      held,
+      forwards,
+      counters: openState(this.state).counters,
     });
-    expect(engine.tracker.table.count).toBe(flows.length);
-
-    // Mappings are what the flows say, and the bitmap is what the mappings say.
-    const owned = new Uint8Array(OWNED_BYTES);
-    const { externals, table: mappings } = engine.mappings;
-    const { hot, cold } = engine.tracker.table;
-    const uses = new Map<number, number>();
-    const use = (mapping: number, internalAddress: number, internalPort: number) => {
-      uses.set(mapping, (uses.get(mapping) ?? 0) + 1);
-      expect(mappings.internalAddress(mapping)).toBe(internalAddress);
-      if (mappings.tableOf(mapping) < 3) expect(mappings.internalPort(mapping)).toBe(internalPort & 0xffff);
-    };
-    for (let flow = 0; flow < engine.tracker.table.capacity; flow++) {
-      const h = flow * HOT;
-      if (!engine.tracker.table.isLive(flow)) continue;
-      const isInside = (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0;
-      const mapping = cold[flow * COLD + C_MAPPING]!;
-      if (mapping >= 0 && isInside) use(mapping, hot[h]!, hot[h + H_PORTS]!);
-      else if (mapping >= 0) use(mapping, hot[h + TUPLE]!, hot[h + TUPLE + H_PORTS]!);
-      const target = engine.sessions.targets.get(flow);
-      if (target !== undefined && isInside) use(target, hot[h + TUPLE]!, hot[h + TUPLE + H_PORTS]!);
-      else if (target !== undefined) use(target, hot[h]!, hot[h + H_PORTS]!);
-    }
-    for (const [mapping, refs] of uses) expect(mappings.refs(mapping)).toBe(refs);
-    const sections = [
-      ['tcp', OWNED_TCP],
-      ['udp', OWNED_UDP],
-      ['icmp', OWNED_ICMP],
-    ] as const;
-    for (const [table, [name, section]] of sections.entries()) {
-      if (name !== 'icmp') {
-        for (let port = ports.first; port <= ports.last; port++) setBit(owned, section, port, true);
-        for (const port of held[name]) setBit(owned, section, port, false);
-        for (const forward of this.forwards) {
-          if (forward.address !== 0 || forward.protocol !== (name === 'tcp' ? 6 : 17)) continue;
-          for (let port = forward.ports.first; port <= forward.ports.last; port++)
-            setBit(owned, section, port, true);
-        }
-      }
-      const space = externals.space(0, table);
-      let mapped = 0;
-      for (let port = 0; port < 65536; port++) {
-        if (space.head[port]! < 0) continue;
-        mapped++;
-        setBit(owned, section, port, true);
-        for (let at = space.head[port]!; at >= 0; at = mappings.next(at)) {
-          expect(uses.has(at), `${name} ${port} is mapped for a flow`).toBe(true);
-          expect(mappings.externalPort(at)).toBe(port);
-        }
-      }
-      expect(space.inUse, name).toBe(mapped);
-    }
-    for (const { protocol } of flows) {
-      if (![1, 6, 17].includes(protocol)) setBit(owned, OWNED_PROTOCOLS, protocol, true);
-    }
-    expect(differences(this.owned, owned)).toEqual([]);
   }
-}
-
-function setBit(bitmap: Uint8Array, section: number, number: number, value: boolean): void {
-  const mask = 1 << (number & 7);
-  const at = section + (number >> 3);
-  bitmap[at] = value ? bitmap[at]! | mask : bitmap[at]! & ~mask;
-}
-
-/** Bytes of the bitmap that are not as expected. */
-function differences(bitmap: Uint8Array, expected: Uint8Array): string[] {
-  if (Buffer.compare(bitmap, expected) === 0) return [];
-  const wrong = [...expected.keys()].filter((at) => bitmap[at] !== expected[at]);
-  return wrong.map((at) => `byte ${at}: ${bitmap[at]!.toString(2)}, not ${expected[at]!.toString(2)}`);
 }
 
 /** The packets that went to one device. */

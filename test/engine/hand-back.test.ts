@@ -1,15 +1,16 @@
-/** What the public side brings that is the host's own goes back to it, untouched. */
+/** What either side brings that is the host's own goes back to it, untouched. */
 import { describe, expect, test } from 'vitest';
 import { echoPacket, icmpError, icmpPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { hex } from '../wire/hex.ts';
-import { address, Bed, EXTERNAL, PUBLIC } from './bed.ts';
+import { address, Bed, EXTERNAL, PRIVATE, PUBLIC } from './bed.ts';
 import { cut, filler, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
+const CLIENT = '10.77.0.2';
 
-function expectHandedBack(bed: Bed, packets: Uint8Array[]): void {
+function expectHandedBack(bed: Bed, packets: Uint8Array[], device = PUBLIC): void {
   for (const packet of packets) {
-    expect(bed.in(packet)).toEqual([{ device: PUBLIC, packet, vnet: new Uint8Array(10) }]);
+    expect(bed.run([{ device, packet }])).toEqual([{ device, packet, vnet: new Uint8Array(10) }]);
   }
   expect(bed.totals['handed_back']).toBe(packets.length);
   expect(bed.drops).toEqual({});
@@ -72,6 +73,28 @@ test('what is the host’s is the host’s to judge: overlaps and duplicates go 
   });
   const pieces = cut(datagram, 1480);
   expectHandedBack(new Bed(), [pieces[0]!, pieces[1]!, pieces[1]!, cut(datagram, 1472)[1]!, pieces[0]!]);
+});
+
+test('from a private host: what the steering cannot tell from hairpin', () => {
+  const host = EXTERNAL;
+  const datagram = udpPacket({
+    from: `${CLIENT}:53`,
+    to: `${host}:20000`,
+    payload: filler(4000),
+    fragment: 0,
+  });
+  const own = tcpPacket({ from: `${host}:20000`, to: `${CLIENT}:443`, flags: 'S' });
+  expectHandedBack(
+    new Bed(),
+    [
+      ...cut(datagram, 1480),
+      echoPacket({ from: CLIENT, to: host, identifier: 5, reply: true }),
+      icmpError({ from: CLIENT, to: host, type: 3, code: 3, packet: own }),
+      rawPacket({ src: CLIENT, dst: host, protocol: 50, body: filler(40) }),
+    ],
+    PRIVATE,
+  );
+  expectHandedBack(new Bed(), cut(datagram, 1480).reverse(), PRIVATE);
 });
 
 test('fragments to a port of the range that a host socket holds', () => {
@@ -139,9 +162,16 @@ describe('not handed back', () => {
     expect(bed.in(echoPacket({ from: SERVER, to: '198.18.0.9', identifier: 5 }))).toHaveLength(1);
   });
 
-  test('anything from the private side', () => {
+  test('to the private address of the host', () => {
     const bed = new Bed();
-    expect(bed.out(echoPacket({ from: '10.77.0.2', to: EXTERNAL, identifier: 5, reply: true }))).toEqual([]);
+    expect(bed.out(echoPacket({ from: CLIENT, to: '10.77.0.1', identifier: 5 }))).toEqual([]);
+    expect(bed.totals['handed_back']).toBe(0);
+  });
+
+  test('from a forged source on the private side', () => {
+    const bed = new Bed();
+    expect(bed.out(echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5 }))).toEqual([]);
+    expect(bed.drops).toEqual({ martian_source: 1 });
   });
 });
 

@@ -137,3 +137,16 @@ test('a long error, quoting 1400 bytes: its checksum is verified and kept right 
   expect(bed.in(error)).toEqual([]);
   expect(bed.drops).toEqual({ bad_icmp_checksum: 1 });
 });
+
+test('an error of the gateway’s own fits the way back, however small its MTU', () => {
+  const bed = new Bed({ mtu: [300, 1500] });
+  const packet = udpPacket({ from: `${CLIENT}:5000`, to: `${SERVER}:53`, payload: filler(1000), ttl: 1 });
+  const [error] = bed.out(packet);
+  expect(error!.packet).toHaveLength(300);
+  expect(decode(error!.packet)).toMatchObject({
+    type: 11,
+    length: 300,
+    checksumOk: true,
+    payload: packet.subarray(0, 272),
+  });
+});

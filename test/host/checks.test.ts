@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { nearestName } from '../../src/core/nearest.ts';
 import { checkInterface } from '../../src/host/checks/interfaces.ts';
 import { checkCapabilities, checkKernel } from '../../src/host/checks/machine.ts';
 import { checkPorts } from '../../src/host/checks/ports.ts';
-import { nearestName } from '../../src/host/interfaces.ts';
 import type { Link } from '../../src/host/netlink/links.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 

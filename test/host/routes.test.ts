@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Route, TO_HOST, UNREACHABLE } from '../../src/engine/routes.ts';
+import { type Route, TO_ENGINE, TO_HOST, UNREACHABLE } from '../../src/engine/routes.ts';
 import {
   BLACKHOLE,
   type KernelRoute,
@@ -12,7 +12,7 @@ import {
   THROW,
   UNICAST,
 } from '../../src/host/netlink/routes.ts';
-import { DEFAULT_LOOKUPS, type Lookup, lookups, servedRoutes } from '../../src/host/routes.ts';
+import { DEFAULT_LOOKUPS, type Lookup, lookups, servedRoutes, withDedicated } from '../../src/host/routes.ts';
 import { formatPrefix, hostOrder, parseAddress, parsePrefix, prefixMask } from '../../src/wire/address.ts';
 
 const PRIVATE = 3;
@@ -46,6 +46,31 @@ const shown = (routes: Route[]) =>
   Object.fromEntries(
     routes.map(({ prefix, length, ...rest }) => [formatPrefix({ address: prefix, length }), rest]),
   );
+
+it('has dedicated addresses instead of whatever the host has for them and within them', () => {
+  const entry = (text: string, device: number): Route => {
+    const { address: prefix, length } = parsePrefix(text)!;
+    return { prefix, length, device, gateway: 0, mtu: 0 };
+  };
+  const routes = [
+    entry('0.0.0.0/0', 1),
+    entry('203.0.113.0/24', 1),
+    entry('203.0.113.9/32', TO_HOST),
+    entry('203.0.113.10/32', TO_HOST),
+    entry('198.51.100.0/24', 0),
+    entry('198.51.100.64/26', 0),
+    entry('198.51.100.128/25', 0),
+  ];
+  expect(withDedicated(routes, [])).toEqual(routes);
+  const dedicated = ['203.0.113.9/32', '198.51.100.0/25'].map((text) => parsePrefix(text)!);
+  expect(shown(withDedicated(routes, dedicated))).toEqual(
+    shown([
+      ...[routes[0]!, routes[1]!, routes[3]!, routes[4]!, routes[6]!],
+      entry('203.0.113.9/32', TO_ENGINE),
+      entry('198.51.100.0/25', TO_ENGINE),
+    ]),
+  );
+});
 
 /** What a longest-prefix table says about one address. */
 function lookUp(routes: readonly Route[], wanted: number): Omit<Route, 'prefix' | 'length'> {

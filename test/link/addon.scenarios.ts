@@ -293,6 +293,28 @@ export async function workers() {
   return codes;
 }
 
+/** A frame as it is, out of one end of a veth pair and into the other. */
+export function frames() {
+  ip('link add fr0 type veth peer name fr1');
+  // Without IPv6 nothing else crosses it.
+  for (const name of ['fr0', 'fr1']) ip(`link set ${name} addrgenmode none up`);
+  const link = (name: string) => JSON.parse(ip(`-j -s link show ${name}`))[0];
+  const index = link('fr0').ifindex as number;
+  const received = () => link('fr1').stats64.rx as { bytes: number; packets: number };
+  const before = received();
+  addon().sendFrame(index, Buffer.alloc(777, 0x88));
+  const after = received();
+  const send = (frame: Uint8Array, to = index) => failure(() => addon().sendFrame(to, frame));
+  const results = {
+    bytes: after.bytes - before.bytes,
+    packets: after.packets - before.packets,
+    tooLong: send(Buffer.alloc(3000)),
+    unknown: send(Buffer.alloc(64), 424_242),
+  };
+  ip('link set fr0 down');
+  return { ...results, down: send(Buffer.alloc(64)) };
+}
+
 export function ethtool() {
   const before = addon().ethtoolGetFlags('lo');
   addon().ethtoolSetFlags('lo', before);

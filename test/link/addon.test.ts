@@ -162,6 +162,15 @@ describe('system calls that Node lacks', () => {
     expect(abstract!.message).toContain('@natgate-nobody');
   });
 
+  test('a frame through an interface', async () => {
+    const { bytes, packets, tooLong, unknown, down } = await inNamespace('frames');
+    expect({ bytes, packets }).toEqual({ bytes: 777, packets: 1 });
+    expect(tooLong).toMatchObject({ code: 'EMSGSIZE', syscall: 'sendto' });
+    expect(unknown).toMatchObject({ code: 'ENXIO', syscall: 'sendto' });
+    expect(unknown!.message).toContain('interface 424242');
+    expect(down).toMatchObject({ code: 'ENETDOWN', syscall: 'sendto' });
+  });
+
   test('no new privileges', async () => {
     expect(await inNamespace('noNewPrivileges')).toEqual({ before: '0', after: '1' });
   });

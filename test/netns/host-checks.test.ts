@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Check, HostCheckOptions } from '../../src/host/preflight.ts';
+import { type Forward, masqueradeAll, type NatConfig } from '../../src/nat/config.ts';
+import { parseAddress } from '../../src/wire/address.ts';
 import { evaluate, settled, start } from './host-evaluate.ts';
 import { run } from './support/process.ts';
 import { createTopology, ip, type Namespace, type Topology } from './support/topology.ts';
@@ -38,6 +40,7 @@ afterAll(async () => {
 const options = (change: Partial<HostCheckOptions> = {}): HostCheckOptions => ({
   interfaces: { private: ['g0'], public: 'g1' },
   ports: { first: 32768, last: 65535 },
+  nat: masqueradeAll({ first: 32768, last: 65535 }),
   name: 'a',
   stateRoot,
   ...change,
@@ -136,6 +139,42 @@ it.each<[string, Partial<HostCheckOptions>, string, RegExp, RegExp]>([
     `try { (await load('preflight')).requireHost(${JSON.stringify(options(change))}) } catch ({ name, code }) { print({ name, code }) }`,
   );
   expect(error).toEqual({ name: 'NatgateError', code });
+});
+
+it('finds what the NAT options ask for and the host has otherwise', async () => {
+  const holder = ns.spawn([
+    'python3',
+    '-uc',
+    `import socket, time
+held = [socket.create_server(('0.0.0.0', 8080)), socket.create_server(('10.77.0.1', 8081))]
+print('ready'); time.sleep(60)`,
+  ]);
+  await holder.shows(/ready/);
+  const base = masqueradeAll({ first: 32768, last: 65535 });
+  const forward = (port: number): Forward => ({
+    name: `tcp:${port}`,
+    protocol: 6,
+    address: 0,
+    ports: { first: port, last: port },
+    sources: [],
+    targets: [{ address: parseAddress('10.77.0.2')!, port }],
+    affinitySeconds: 0,
+    twice: false,
+  });
+  const pool = (text: string) => {
+    const rule = { ...base.rules[0]!, action: 'pool' as const, addresses: [parseAddress(text)!] };
+    return { ...base, rules: [rule] };
+  };
+  const found = async (nat: NatConfig) => failures(await check({ nat }));
+  expect(await found({ ...base, forwards: [forward(8080)] })).toEqual(['port_in_use']);
+  expect(await found({ ...base, forwards: [forward(8081)] })).toEqual([]);
+  await holder.stop('SIGKILL');
+  expect(await found({ ...base, forwards: [forward(8080)] })).toEqual([]);
+  expect(await found(pool('198.18.0.1'))).toEqual(['external_is_shared']);
+  expect(await found(pool('10.90.0.1'))).toEqual(['external_in_use']);
+  expect(await found(pool('10.77.0.9'))).toEqual(['external_is_private']);
+  expect(await found(pool('198.18.0.2'))).toEqual(['external_is_router']);
+  expect(await found(pool('198.18.0.9'))).toEqual([]);
 });
 
 it('lets a start wait for the public address', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { UndoReport } from '../../src/host/plan/undo.ts';
+import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
 import { evaluate, printed, settled, start } from './host-evaluate.ts';
 import { until } from './support/process.ts';
 import { createTopology, ip, type Namespace, type Topology } from './support/topology.ts';
@@ -39,8 +40,21 @@ async function snapshot(): Promise<string> {
   return stdout.replace(/valid_lft \d+sec preferred_lft \d+sec/g, '');
 }
 
-/** A gateway's host plan with filters, applied; `{ adopted, tuns, shown }` is printed. */
-const apply = (name = 'a', interfaces = ['g0', 'g1']) => `
+/** What the plan needs to know of a NAT configuration. */
+const EMPTY_NAT = { rules: [], forwards: [], prefixes: [] };
+/** Two forwards of the shared address, one of a dedicated one, a pool. */
+const NAT = {
+  rules: [{ action: 'pool', addresses: ['203.0.113.1', '203.0.113.0'].map(parseAddress) }],
+  forwards: [
+    { address: 0, ports: { first: 8080, last: 8082 } },
+    { address: 0, ports: { first: 40000, last: 40000 } },
+    { address: parseAddress('203.0.113.9'), ports: { first: 25, last: 25 } },
+  ],
+  prefixes: [{ external: parsePrefix('198.51.100.0/23') }],
+};
+
+/** A gateway's host plan with filters and addresses, applied; `{ adopted, tuns, shown }` is printed. */
+const apply = (name = 'a', interfaces = ['g0', 'g1'], nat: object = EMPTY_NAT) => `
   const stateRoot = ${JSON.stringify(root)};
   const { readInterfaces } = await load('interfaces');
   const { linkNamed } = await load('netlink/links');
@@ -51,13 +65,15 @@ const apply = (name = 'a', interfaces = ['g0', 'g1']) => `
   const { filterStep } = await load('plan/filter');
   const { undoJournal } = await load('plan/undo');
   const facts = readInterfaces(${JSON.stringify(interfaces)});
-  const plan = hostPlan({ stateRoot, name: '${name}', interfaces: facts, ports: { first: 32768, last: 65535 }, txQueueLength: 777 });
+  const plan = hostPlan({ stateRoot, name: '${name}', interfaces: facts, ports: { first: 32768, last: 65535 }, nat: ${JSON.stringify(nat)}, txQueueLength: 777 });
   const journal = openJournal({ stateRoot, name: '${name}', interfaces: facts.map((each) => each.name) });
   applyPlan(plan.steps, journal);
   const program = addon().bpfProgLoad(3, Uint8Array.from([0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0]), 'pass');
   const filters = [...facts, ...plan.tuns.map((tun) => linkNamed(tun.device))].map(({ name, index }) => filterStep({ name, index }, program, 'test'));
-  applyPlan(filters, journal);
-  print({ adopted: journal.adopted, tuns: plan.tuns.map((tun) => linkNamed(tun.device).index), fds: plan.tuns.map((tun) => tun.fd), shown: describePlan(plan.steps) });
+  const { addressStep, answeredAddresses } = await load('plan/address');
+  const addresses = answeredAddresses(${JSON.stringify(nat)}).map((address) => addressStep(facts.at(-1), address));
+  applyPlan([...filters, ...addresses], journal);
+  print({ adopted: journal.adopted, tuns: plan.tuns.map((tun) => linkNamed(tun.device).index), fds: plan.tuns.map((tun) => tun.fd), shown: describePlan([...plan.steps, ...addresses]) });
 `;
 interface Applied {
   adopted: boolean;
@@ -74,8 +90,8 @@ const undo = (name = 'a') =>
   );
 
 /** Applies in a process that is then killed with SIGKILL. */
-async function applyAndDie(name?: string, interfaces?: string[]): Promise<Applied> {
-  const process = start(ns, `${apply(name, interfaces)}; setInterval(() => {}, 1000);`);
+async function applyAndDie(name?: string, interfaces?: string[], nat?: object): Promise<Applied> {
+  const process = start(ns, `${apply(name, interfaces, nat)}; setInterval(() => {}, 1000);`);
   await process.shows(/adopted/);
   await process.stop('SIGKILL');
   return printed<Applied>(process)[0]!;
@@ -130,6 +146,58 @@ it('makes the devices as the engine needs them, and undoes it in the same proces
   expect(report).toMatchObject({ found: true, kept: [], failed: [] });
   expect(await snapshot()).toBe(before);
   expect(readdirSync(root)).toEqual([]);
+});
+
+it('takes on dedicated addresses and reserves forwarded ports, and undoes both', async () => {
+  await ip(ns, 'addr add 203.0.113.9/24 dev g1');
+  await ns.exec('sysctl -qw net.ipv4.ip_local_reserved_ports=8081,9000-9001');
+  const before = await snapshot();
+  const reserved = async () => (await ns.exec('sysctl -n net.ipv4.ip_local_reserved_ports')).stdout.trim();
+  const linkScoped = async () =>
+    [...(await ns.exec('ip -o -4 addr show dev g1 scope link')).stdout.matchAll(/inet (\S+)/g)].map(
+      ([, address]) => address,
+    );
+  const { shown } = await applyAndDie('a', ['g0', 'g1'], NAT);
+  expect(shown).toContain("sysctl -w net.ipv4.ip_local_reserved_ports='8080-8082,9000-9001'");
+  expect(shown.slice(-3)).toEqual(
+    ['203.0.113.0', '203.0.113.1', '203.0.113.9'].map((a) => `ip address add ${a}/32 dev g1 scope link`),
+  );
+  // The third one was there; the network wider than /24 is routed here, or not at all.
+  expect(await linkScoped()).toEqual(['203.0.113.0/32', '203.0.113.1/32']);
+  expect(await reserved()).toBe('8080-8082,9000-9001');
+  // Neither is what masquerading or the host would take.
+  const facts = await evaluate<{ address: number }[]>(
+    ns,
+    `print((await load('interfaces')).readInterfaces(['g1']))`,
+  );
+  expect(facts[0]?.address).toBe(parseAddress('198.18.0.1'));
+  expect((await ns.exec('ip route get 9.9.9.9')).stdout).toContain('src 198.18.0.1');
+
+  // A second time (adopted), one address gone meanwhile, one more by somebody else.
+  await ip(ns, 'addr del 203.0.113.1/32 dev g1');
+  await applyAndDie('a', ['g0', 'g1'], NAT);
+  expect(await linkScoped()).toEqual(['203.0.113.0/32', '203.0.113.1/32']);
+  expect(await undo()).toMatchObject({ found: true, kept: [], failed: [] });
+  expect(await snapshot()).toBe(before);
+  await ip(ns, 'addr del 203.0.113.9/24 dev g1');
+  await ns.exec(['sysctl', '-qw', 'net.ipv4.ip_local_reserved_ports=']);
+});
+
+it('undoes no address that somebody else has made of it, and none that has gone', async () => {
+  const nat = { ...EMPTY_NAT, prefixes: [{ external: parsePrefix('203.0.113.0/31') }] };
+  await applyAndDie('a', ['g0', 'g1'], nat);
+  await ip(ns, 'addr del 203.0.113.0/32 dev g1');
+  await ip(ns, 'addr del 203.0.113.1/32 dev g1');
+  await ip(ns, 'addr add 203.0.113.1/32 dev g1 scope global');
+  const report = await undo();
+  expect(report.failed).toEqual([]);
+  expect(report.kept).toEqual([
+    {
+      step: expect.stringMatching(/^address 203\.0\.113\.1 g1 #/),
+      why: '203.0.113.1 has another scope by now',
+    },
+  ]);
+  await ip(ns, 'addr del 203.0.113.1/32 dev g1');
 });
 
 it('is undone by another process after kill -9, and nothing is left to do the second time', async () => {
@@ -189,7 +257,7 @@ it('leaves the host as it was when a step fails', async () => {
   const before = await snapshot();
   const error = await evaluate<{ code: string; message: string }>(
     ns,
-    `${apply().replace('applyPlan(filters, journal);', '')}
+    `${apply().replace('applyPlan([...filters, ...addresses], journal);', '')}
      const broken = { name: 'broken', show: 'false', prepare: () => null, apply() { throw new Error('no such luck'); } };
      try { applyPlan([...filters, broken], journal); } catch ({ code, message }) { print({ code, message }); }`,
   );

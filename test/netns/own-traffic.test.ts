@@ -8,6 +8,7 @@ import { contender } from './support/contender.ts';
 import { useGateway } from './support/fixture.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import {
+  CLIENT,
   createTopology,
   GATEWAY_PRIVATE,
   GATEWAY_PUBLIC,
@@ -166,6 +167,21 @@ describe('the gateway host, while a gateway runs,', () => {
     await service.call('send', Buffer.from('closed'));
     await expect(service.receive()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     await Promise.all([service.close(), remote.close()]);
+  });
+
+  it('gets fragmented datagrams of private hosts to its public address', async () => {
+    const service = await net.host.udp([GATEWAY_PUBLIC, 2026]);
+    const inside = await net.client.udp();
+    const data = Buffer.from(Array.from({ length: 30_000 }, (_, i) => (i * 3) & 0xff));
+    await inside.option(0, 10 /* IP_MTU_DISCOVER */, 0);
+    await inside.sendTo(data, [GATEWAY_PUBLIC, 2026]);
+    const [received, from] = await service.receiveFrom();
+    expect([received.equals(data), from[0]]).toEqual([true, CLIENT]);
+    await Promise.all([service.close(), inside.close()]);
+    const { stdout } = await net.topology.client.exec(
+      `ping -c 2 -i 0.2 -W 2 -M dont -s 20000 ${GATEWAY_PUBLIC}`,
+    );
+    expect(stdout).toContain('2 received');
   });
 
   it('serves sockets bound to the public device', async () => {

@@ -1,7 +1,7 @@
 /** The steering programs with the maps, routes and packets that their tests use. */
 import { closeSync } from 'node:fs';
 import { afterAll, beforeAll } from 'vitest';
-import { type Route, TO_HOST, UNREACHABLE } from '../../src/engine/routes.ts';
+import { type Route, TO_ENGINE, TO_HOST, UNREACHABLE } from '../../src/engine/routes.ts';
 import { Assembler, r1, r2, r3, r6 } from '../../src/host/ebpf/assembler.ts';
 import { loadProgram } from '../../src/host/ebpf/load.ts';
 import { createOwnedMap } from '../../src/host/steering/owned-map.ts';
@@ -22,6 +22,7 @@ import { parseAddress } from '../../src/wire/address.ts';
 import { ethernet, type Ipv4Fields, icmp, ipv4, SYN, tcp, udp } from './support/packets.ts';
 
 export const EXTERNAL = '198.18.0.1';
+export const DEDICATED = '198.18.0.77';
 export const SERVER = '203.0.113.80';
 export const CLIENT = '10.77.0.2';
 export const OWN_TCP = 40000;
@@ -102,6 +103,8 @@ function fill(routes: RouteMap, owned: number): void {
       route('10.8.0.0/16', TO_HOST), // a VPN of the host's
       route('10.9.0.0/16', UNREACHABLE),
       route('10.9.9.0/24', 0, '10.77.0.9'),
+      route(`${DEDICATED}/32`, TO_ENGINE), // an address of its own, and a whole network
+      route('192.0.2.0/28', TO_ENGINE),
       route('169.254.169.254/32', 1), // cloud hosts have this one
     ],
     [PRIVATE, PUBLIC],
@@ -109,21 +112,14 @@ function fill(routes: RouteMap, owned: number): void {
 }
 
 function build(routesMapFd: number, ownedMapFd: number): Record<Program, Uint8Array> {
-  const common = { tunIndex: TUN, external: address(EXTERNAL), routesMapFd, ownedMapFd };
+  const external = address(EXTERNAL);
+  const common = { tunIndex: TUN, external, routesMapFd, ownedMapFd, handbackMark: MARK };
+  const handback = { external, mac: Buffer.from(MAC.replaceAll(':', ''), 'hex'), mark: MARK };
   return {
     private: privateIngress(common),
-    public: publicIngress({ ...common, handbackMark: MARK }),
-    tunPrivate: tunIngress({ device: PRIVATE, routesMapFd }),
-    tunPublic: tunIngress({
-      device: PUBLIC,
-      routesMapFd,
-      handback: {
-        external: address(EXTERNAL),
-        publicIfindex: PUBLIC,
-        mac: Buffer.from(MAC.replaceAll(':', ''), 'hex'),
-        mark: MARK,
-      },
-    }),
+    public: publicIngress(common),
+    tunPrivate: tunIngress({ device: PRIVATE, routesMapFd, handback }),
+    tunPublic: tunIngress({ device: PUBLIC, routesMapFd, handback }),
   };
 }
 

@@ -61,23 +61,14 @@ setOwned(bitmap, OWNED_UDP, OWNED_PORT, true);
 
 const maps = { routesMapFd: routes.fd, ownedMapFd: owned };
 const external = address(GATEWAY_PUBLIC);
-attach(g0, 'private', privateIngress({ ...maps, tunIndex: tun0.index, external }));
-attach(g1, 'public', publicIngress({ ...maps, tunIndex: tun1.index, external, handbackMark: HANDBACK_MARK }));
-attach(tun0, 'tun0', tunIngress({ device: g0.index, routesMapFd: routes.fd }));
 attach(
-  tun1,
-  'tun1',
-  tunIngress({
-    device: g1.index,
-    routesMapFd: routes.fd,
-    handback: {
-      external,
-      publicIfindex: g1.index,
-      mac: Buffer.from(g1.mac.replaceAll(':', ''), 'hex'),
-      mark: HANDBACK_MARK,
-    },
-  }),
+  g0,
+  'private',
+  privateIngress({ ...maps, tunIndex: tun0.index, external, handbackMark: HANDBACK_MARK }),
 );
+attach(g1, 'public', publicIngress({ ...maps, tunIndex: tun1.index, external, handbackMark: HANDBACK_MARK }));
+attach(tun0, 'tun0', leave(g0));
+attach(tun1, 'tun1', leave(g1));
 attach(
   l3,
   'l3',
@@ -88,6 +79,11 @@ attach(
     handbackMark: HANDBACK_MARK,
   }),
 );
+
+function leave({ index, mac }: InterfaceFacts): Uint8Array {
+  const handback = { external, mac: Buffer.from(mac.replaceAll(':', ''), 'hex'), mark: HANDBACK_MARK };
+  return tunIngress({ device: index, routesMapFd: routes.fd, handback });
+}
 
 function attach(device: InterfaceFacts, name: string, program: Uint8Array): void {
   addClsact(device.index);

@@ -13,6 +13,7 @@ import { addon } from '../../src/link/addon.ts';
 import { OWNED_BYTES, OWNED_PROTOCOLS, OWNED_TCP, setOwned } from '../../src/nat/owned.ts';
 import {
   CLIENT,
+  DEDICATED,
   EXTERNAL,
   frame,
   GRE,
@@ -22,6 +23,7 @@ import {
   NOPS,
   OWN_ID,
   OWN_MAC,
+  OWN_TCP,
   OWN_UDP,
   otherTcp,
   otherUdp,
@@ -40,12 +42,18 @@ import {
   useSteering,
   withFirstByte,
 } from './steering-fixture.ts';
-import { ethernet, ipv4, SYN, tcp, UDP, udp } from './support/packets.ts';
+import { ethernet, icmp, ipv4, SYN, tcp, UDP, udp } from './support/packets.ts';
 
 const steering = useSteering();
 
 describe('private ingress', () => {
   const to = (dst: string) => () => tcp({ src: CLIENT, dst, sport: 4000, dport: 443, flags: SYN });
+  /** As a private host answers a packet that came to it from the external address. */
+  const errorAbout = (sport: number) =>
+    icmp(
+      { src: CLIENT, dst: EXTERNAL, type: 3, code: 3 },
+      tcp({ src: EXTERNAL, dst: CLIENT, sport, dport: 443, flags: SYN }),
+    );
   test.each(
     rows([
       ['the internet', to('203.0.113.80'), 'redirect'],
@@ -92,15 +100,26 @@ describe('private ingress', () => {
       ['the external address, other TCP port', () => otherTcp({ src: CLIENT }), 'host'],
       ['the external address, owned UDP port', () => ownUdp({ src: CLIENT }), 'redirect'],
       ['the external address, other UDP port', () => otherUdp({ src: CLIENT }), 'host'],
-      ['the external address, a fragment', () => ownTcp({ src: CLIENT, mf: true }), 'host'],
-      ['the external address, a later fragment', () => ownTcp({ src: CLIENT, offset: 1480 }), 'host'],
+      ['the external address, a fragment', () => ownTcp({ src: CLIENT, mf: true }), 'redirect'],
+      ['the external address, a later fragment', () => ownTcp({ src: CLIENT, offset: 1480 }), 'redirect'],
       ['the external address, echo request', () => query(8, OWN_ID, { src: CLIENT }), 'host'],
-      ['the external address, echo reply, owned id', () => query(0, OWN_ID, { src: CLIENT }), 'host'],
+      ['the external address, echo reply, owned id', () => query(0, OWN_ID, { src: CLIENT }), 'redirect'],
+      ['the external address, echo reply, other id', () => query(0, OWN_ID + 1, { src: CLIENT }), 'host'],
       [
         'the external address, owned protocol',
         () => ipv4({ src: CLIENT, dst: EXTERNAL, protocol: GRE }, Buffer.alloc(8)),
+        'redirect',
+      ],
+      [
+        'the external address, other protocol',
+        () => ipv4({ src: CLIENT, dst: EXTERNAL, protocol: GRE + 1 }, Buffer.alloc(8)),
         'host',
       ],
+      ['the external address, error about what natgate sent', () => errorAbout(OWN_TCP), 'redirect'],
+      ['the external address, error about what the host sent', () => errorAbout(22), 'host'],
+      ['a dedicated address', to(DEDICATED), 'redirect'],
+      ['a dedicated address, echo request', () => query(8, 1, { src: CLIENT, dst: DEDICATED }), 'redirect'],
+      ['a dedicated network', to('192.0.2.15'), 'redirect'],
       ['the external address, cut in the ports', () => ownTcp({ src: CLIENT }).subarray(0, 22), 'host'],
     ]),
   )('%s → %s', (_name, action, packet) => {
@@ -115,10 +134,12 @@ describe('private ingress', () => {
         external: 0,
         routesMapFd: steering.routes.fd,
         ownedMapFd: steering.owned,
+        handbackMark: MARK,
       }),
     );
     const action = (packet: Buffer) => run(fd, frame(packet));
     expect(action(to(SERVER)())).toBe('redirect');
+    expect(action(to(DEDICATED)())).toBe('redirect');
     expect(action(ownTcp({ src: CLIENT }))).toBe('host'); // the route map says so
   });
 
@@ -127,7 +148,13 @@ describe('private ingress', () => {
     try {
       const fd = load(
         't_no_route',
-        privateIngress({ tunIndex: TUN, external: 0, routesMapFd: empty.fd, ownedMapFd: steering.owned }),
+        privateIngress({
+          tunIndex: TUN,
+          external: 0,
+          routesMapFd: empty.fd,
+          ownedMapFd: steering.owned,
+          handbackMark: MARK,
+        }),
       );
       expect(run(fd, frame(to(SERVER)()))).toBe('redirect');
     } finally {
@@ -194,7 +221,8 @@ describe('TUN ingress', () => {
     ['tunPrivate', 'a network behind a private router', 'redirect', () => to('10.9.9.4')],
     ['tunPrivate', 'the internet', 'drop', () => to(SERVER)],
     ['tunPrivate', 'the host', 'drop', () => to('10.77.0.1')],
-    ['tunPrivate', 'the external address', 'drop', () => to(EXTERNAL)],
+    ['tunPrivate', 'the external address (hand-back)', 'redirect', () => to(EXTERNAL)],
+    ['tunPrivate', 'a dedicated address', 'drop', () => to(DEDICATED)],
     ['tunPrivate', 'an unreachable network', 'drop', () => to('10.9.1.1')],
     ['tunPrivate', 'a network the host has elsewhere', 'drop', () => to('10.8.1.1')],
     ['tunPublic', 'the internet', 'redirect', () => outward(SERVER)],
@@ -202,6 +230,7 @@ describe('TUN ingress', () => {
     ['tunPublic', 'a private host', 'drop', () => outward(CLIENT)],
     ['tunPublic', 'the private address of the host', 'drop', () => outward('10.77.0.1')],
     ['tunPublic', 'the external address (hand-back)', 'redirect', () => to(EXTERNAL)],
+    ['tunPublic', 'a dedicated address', 'drop', () => to(DEDICATED)],
   ])('%s, to %s → %s', (program, _name, action, packet) => {
     expect(run(steering.fds[program], frame(packet()))).toBe(action);
   });
@@ -218,14 +247,17 @@ describe('TUN ingress', () => {
     expect(Buffer.from(output)).toEqual(Buffer.concat([Buffer.alloc(14), input]));
   });
 
-  test('what is handed back gets an Ethernet header for the interface itself', () => {
-    const input = frame(to(EXTERNAL));
-    const { output } = addon().bpfProgRun(steering.fds.tunPublic, input, 2048);
-    expect(Buffer.from(output)).toEqual(ethernet(MAC, OWN_MAC, input));
-  });
+  test.each(['tunPrivate', 'tunPublic'] as const)(
+    'what %s hands back gets an Ethernet header for the interface itself',
+    (program) => {
+      const input = frame(to(EXTERNAL));
+      const { output } = addon().bpfProgRun(steering.fds[program], input, 2048);
+      expect(Buffer.from(output)).toEqual(ethernet(MAC, OWN_MAC, input));
+    },
+  );
 
   test('before there is an external address', () => {
-    const handback = { external: 0, publicIfindex: PUBLIC, mac: new Uint8Array(6), mark: MARK };
+    const handback = { external: 0, mac: new Uint8Array(6), mark: MARK };
     const fd = load(
       't_tun_waiting',
       tunIngress({ device: PUBLIC, routesMapFd: steering.routes.fd, handback }),

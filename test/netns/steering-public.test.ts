@@ -10,6 +10,7 @@ import { publicIngress } from '../../src/host/steering/public-ingress.ts';
 import { addon } from '../../src/link/addon.ts';
 import {
   CLIENT,
+  DEDICATED,
   EXTERNAL,
   frame,
   GRE,
@@ -105,6 +106,12 @@ describe('public ingress', () => {
       ['ICMP type 35, which is 3 modulo 32', () => error(35, sentTcp()), 'host'],
       ['ICMP type 255', () => query(255, OWN_ID), 'host'],
       ['another address of the network', () => ownTcp({ dst: '198.18.0.7' }), 'host'],
+      ['a dedicated address, TCP', () => otherTcp({ dst: DEDICATED }), 'redirect'],
+      ['a dedicated address, echo request', () => query(8, 1, { dst: DEDICATED }), 'redirect'],
+      ['a dedicated address, a later fragment', () => otherUdp({ dst: DEDICATED, offset: 8 }), 'redirect'],
+      ['a dedicated network, first address', () => otherTcp({ dst: '192.0.2.0' }), 'redirect'],
+      ['a dedicated network, last address', () => otherTcp({ dst: '192.0.2.15' }), 'redirect'],
+      ['beside a dedicated network', () => otherTcp({ dst: '192.0.2.16' }), 'host'],
       ['a private host', () => ownTcp({ dst: CLIENT }), 'drop'],
       ['a private host, fragment', () => ownTcp({ dst: CLIENT, mf: true }), 'drop'],
       ['a private network behind a router', () => ownUdp({ dst: '10.9.9.9' }), 'drop'],
@@ -180,7 +187,7 @@ describe('public ingress', () => {
     });
   });
 
-  test('without an external address nothing goes to the TUN', () => {
+  test('without an external address only what is for dedicated ones goes to the TUN', () => {
     const fd = load(
       't_no_address',
       publicIngress({
@@ -195,15 +202,19 @@ describe('public ingress', () => {
     expect(action(ownTcp())).toBe('host');
     expect(action(ownTcp({ dst: '0.0.0.0', mf: true }))).toBe('host');
     expect(action(ownTcp({ dst: CLIENT }))).toBe('drop');
+    expect(action(otherTcp({ dst: DEDICATED }))).toBe('redirect');
   });
 
-  test('a packet handed back loses its mark and goes to the host', () => {
-    expect(runMarked(MARK, ownTcp())).toEqual({ action: 0, mark: 0 });
-  });
+  test.each(['public', 'private'] as const)(
+    '%s: a packet handed back loses its mark and goes to the host',
+    (program) => {
+      expect(runMarked(program, MARK, ownTcp())).toEqual({ action: 0, mark: 0 });
+    },
+  );
 
-  test('any other mark is kept and means nothing', () => {
-    expect(runMarked(MARK + 1, ownTcp())).toEqual({ action: 7, mark: MARK + 1 });
-    expect(runMarked(MARK + 1, otherTcp())).toEqual({ action: 0, mark: MARK + 1 });
+  test.each(['public', 'private'] as const)('%s: any other mark is kept and means nothing', (program) => {
+    expect(runMarked(program, MARK + 1, ownTcp())).toEqual({ action: 7, mark: MARK + 1 });
+    expect(runMarked(program, MARK + 1, otherTcp())).toEqual({ action: 0, mark: MARK + 1 });
   });
 
   test('agrees with a slow reading of the rules on packets of every shape', () => {
@@ -234,6 +245,8 @@ describe('public ingress', () => {
         const expected = decide(bytes);
         seen.add(expected);
         expect(run(steering.fds.public, frame(bytes))).toBe(expected);
+        // The other side asks the same about packets to the external address (hairpin).
+        if (read(bytes)?.dst === EXTERNAL) expect(run(steering.fds.private, frame(bytes))).toBe(expected);
       }),
       { numRuns: 5000 },
     );
@@ -241,8 +254,12 @@ describe('public ingress', () => {
   });
 });
 
-/** Runs the public program on a packet with a mark; a test run itself cannot set one. */
-function runMarked(mark: number, packet: Buffer): { action: number; mark: number } {
+/** Runs a program on a packet with a mark; a test run itself cannot set one. */
+function runMarked(
+  program: 'public' | 'private',
+  mark: number,
+  packet: Buffer,
+): { action: number; mark: number } {
   const marked = (result: 'action' | 'mark') => {
     const a = new Assembler().alu(r6, '=', r1).alu(r2, '=', mark).store('u32', r6, SKB_MARK, r2);
     const callee = result === 'mark' ? 2 : 1;
@@ -253,7 +270,7 @@ function runMarked(mark: number, packet: Buffer): { action: number; mark: number
     const call = Uint8Array.of(0x85, 0x10, 0, 0, callee, 0, 0, 0);
     const fd = load(
       't_marked',
-      Buffer.concat([before, call, after.exit().assemble(), steering.bytes.public]),
+      Buffer.concat([before, call, after.exit().assemble(), steering.bytes[program]]),
     );
     return addon().bpfProgRun(fd, frame(packet), 0).returnValue;
   };

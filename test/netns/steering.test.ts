@@ -239,7 +239,6 @@ test('a TUN’s packets leave by its own interface or not at all', async () => {
   const packet = (dst: string) => udp({ src: INTERNET, dst, sport: 53, dport: 4003 }, Buffer.from('astray'));
   write(0, packet(SERVER));
   write(0, packet(GATEWAY_PRIVATE));
-  write(0, packet(GATEWAY_PUBLIC));
   write(1, packet(CLIENT));
   write(1, packet(GATEWAY_PRIVATE));
   await sleep(200);
@@ -334,6 +333,34 @@ test('fragments that are handed back are put together by the host', async () => 
   );
   for (const { packet } of seen) write(1, packet);
   expect((await socket.receive()).equals(whole.subarray(28))).toBe(true);
+  await socket.close();
+});
+
+test('fragments from a private host to the host’s public address: to the TUN, and back to the host', async () => {
+  await net.gateway.exec('sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.g0.rp_filter=1');
+  const socket = await host.udp(['0.0.0.0', 4013]);
+  await socket.option(SOL_SOCKET, SO_BINDTODEVICE, Buffer.from('g0'));
+  const whole = udp(
+    { src: CLIENT, dst: GATEWAY_PUBLIC, sport: 53, dport: 4013, id: 78 },
+    Buffer.alloc(2000, 'hairpin '),
+  );
+  const fragments = split(whole, 1480);
+  const seen = await reaches(() =>
+    client.inject(
+      'c0',
+      fragments.map((fragment) => ethernet(macs.g0, macs.c0, fragment)),
+    ),
+  );
+  expect(seen.map(({ tun, packet }) => ({ tun, packet }))).toEqual(
+    fragments.map((packet) => ({ tun: 0, packet })),
+  );
+  // They do not come round again.
+  const again = await reaches(async () => {
+    for (const { packet } of seen) write(0, packet);
+    const [data, from] = await socket.receiveFrom();
+    expect([data.equals(whole.subarray(28)), from]).toEqual([true, [CLIENT, 53]]);
+  });
+  expect(again).toEqual([]);
   await socket.close();
 });
 

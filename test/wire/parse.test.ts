@@ -49,6 +49,7 @@ const PARSED = new Set([
   'bad_fragment',
   'bad_tcp',
   'bad_udp',
+  'bad_sctp',
   'bad_icmp',
   'bad_offload',
   'icmp_type',

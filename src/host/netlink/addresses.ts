@@ -1,9 +1,10 @@
 /** IPv4 addresses of the host's interfaces over rtnetlink (RTM_GETADDR, linux/if_addr.h). */
 import { prefixMask } from '../../wire/address.ts';
-import { Attributes, type Message, message } from './message.ts';
-import { ask, LIST, NETLINK_ROUTE } from './request.ts';
+import { Attributes, attribute, type Message, message, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
+import { ask, CHANGE, LIST, NETLINK_ROUTE } from './request.ts';
 
 const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const AF_INET = 2;
 
@@ -19,6 +20,8 @@ const IFA_FLAGS = 8;
 const IFA_F_SECONDARY = 0x01;
 /** Scope of an address that is valid everywhere (linux/rtnetlink.h). */
 const RT_SCOPE_UNIVERSE = 0;
+/** Of one that is valid on the link only: the host answers ARP for it, and never sends from it by itself. */
+export const RT_SCOPE_LINK = 253;
 
 export interface InterfaceAddress {
   /** Index of the interface. */
@@ -63,6 +66,30 @@ export function decodeAddress({ type, body }: Message): InterfaceAddress[] {
       secondary: ((attributes.u32(IFA_FLAGS) ?? body.readUInt8(2)) & IFA_F_SECONDARY) !== 0,
     },
   ];
+}
+
+/** Adds an address with a prefix length of 32 and link scope. Throws SystemError, EEXIST when it is there. */
+export function addHostAddress(interfaceIndex: number, address: number): void {
+  ask(
+    NETLINK_ROUTE,
+    encodeHostAddress(RTM_NEWADDR, CHANGE | NLM_F_CREATE | NLM_F_EXCL, interfaceIndex, address),
+  );
+}
+
+/** Throws SystemError, EADDRNOTAVAIL when it is not there. */
+export function deleteHostAddress(interfaceIndex: number, address: number): void {
+  ask(NETLINK_ROUTE, encodeHostAddress(RTM_DELADDR, CHANGE, interfaceIndex, address));
+}
+
+function encodeHostAddress(type: number, flags: number, interfaceIndex: number, address: number): Buffer {
+  const fixed = Buffer.alloc(IFADDRMSG);
+  fixed[0] = AF_INET;
+  fixed[1] = 32;
+  fixed[3] = RT_SCOPE_LINK;
+  fixed.writeInt32LE(interfaceIndex, 4);
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(address);
+  return message(type, flags, fixed, [attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes)]);
 }
 
 /**

@@ -1,12 +1,14 @@
 /**
- * What natgate changes on the host before any program is attached, for a list of served interfaces. The filters come
- * later (`filterStep`), when the programs are loaded, with the same journal.
+ * What natgate changes on the host before any program is attached, for a list of served interfaces. With the same
+ * journal come later the filters (`filterStep`), when the programs are loaded, and then the addresses (`addressStep`).
  */
+import type { NatConfig } from '../../nat/config.ts';
 import type { InterfaceFacts } from '../interfaces.ts';
 import { readIngressQdisc } from '../netlink/tc.ts';
 import { clsactStep, tunClsactStep } from './clsact.ts';
 import { localPortsStep, type PortRange } from './local-ports.ts';
 import { hasLro, lroStep } from './lro.ts';
+import { portsToReserve, reservedPortsStep } from './reserved-ports.ts';
 import type { Step } from './step.ts';
 import { type TunStep, tunStep, tunUpStep } from './tun.ts';
 import type { InterfaceReference } from './undo-records.ts';
@@ -17,6 +19,7 @@ export interface HostPlanOptions {
   /** Private interfaces first, the public one last; `tuns` of the plan has the same order. */
   interfaces: readonly InterfaceFacts[];
   ports: PortRange;
+  nat: NatConfig;
   /** Packets a TUN holds for the engine. */
   txQueueLength: number;
 }
@@ -28,12 +31,14 @@ export interface HostPlan {
 }
 
 /** Only looks at the host. Steps that have nothing to do there are left out. */
-export function hostPlan({ stateRoot, name, interfaces, ports, txQueueLength }: HostPlanOptions): HostPlan {
+export function hostPlan(options: HostPlanOptions): HostPlan {
+  const { stateRoot, name, interfaces, ports, nat, txQueueLength } = options;
   const tuns = interfaces.map((facts) => tunStep(facts.name));
   const devices: InterfaceReference[] = interfaces.map(({ name: device, index }) => ({
     name: device,
     index,
   }));
+  const reserved = portsToReserve(nat, ports);
   return {
     tuns,
     steps: [
@@ -41,6 +46,7 @@ export function hostPlan({ stateRoot, name, interfaces, ports, txQueueLength }: 
       ...tuns.map((tun) => tunUpStep(tun.device, txQueueLength)),
       ...devices.filter((device) => hasLro(device.name)).map(lroStep),
       localPortsStep({ stateRoot, name, ports }),
+      ...(reserved.length === 0 ? [] : [reservedPortsStep(reserved)]),
       ...devices.filter((device) => needsClsact(device.index)).map(clsactStep),
       ...tuns.map((tun) => tunClsactStep(tun.device)),
     ],

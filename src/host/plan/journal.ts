@@ -72,6 +72,14 @@ export class Journal {
     return this.#steps.has(step);
   }
 
+  /** Forgets steps that have been taken back. */
+  drop(steps: readonly string[]): void {
+    const content = readJournal(this.stateRoot, this.header.name);
+    for (const step of steps) this.#steps.delete(step);
+    const entries = content?.entries.filter(({ step }) => this.#steps.has(step)) ?? [];
+    writeJournal(this.stateRoot, { header: this.header, entries });
+  }
+
   /** Returns once the record is on disk. */
   append(step: string, undo: UndoRecord): void {
     const fd = openSync(journalPath(this.stateRoot, this.header.name), 'a');

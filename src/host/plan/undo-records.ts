@@ -22,5 +22,9 @@ export type UndoRecord =
   | { kind: 'lro'; interface: InterfaceReference }
   /** Remove the clsact qdisc unless somebody else's filters are on it. */
   | { kind: 'clsact'; interface: InterfaceReference }
+  /** Remove a /32 of link scope; `address` is in wire order. */
+  | { kind: 'address'; interface: InterfaceReference; address: number }
+  /** Take these ports (`8080,9000-9010`) off the list of those that the kernel gives to no connection. */
+  | { kind: 'reserved-ports'; ports: string }
   /** Remove natgate's filter. */
   | { kind: 'filter'; interface: InterfaceReference };

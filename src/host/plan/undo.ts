@@ -5,11 +5,13 @@
 import { NatgateError } from '../../core/errors.ts';
 import { bootId, isAlive, isThisProcess, namespaceExists, networkNamespace } from '../process-identity.ts';
 import { withStateLock } from '../state-root.ts';
+import { undoAddress } from './address.ts';
 import { undoClsact } from './clsact.ts';
 import { undoFilter } from './filter.ts';
 import { type JournalEntry, readJournal, removeJournal, writeJournal } from './journal.ts';
 import { undoLocalPorts } from './local-ports.ts';
 import { undoLro } from './lro.ts';
+import { undoReservedPorts } from './reserved-ports.ts';
 import { undoSysctl } from './sysctl.ts';
 import { undoTun } from './tun.ts';
 import type { UndoRecord } from './undo-records.ts';
@@ -88,6 +90,10 @@ function undoStep(stateRoot: string, undo: UndoRecord): string | null {
       return undoLro(undo.interface);
     case 'clsact':
       return undoClsact(undo.interface);
+    case 'address':
+      return undoAddress(undo.interface, undo.address);
+    case 'reserved-ports':
+      return undoReservedPorts(undo.ports);
     case 'filter':
       return undoFilter(undo.interface);
   }

@@ -17,6 +17,7 @@ import {
   REDIRECT,
   SKB_LEN,
   SKB_LOAD_BYTES_RELATIVE,
+  SKB_MARK,
   SKB_PKT_TYPE,
   SKB_PROTOCOL,
   SKB_PULL_DATA,
@@ -134,6 +135,16 @@ export function ownedCheck(a: Assembler, ownedMapFd: number): void {
     .alu(r1, '&=', 7)
     .alu(r3, '>>=', r1)
     .jumpIf(r3, '&', 1, 'tun');
+}
+
+/** To `handed_back` with what the TUN's program has given back to the host. */
+export function handedBack(a: Assembler, mark: number): void {
+  a.load(r1, 'u32', r6, SKB_MARK).jumpIf32(r1, '==', mark, 'handed_back');
+}
+
+/** Goes on to the next instructions, which are those of `host`. */
+export function toHandedBack(a: Assembler): void {
+  a.label('handed_back').alu(r1, '=', 0).store('u32', r6, SKB_MARK, r1);
 }
 
 export function toHost(a: Assembler): void {

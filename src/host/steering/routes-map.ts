@@ -3,7 +3,7 @@
  *
  * An LPM trie. Key: u32 prefix length in host order, 4 address bytes. Value: i32 device, u32 gateway in wire
  * order (0: the destination itself is the next hop). The device is the ifindex of a served interface, which is
- * positive, or TO_HOST or UNREACHABLE (engine/routes.ts). A destination that matches nothing has no route.
+ * positive, or TO_HOST, UNREACHABLE or TO_ENGINE (engine/routes.ts). A destination that matches nothing has no route.
  *
  * Programs read the map while it changes. `sync` writes new and changed entries, longest prefix first, then
  * deletes old ones, shortest first. So a destination has its old answer or its new one at every moment, never
@@ -27,7 +27,7 @@ const MAX_ENTRIES = 1 << 21;
 export interface RouteEntry {
   prefix: number;
   length: number;
-  /** ifindex, TO_HOST or UNREACHABLE. */
+  /** ifindex, TO_HOST, UNREACHABLE or TO_ENGINE. */
   device: number;
   gateway: number;
 }

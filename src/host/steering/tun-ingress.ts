@@ -18,14 +18,13 @@ export interface TunIngress {
   /** ifindex of the interface this TUN serves. */
   device: number;
   routesMapFd: number;
-  /** Of the public TUN only: how to give the host what the engine found not to be its own. */
-  handback?: {
+  /** How to give the host what the engine found not to be its own. */
+  handback: {
     /** The host's address that natgate translates to, int32 in wire order; 0 when there is none (yet). */
     external: number;
-    publicIfindex: number;
-    /** The public interface's own MAC address, 6 bytes. */
+    /** The interface's own MAC address, 6 bytes. */
     mac: Uint8Array;
-    /** Lets publicIngress know the packet again; not 0. */
+    /** Lets the interface's program know the packet again; not 0. */
     mark: number;
   };
 }
@@ -39,7 +38,7 @@ const NEXT_HOP_BYTES = 20;
 /**
  * Ingress of a TUN: what the engine wrote leaves through the interface, to the next hop that the route map names.
  * A packet without a route through this interface is dropped; nothing the engine writes reaches the host stack
- * except by hand-back.
+ * except by hand-back: a packet to the external address, as it came in from this interface.
  *
  * The next hop is always given to the kernel. Left to find it, the kernel attaches a route to the packet, and
  * when ARP fails it answers with an ICMP error that quotes addresses of the other side.
@@ -50,7 +49,7 @@ export function tunIngress(options: TunIngress): Uint8Array {
   const a = new Assembler();
   a.alu(r6, '=', r1).load(r2, 'u32', r6, SKB_PROTOCOL).jumpIf(r2, '!=', ETH_P_IP_WIRE, 'drop');
   loadDestination(a, 'drop');
-  const canHandBack = handback !== undefined && handback.external !== 0;
+  const canHandBack = handback.external !== 0;
   if (canHandBack) a.jumpIf32(r1, '==', handback.external, 'hand_back');
 
   lookUpRoute(a, routesMapFd);
@@ -75,7 +74,7 @@ export function tunIngress(options: TunIngress): Uint8Array {
     .exit();
 
   if (canHandBack) {
-    const { mac, mark, publicIfindex } = handback;
+    const { mac, mark } = handback;
     const destination = new DataView(mac.buffer, mac.byteOffset, 6);
     a.label('hand_back');
     prepend(a);
@@ -93,7 +92,7 @@ export function tunIngress(options: TunIngress): Uint8Array {
       .jumpIf(r0, '!=', 0, 'drop')
       .alu(r1, '=', mark)
       .store('u32', r6, SKB_MARK, r1)
-      .alu(r1, '=', publicIfindex)
+      .alu(r1, '=', device)
       .alu(r2, '=', F_INGRESS)
       .call(REDIRECT)
       .exit();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NatgateError } from '../../../src/core/errors.ts';
 import { rangeFor } from '../../../src/host/plan/local-ports.ts';
+import { formatPorts, parsePorts, portsToReserve } from '../../../src/host/plan/reserved-ports.ts';
 import { tunName } from '../../../src/host/plan/tun.ts';
 
 const range = (first: number, last: number) => ({ first, last });
@@ -32,6 +33,26 @@ describe('rangeFor', () => {
   it('refuses to leave the host without ports', () => {
     expect(() => rangeFor(usual, [range(1100, 65000)], 1024)).toThrow(NatgateError);
     expect(() => rangeFor(usual, [range(1024, 65535)], 1024)).toThrow(/fewer than 1024 ports/);
+  });
+});
+
+describe('reserved ports', () => {
+  it('are written as the kernel writes them', () => {
+    expect(formatPorts([])).toBe('');
+    expect(formatPorts([9001, 80, 9000, 80, 9002, 65535])).toBe('80,9000-9002,65535');
+    expect(parsePorts('80,9000-9002,65535')).toEqual([80, 9000, 9001, 9002, 65535]);
+    expect(parsePorts('')).toEqual([]);
+  });
+
+  it('are those of forwards that share the address, outside natgate’s own', () => {
+    const forward = (first: number, last: number, address = 0) => ({
+      ...{ name: '', protocol: 6, sources: [], targets: [], affinitySeconds: 0, twice: false },
+      address,
+      ports: range(first, last),
+    });
+    const forwards = [forward(32766, 32769), forward(80, 80), forward(80, 80), forward(25, 25, 0x0100000a)];
+    const nat = { rules: [], forwards, prefixes: [] };
+    expect(portsToReserve(nat, range(32768, 65535))).toEqual([80, 32766, 32767]);
   });
 });
 

@@ -1,0 +1,101 @@
+/**
+ * Whether what the NAT options ask for can be had on this host: addresses that are free to be natgate's, ports that no
+ * socket holds, hosts that are inside, blocks for all of them. Only judges: what the host is like is in NatFacts.
+ */
+import type { Forward, NatConfig } from '../../nat/config.ts';
+import { dedicatedPrefixes, prefixSize } from '../../nat/dedicated.ts';
+import { formatAddress } from '../../wire/address.ts';
+import { PROTO_TCP } from '../../wire/ipv4.ts';
+import { privateNetworks } from '../interfaces.ts';
+import { type Check, fail, ok, warn } from './check.ts';
+import { checkExternalAddresses } from './external-addresses.ts';
+import { listed, lookUp, type NatFacts, plain } from './nat-facts.ts';
+
+export function checkNat(nat: NatConfig, facts: NatFacts): Check[] {
+  const dedicated = dedicatedPrefixes(nat);
+  const checks = [
+    ...checkExternalAddresses(dedicated, facts),
+    ...nat.forwards.flatMap((forward) => checkSockets(forward, facts)),
+    ...checkInside(nat, facts),
+    ...checkBlocks(nat, facts),
+  ];
+  if (dedicated.length > 0 && checks.length === 0) {
+    checks.push(ok('external addresses', `${listed(dedicated.map(plain))} can be natgate's own`));
+  }
+  return checks;
+}
+
+/** A forward of the shared address takes its ports from the host: no socket may wait there. */
+function checkSockets(forward: Forward, { served, sockets }: NatFacts): Check[] {
+  if (forward.address !== 0) return [];
+  const { first, last } = forward.ports;
+  const outside = served.at(-1)!;
+  const [protocol, list] =
+    forward.protocol === PROTO_TCP ? (['TCP', sockets.tcp] as const) : (['UDP', sockets.udp] as const);
+  const holder = list.find(
+    (socket) =>
+      socket.port >= first &&
+      socket.port <= last &&
+      (socket.address === 0 || socket.address === outside.address) &&
+      (socket.interface === 0 || socket.interface === outside.index),
+  );
+  if (holder === undefined) return [];
+  const at = `${holder.address === 0 ? '*' : formatAddress(holder.address)}:${holder.port}`;
+  return [
+    fail(
+      `forward ${forward.name}`,
+      'port_in_use',
+      `a ${protocol} socket of this host holds port ${holder.port} (${at})`,
+      'a port of the shared address is the host’s or leads to a private host',
+      `\`ss -${protocol === 'TCP' ? 'ta' : 'ua'}np 'sport = ${holder.port}'\` shows whose it is: end it, bind it to another address, or forward another port`,
+    ),
+  ];
+}
+
+/** Internal hosts should be on a private network: elsewhere they are the public side's, or the host's. */
+function checkInside(nat: NatConfig, { served, routes }: NatFacts): Check[] {
+  const last = served.length - 1;
+  const isInside = (address: number) => {
+    const device = lookUp(routes, address);
+    return device >= 0 && device < last;
+  };
+  const stray = [
+    ...nat.forwards.flatMap(({ name, targets }) =>
+      targets
+        .filter(({ address }) => !isInside(address))
+        .map(({ address }) => ({ option: `forward ${name}`, what: formatAddress(address) })),
+    ),
+    ...nat.prefixes
+      .filter(({ internal }) => !isInside(internal.address))
+      .map(({ name, internal }) => ({ option: name, what: plain(internal) })),
+  ];
+  return stray.map(({ option, what }) =>
+    warn(
+      option,
+      `${what} is on no private network`,
+      'natgate follows the routes of the host, and none leads there through a private interface',
+      `look for a slip of the pen; a network behind a router of yours needs a route: \`ip route add ${what} via ROUTER dev ${served[0]!.name}\``,
+    ),
+  );
+}
+
+/** With deterministic blocks every address of the private networks has one (RFC 7422 2), used or not. */
+function checkBlocks(nat: NatConfig, { served }: NatFacts): Check[] {
+  const rule = nat.rules.find(({ behaviour, action }) => behaviour.deterministic && action !== 'none');
+  if (rule === undefined) return [];
+  const hosts = privateNetworks(served).reduce((sum, network) => sum + prefixSize(network), 0);
+  const { blockSize } = rule.behaviour;
+  const each = Math.floor((rule.ports.last - rule.ports.first + 1) / blockSize);
+  const blocks = each * (rule.action === 'pool' ? rule.addresses.length : 1);
+  if (blocks >= hosts) return [];
+  const most = Math.floor((blocks * blockSize) / hosts);
+  return [
+    fail(
+      'deterministic',
+      'pool_too_small',
+      `${blocks} blocks of ${blockSize} ports for ${hosts} private addresses`,
+      'each address of the private network has a block of its own',
+      `give ${Math.ceil(hosts / each)} addresses with --external, or a --block-size of ${Math.max(most, 1)} at most`,
+    ),
+  ];
+}

@@ -1,0 +1,103 @@
+/**
+ * What of the packets to the external address is natgate's. The address is shared with the host, so this is asked on
+ * both sides: on the public one about everybody's packets, on the private one about those of hosts that reach each
+ * other by it (hairpin), the answers and ICMP errors to such packets included.
+ *
+ *     fragment                  TUN: only the engine knows what the first one was
+ *     TCP, UDP                  by the owned bit of the destination port
+ *     ICMP answer               by the owned bit of its id
+ *     ICMP error                by what it quotes: a packet from the external address, its owned source port or id
+ *     ICMP query, other ICMP    host
+ *     other protocols           by the owned bit of the protocol
+ *
+ * What the engine then finds not to be its own it hands back to the host (tun-ingress.ts).
+ */
+import { OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../nat/owned.ts';
+import { type Assembler, fp, r1, r2, r3, r7 } from '../ebpf/assembler.ts';
+import {
+  ANY_FRAGMENT,
+  FRAGMENT_OFFSET,
+  headerLength,
+  ICMP,
+  IP_FRAGMENT,
+  IP_PROTOCOL,
+  IP_SOURCE,
+  L4,
+  loadHeaders,
+  ownedCheck,
+  TCP,
+  UDP,
+} from './parse.ts';
+
+export interface ToExternal {
+  /** The address natgate translates to, int32 in wire order; not 0. */
+  external: number;
+  ownedMapFd: number;
+}
+
+/** Sets of ICMP types, as bits: answers to queries, and errors, which quote a packet (RFC 792, RFC 950). */
+const REPLIES = types(0, 14, 16, 18);
+const ERRORS = types(3, 4, 5, 11, 12);
+const QUERIES = types(8, 13, 15, 17);
+const HIGHEST_TYPE = 18;
+const ICMP_HEADER = 8;
+
+/** A packet to the external address, its headers in IP and L4: to `tun` or to `host`. Uses r7. */
+export function toExternal(a: Assembler, options: ToExternal): void {
+  a.load(r1, 'u16', fp, IP_FRAGMENT)
+    .jumpIf(r1, '&', ANY_FRAGMENT, 'tun')
+    .load(r3, 'u8', fp, IP_PROTOCOL)
+    .jumpIf(r3, '==', ICMP, 'icmp')
+    .load(r1, 'u16', fp, L4 + 2);
+
+  // From here and from a quote: r1 a port as on the wire, r3 the protocol. ICMP has left before, since the
+  // verifier would take the way from the quote back to an ICMP test for an endless loop.
+  a.label('port')
+    .toBigEndian(r1, 16)
+    .alu(r2, '=', OWNED_TCP)
+    .jumpIf(r3, '==', TCP, 'owned')
+    .alu(r2, '=', OWNED_UDP)
+    .jumpIf(r3, '==', UDP, 'owned')
+    .alu(r1, '=', r3)
+    .alu(r2, '=', OWNED_PROTOCOLS);
+  ownedCheck(a, options.ownedMapFd);
+  a.jump('host');
+
+  a.label('icmp')
+    .load(r1, 'u8', fp, L4)
+    .jumpIf(r1, '>', HIGHEST_TYPE, 'host')
+    .alu(r2, '=', 1)
+    .alu(r2, '<<=', r1)
+    .jumpIf(r2, '&', REPLIES, 'icmp_id')
+    .jumpIf(r2, '&', ERRORS, 'icmp_error')
+    .jump('host');
+
+  // An error concerns natgate when the packet it quotes was sent by natgate: the quoted source decides.
+  a.label('icmp_error');
+  headerLength(a, r7);
+  a.alu(r7, '+=', ICMP_HEADER);
+  loadHeaders(a, r7);
+  a.load(r1, 'u32', fp, IP_SOURCE)
+    .jumpIf32(r1, '!=', options.external, 'host')
+    .load(r1, 'u16', fp, IP_FRAGMENT)
+    .jumpIf(r1, '&', FRAGMENT_OFFSET, 'host')
+    .load(r3, 'u8', fp, IP_PROTOCOL)
+    .load(r1, 'u16', fp, L4)
+    .jumpIf(r3, '!=', ICMP, 'port')
+    .load(r1, 'u8', fp, L4)
+    .jumpIf(r1, '>', HIGHEST_TYPE, 'host')
+    .alu(r2, '=', 1)
+    .alu(r2, '<<=', r1)
+    .jumpIf(r2, '&', QUERIES, 'icmp_id')
+    .jump('host');
+
+  a.label('icmp_id')
+    .load(r1, 'u16', fp, L4 + 4)
+    .toBigEndian(r1, 16)
+    .alu(r2, '=', OWNED_ICMP)
+    .jump('owned');
+}
+
+function types(...list: number[]): number {
+  return list.reduce((set, type) => set | (1 << type), 0);
+}

@@ -1,0 +1,66 @@
+/**
+ * `npm run fuzz -- [--packets N | --minutes M] [--seed S]`: mutated packets through the whole engine (docs in fuzz.ts and
+ * traffic.ts). Exit code 1 when something broke; then test/corpus/crashes/ has a small sequence that breaks it.
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { reasonNames } from '../../src/core/reasons.ts';
+import { DROPS } from '../../src/engine/counters.ts';
+import { fuzz } from './fuzz.ts';
+import { CRASHES, writeCrash } from './steps.ts';
+import { watch } from './watchdog.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    packets: { type: 'string' },
+    minutes: { type: 'string' },
+    seed: { type: 'string' },
+  },
+});
+
+const packets = number('packets', options.packets, options.minutes === undefined ? 1_000_000 : Infinity);
+const minutes = number('minutes', options.minutes, Infinity);
+const seed = number('seed', options.seed, Math.floor(Math.random() * 2 ** 32));
+
+function number(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0) return value;
+  console.error(`fuzz: --${name} ${text}: not a number\n  e.g. --packets 1e7 --seed 1`);
+  process.exit(2);
+}
+
+console.log(`fuzz: seed ${seed}, ${minutes === Infinity ? `${packets} packets` : `${minutes} minutes`}`);
+watch();
+const start = performance.now();
+let shown = start;
+const drops = new Float64Array(reasonNames.length);
+const { packets: done, failure } = fuzz({
+  packets,
+  seed,
+  until: start + minutes * 60_000,
+  onEpisode: (sofar, counters) => {
+    for (let reason = 0; reason < drops.length; reason++) drops[reason]! += counters[DROPS + reason]!;
+    if (!process.stdout.isTTY || performance.now() - shown < 500) return;
+    shown = performance.now();
+    process.stdout.write(`\r${summary(sofar)}`);
+  },
+});
+
+function summary(count: number): string {
+  const seconds = (performance.now() - start) / 1000;
+  return `${count.toLocaleString('en')} packets in ${seconds.toFixed(0)} s, ${Math.round(count / seconds / 1000)} k/s`;
+}
+
+console.log(`${process.stdout.isTTY ? '\r' : ''}${summary(done)}`);
+if (failure === null) {
+  const never = reasonNames.filter((name, reason) => name !== 'ok' && drops[reason] === 0);
+  console.log(`no failure; drop reasons that did not occur: ${never.join(', ') || 'none'}`);
+} else {
+  const path = fileURLToPath(new URL(`${failure.name}.json`, CRASHES));
+  writeCrash(path, failure.crash);
+  console.error(`\n${failure.error.stack}\n`);
+  console.error(`fuzz: broken at packet ${failure.packet} (again: --seed ${failure.seed} --packets 20000)`);
+  console.error(`  ${failure.crash.steps.length} steps that break it: ${path}`);
+  process.exitCode = 1;
+}

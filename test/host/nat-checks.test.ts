@@ -1,0 +1,263 @@
+import { describe, expect, test } from 'vitest';
+import { type Route, TO_HOST } from '../../src/engine/routes.ts';
+import { checkNat } from '../../src/host/checks/nat.ts';
+import type { NatFacts } from '../../src/host/checks/nat-facts.ts';
+import type { InterfaceFacts } from '../../src/host/interfaces.ts';
+import type { InterfaceAddress } from '../../src/host/netlink/addresses.ts';
+import type { HostSocket } from '../../src/host/netlink/sock-diag.ts';
+import {
+  defaultBehaviour,
+  type Forward,
+  matchAll,
+  type NatBehaviour,
+  type NatConfig,
+  type Prefix,
+} from '../../src/nat/config.ts';
+import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
+
+const address = (text: string) => parseAddress(text) as number;
+const prefix = (text: string) => parsePrefix(text) as Prefix;
+
+/** eth1 (#3) is private, eth0 (#2) public, docker0 (#9) another one of the host's. */
+const has = (index: number, text: string, more: Partial<InterfaceAddress> = {}): InterfaceAddress => {
+  const [own, length] = text.split('/') as [string, string];
+  return {
+    interface: index,
+    address: address(own),
+    prefixLength: Number(length),
+    peer: address(own),
+    broadcast: 0,
+    scope: 0,
+    label: '',
+    secondary: false,
+    ...more,
+  };
+};
+const ADDRESSES = [has(2, '203.0.113.2/24'), has(3, '192.168.1.1/24'), has(9, '172.17.0.1/16')];
+const served = (index: number, name: string, addresses = ADDRESSES): InterfaceFacts => {
+  const own = addresses.filter((one) => one.interface === index);
+  return {
+    index,
+    name,
+    type: 1,
+    mtu: 1500,
+    txQueueLength: 1000,
+    up: true,
+    loopback: false,
+    carrier: true,
+    mac: '02:00:00:00:00:01',
+    kind: '',
+    master: 0,
+    slaveKind: '',
+    link: 0,
+    tunQueues: 0,
+    address: own[0]?.address ?? 0,
+    prefixLength: own[0]?.prefixLength ?? 0,
+    addresses: own,
+  };
+};
+const route = (text: string, device: number, gateway = '0.0.0.0'): Route => {
+  const { address: network, length } = prefix(text);
+  return { prefix: network, length, device, gateway: address(gateway), mtu: 0 };
+};
+const socket = (text: string, more: Partial<HostSocket> = {}): HostSocket => {
+  const [own, port] = text.split(':') as [string, string];
+  return { address: address(own), port: Number(port), state: 10, interface: 0, ...more };
+};
+
+const facts = (more: Partial<NatFacts> & { all?: InterfaceAddress[] } = {}): NatFacts => {
+  const addresses = more.all ?? ADDRESSES;
+  return {
+    served: [served(3, 'eth1', addresses), served(2, 'eth0', addresses)],
+    addresses,
+    nameOf: (index) => ({ 2: 'eth0', 3: 'eth1', 9: 'docker0' })[index] ?? `#${index}`,
+    routes: [
+      route('0.0.0.0/0', 1, '203.0.113.1'),
+      route('203.0.113.0/24', 1),
+      route('203.0.113.2/32', TO_HOST),
+      route('192.168.1.0/24', 0),
+      route('192.168.1.1/32', TO_HOST),
+      route('10.50.0.0/16', 0, '192.168.1.254'),
+      route('172.17.0.0/16', TO_HOST),
+    ],
+    sockets: { tcp: [], udp: [] },
+    arpIgnore: 0,
+    rawSockets: true,
+    ...more,
+  };
+};
+
+const EMPTY: NatConfig = { rules: [], forwards: [], prefixes: [] };
+const rule = (behaviour: Partial<NatBehaviour> = {}, ...pool: string[]): NatConfig => ({
+  ...EMPTY,
+  rules: [
+    {
+      name: 'pool',
+      match: matchAll,
+      action: pool.length === 0 ? 'masquerade' : 'pool',
+      addresses: pool.map(address),
+      ports: { first: 32768, last: 65535 },
+      behaviour: { ...defaultBehaviour, ...behaviour },
+    },
+  ],
+});
+const pool = (...addresses: string[]) => rule({}, ...addresses);
+const netmap = (external: string, internal: string): NatConfig => ({
+  ...EMPTY,
+  prefixes: [{ name: `netmap ${external}`, external: prefix(external), internal: prefix(internal) }],
+});
+const forward = (more: Partial<Forward> = {}, ...targets: string[]): NatConfig => ({
+  ...EMPTY,
+  forwards: [
+    {
+      name: 'web',
+      protocol: 6,
+      address: 0,
+      ports: { first: 8000, last: 8009 },
+      sources: [],
+      targets: (targets.length === 0 ? ['192.168.1.10'] : targets).map((text) => ({
+        address: address(text),
+        port: 8000,
+      })),
+      affinitySeconds: 0,
+      twice: false,
+      ...more,
+    },
+  ],
+});
+const found = (nat: NatConfig, about = facts()) =>
+  checkNat(nat, about).map(({ status, code, name, what }) => `${code || status} ${name}: ${what}`);
+
+test('nothing is said of a configuration without external addresses and forwards', () => {
+  expect(found(rule())).toEqual([]);
+});
+
+describe('external addresses', () => {
+  test('that nobody has are all right', () => {
+    expect(found(pool('203.0.113.8', '203.0.113.9'))).toEqual([
+      "ok external addresses: 203.0.113.8/31 can be natgate's own",
+    ]);
+  });
+
+  test.each([
+    [
+      pool('203.0.113.2'),
+      'external_is_shared external 203.0.113.2: 203.0.113.2 is the address of eth0 itself',
+    ],
+    [forward({ address: address('203.0.113.2') }), 'external_is_shared external 203.0.113.2'],
+    [netmap('203.0.113.0/28', '192.168.1.0/28'), 'external_is_shared external 203.0.113.0/28: 203.0.113.2'],
+    [pool('172.17.0.1'), 'external_in_use external 172.17.0.1: 172.17.0.1 is an address of docker0'],
+    [
+      pool('192.168.1.7'),
+      'external_is_private external 192.168.1.7: it overlaps 192.168.1.0/24, a private network behind eth1',
+    ],
+    [pool('10.50.6.7'), 'external_is_private external 10.50.6.7: it overlaps 10.50.0.0/16'],
+    [netmap('192.168.1.0/28', '10.50.0.0/28'), 'external_in_use external 192.168.1.0/28'],
+    [pool('203.0.113.1'), 'external_is_router external 203.0.113.1: 203.0.113.1 is the router behind eth0'],
+  ])('%# are refused: %s', (nat, message) => {
+    const [first, ...others] = found(nat as NatConfig);
+    expect(first).toContain(message);
+    expect(others).toEqual([]);
+  });
+
+  test('a second address of the public interface is warned of, not refused', () => {
+    const all = [...ADDRESSES, has(2, '203.0.113.9/24', { secondary: true })];
+    expect(found(pool('203.0.113.9'), facts({ all }))).toEqual([
+      'warn external 203.0.113.9: eth0 has 203.0.113.9 already',
+    ]);
+    // As natgate itself adds it, and a gateway that died has left it.
+    const left = [...ADDRESSES, has(2, '203.0.113.9/32', { scope: 253 })];
+    expect(found(pool('203.0.113.9'), facts({ all: left }))).toEqual([
+      "ok external addresses: 203.0.113.9 can be natgate's own",
+    ]);
+  });
+
+  test('wide prefixes must be routed; within the public network nobody answers for them', () => {
+    expect(found(netmap('198.51.100.0/23', '192.168.0.0/23'))[0]).toBe(
+      'warn external addresses: 198.51.100.0/23 must be routed to this host',
+    );
+    const wide = [has(2, '203.0.2.2/16'), ...ADDRESSES.slice(1)];
+    expect(found(netmap('203.0.120.0/23', '192.168.0.0/23'), facts({ all: wide }))[0]).toBe(
+      'warn external addresses: nobody answers ARP for 203.0.120.0/23',
+    );
+    const [check] = checkNat(netmap('198.51.100.0/23', '192.168.0.0/23'), facts());
+    expect(check?.remedy).toBe('on the router: ip route add 198.51.100.0/23 via 203.0.113.2');
+  });
+
+  test('ARP that the host would not answer, announcements that it cannot send', () => {
+    expect(found(pool('203.0.113.8'), facts({ arpIgnore: 2 }))).toEqual([
+      expect.stringContaining('does not answer ARP for them (net.ipv4.conf.eth0.arp_ignore is 2)'),
+    ]);
+    expect(found(pool('203.0.113.8'), facts({ arpIgnore: 1 }))).toEqual([expect.stringMatching(/^ok/)]);
+    expect(found(pool('203.0.113.8'), facts({ rawSockets: false }))).toEqual([
+      expect.stringContaining('CAP_NET_RAW is missing'),
+    ]);
+  });
+});
+
+describe('forwards', () => {
+  const tcp = (text: string, more: Partial<HostSocket> = {}) =>
+    facts({ sockets: { tcp: [socket(text, more)], udp: [] } });
+
+  test.each([
+    ['0.0.0.0:8000', 'a TCP socket of this host holds port 8000 (*:8000)'],
+    ['203.0.113.2:8009', 'a TCP socket of this host holds port 8009 (203.0.113.2:8009)'],
+  ])('a port that a socket at %s holds is refused', (text, message) => {
+    expect(found(forward(), tcp(text))).toEqual([`port_in_use forward web: ${message}`]);
+  });
+
+  test('also one of a connection, and one bound to the public interface', () => {
+    expect(found(forward(), tcp('203.0.113.2:8000', { state: 1 }))).toHaveLength(1);
+    expect(found(forward(), tcp('0.0.0.0:8000', { interface: 2 }))).toHaveLength(1);
+  });
+
+  test.each<[string, NatFacts]>([
+    ['another port', tcp('0.0.0.0:8010')],
+    ['the private address', tcp('192.168.1.1:8000')],
+    ['loopback', tcp('127.0.0.1:8000')],
+    ['another interface', tcp('0.0.0.0:8000', { interface: 9 })],
+    ['another protocol', facts({ sockets: { tcp: [], udp: [socket('0.0.0.0:8000')] } })],
+  ])('a socket at %s does not matter', (_where, about) => {
+    expect(found(forward(), about)).toEqual([]);
+  });
+
+  test('UDP sockets matter to UDP, and none to a dedicated address', () => {
+    const about = facts({ sockets: { tcp: [], udp: [socket('0.0.0.0:8000', { state: 7 })] } });
+    expect(found(forward({ protocol: 17 }), about)).toEqual([
+      'port_in_use forward web: a UDP socket of this host holds port 8000 (*:8000)',
+    ]);
+    expect(found(forward({ address: address('203.0.113.8') }), tcp('0.0.0.0:8000'))).toEqual([
+      expect.stringMatching(/^ok/),
+    ]);
+  });
+
+  test('targets that are on no private network are warned of', () => {
+    const targets = ['192.168.1.10', '10.50.1.1', '192.168.1.1', '172.17.0.9', '9.9.9.9'];
+    expect(found(forward({}, ...targets))).toEqual([
+      'warn forward web: 192.168.1.1 is on no private network',
+      'warn forward web: 172.17.0.9 is on no private network',
+      'warn forward web: 9.9.9.9 is on no private network',
+    ]);
+    expect(found(netmap('203.0.113.16/28', '192.168.2.0/28'))).toEqual([
+      'warn netmap 203.0.113.16/28: 192.168.2.0/28 is on no private network',
+    ]);
+  });
+});
+
+describe('deterministic blocks', () => {
+  test.each([
+    [128, [], []],
+    [129, [], ['254 blocks of 129 ports for 256 private addresses']],
+    [256, [], ['128 blocks of 256 ports for 256 private addresses']],
+    [256, ['203.0.113.8', '203.0.113.9'], []],
+  ])('%i ports each, addresses %j', (blockSize, addresses, expected) => {
+    const checks = checkNat(rule({ blockSize, deterministic: true }, ...addresses), facts());
+    expect(checks.filter(({ status }) => status === 'fail').map(({ what }) => what)).toEqual(expected);
+  });
+
+  test('the remedy is enough', () => {
+    const [check] = checkNat(rule({ blockSize: 256, deterministic: true }), facts());
+    expect(check?.code).toBe('pool_too_small');
+    expect(check?.remedy).toBe('give 2 addresses with --external, or a --block-size of 128 at most');
+  });
+});
