@@ -40,10 +40,17 @@ export const rfc3022: Document = {
       ],
       ['nat/translate.test.ts', 'a UDP checksum of 0 stays 0; a computed 0 is sent as ffff'],
     ),
-    row('4.3 ICMP errors', '–', 'Outer and quoted headers and all sums are translated', 'yes', '', [
-      'engine/icmp-errors.test.ts',
-      'type %i code %i from a router reaches the client, who knows what it quotes',
-    ]),
+    row(
+      '4.3 ICMP errors',
+      '–',
+      'Outer and quoted headers and all sums are translated',
+      'yes',
+      'At all lengths of the quote.',
+      [
+        'engine/icmp-errors.test.ts',
+        'type %i code %i from a router reaches the client, who knows what it quotes',
+      ],
+    ),
     row(
       '4.4 FTP',
       '–',
@@ -52,7 +59,7 @@ export const rfc3022: Document = {
       'By a helper that is enabled by name; without it the payload stays, as RFC 4787 REQ-10 has it.',
       ['engine/rfc-4787.test.ts', 'the payload of %s stays as it is'],
     ),
-    row('4.5 DNS', '–', 'Payload is not changed', 'yes', '', [
+    row('4.5 DNS', '–', 'Payload is not changed', 'yes', 'No payload is, unless by a helper.', [
       'engine/forwarding.test.ts',
       'a literal query goes out and its answer comes back, byte for byte',
     ]),

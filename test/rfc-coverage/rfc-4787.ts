@@ -102,7 +102,9 @@ export const rfc4787: Document = {
       'MUST',
       'Internal and external addresses that conflict: made impossible, or translated all the same',
       'yes',
-      'PLACEHOLDER',
+      'No address is on both sides: `run` refuses overlapping networks (`networks_overlap`), and a public address that comes to be on a private network while it runs counts as none. What routes alone tell apart is translated by the longer prefix.',
+      ['host/nat-checks.test.ts', 'addresses on both sides (RFC 4787 REQ-7) › %s: refused'],
+      ['netns/gateway.test.ts', 'has no use for a public address that is on the private network, too'],
       [RFC, 'the longer prefix decides: its nodes are translated to, like any'],
     ),
     row(

@@ -44,10 +44,14 @@ export const rfc5508: Document = {
       '`bad_quote`; from outside and to the shared address it is left to the host, whose error it may be.',
       [RFC, 'a wrong checksum of the quoted header: dropped in silence, from inside too (3a)'],
     ),
-    row('REQ-3b', 'MUST', 'Options of the quoted header are stepped over', 'yes', '', [
-      RFC,
-      'options of the quoted header are stepped over (3b)',
-    ]),
+    row(
+      'REQ-3b',
+      'MUST',
+      'Options of the quoted header are stepped over',
+      'yes',
+      'The header length of the quote says where the ports are.',
+      [RFC, 'options of the quoted header are stepped over (3b)'],
+    ),
     row(
       'REQ-3c',
       'SHOULD NOT',
@@ -89,7 +93,7 @@ export const rfc5508: Document = {
       ERRORS,
       'from inside › about nothing known: dropped',
     ]),
-    row('REQ-5a, b', 'MUST', 'Otherwise: quote reverted, type and code kept', 'yes', '', [
+    row('REQ-5a, b', 'MUST', 'Otherwise: quote reverted, type and code kept', 'yes', 'As REQ-4.', [
       ERRORS,
       'from inside › a client’s port unreachable leaves with the external address and quotes what the server sent',
     ]),
@@ -107,10 +111,14 @@ export const rfc5508: Document = {
         'from a router inside: it leaves with the external address, not its own',
       ],
     ),
-    row('REQ-6', 'MUST NOT', 'Errors about queries refresh or end their session', 'yes', '', [
-      RFC,
-      'neither refresh nor end the session, whoever sends them',
-    ]),
+    row(
+      'REQ-6',
+      'MUST NOT',
+      'Errors about queries refresh or end their session',
+      'yes',
+      'Errors touch no timer and no state.',
+      [RFC, 'neither refresh nor end the session, whoever sends them'],
+    ),
     row(
       'REQ-7',
       'MUST',
@@ -126,10 +134,14 @@ export const rfc5508: Document = {
         'hairpin by the external addresses, with ICMP queries (RFC 5508 REQ-7)',
       ],
     ),
-    row('REQ-7a', 'MUST', 'with the quoted source as the outer destination', 'yes', '', [
-      RFC,
-      'UDP: about what came, to the host that sent it, in its words',
-    ]),
+    row(
+      'REQ-7a',
+      'MUST',
+      'with the quoted source as the outer destination',
+      'yes',
+      'As REQ-4: the error goes to the source of the tuple that the quote becomes.',
+      [RFC, 'UDP: about what came, to the host that sent it, in its words'],
+    ),
     row(
       'REQ-8',
       'SHOULD',
