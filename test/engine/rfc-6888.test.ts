@@ -110,6 +110,17 @@ describe('REQ-11: no mapping can be made', () => {
     bed.checkInvariants(ports);
   });
 
+  test('a connection that both sides open at once is not over: its port stays', () => {
+    const ports = { first: 40000, last: 40000 };
+    const bed = bedWith({ overload: 'never' }, { ports });
+    bed.out(tcp(`${X}:1`, `${A}:80`, 'S', { seq: 100 }));
+    bed.in(tcp(`${A}:80`, '198.18.0.1:40000', 'S', { seq: 500 }));
+    expect(bed.flows().map(({ state }) => state)).toEqual(['SYN_SENT2']);
+    expect(only(PRIVATE, bed.out(tcp(`${Y}:1`, `${B}:80`, 'S')))).toMatchObject({ type: 3, code: 13 });
+    expect(bed.flows().map(({ state }) => state)).toEqual(['SYN_SENT2']);
+    expect(bed.totals).toMatchObject({ ports_recycled: 0 });
+  });
+
   function connectAll(bed: Bed): number[] {
     return [1, 2, 3, 4].map((n) => {
       const port = only(PUBLIC, bed.out(tcp(`${X}:${n}`, `${A}:80`, 'S', { seq: 100 }))).sport;
