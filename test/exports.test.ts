@@ -114,6 +114,7 @@ test('natgate/testing', () => {
       "type EchoFields",
       "type FlowInfo",
       "type FlowTuple",
+      "type HelperConfig",
       "type IcmpErrorFields",
       "type IcmpFields",
       "type IpFields",

@@ -35,6 +35,7 @@ export function flowLine(flow: FlowInfo): string {
     tuple(flow.protocol, flow.reply),
     `packets=${flow.replyPackets} bytes=${flow.replyBytes}`,
     flow.assured ? '[ASSURED]' : '',
+    flow.related ? '[RELATED]' : '',
   ];
   return words.filter((word) => word !== '').join(' ');
 }

@@ -5,6 +5,7 @@ import {
   DEFAULT_PORTS,
   DEFAULT_TX_QUEUE_LENGTH,
   parseFlows,
+  parseHelpers,
   parseInterface,
   parseLinger,
   parsePortRange,
@@ -17,6 +18,9 @@ import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.t
 
 export const command = 'run';
 export const describe = 'Run a gateway: private hosts reach what lies behind the public interface';
+
+/** Options that may be given more than once. */
+export const REPEATABLE: ReadonlySet<string> = new Set(['helper']);
 
 export function builder(argv: Argv) {
   return natOptions(whichGateway(argv))
@@ -44,6 +48,15 @@ export function builder(argv: Argv) {
       requiresArg: true,
       default: DEFAULT_FLOWS,
       describe: 'Connections tracked at the same time; the memory for them is taken at the start',
+    })
+    .option('helper', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [] as string[],
+      defaultDescription: 'none',
+      describe:
+        'Let NAME (ftp, tftp, irc, pptp, sip) read the flows to its port, or to PORT with NAME=PORT: connections that they announce get through',
     })
     .option('linger', {
       type: 'number',
@@ -86,6 +99,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     nat: parseNatOptions(argv, ports),
     timeouts: parseTimeouts(argv.timeout),
     flows: parseFlows(argv.flows),
+    helpers: parseHelpers(argv.helper),
     lingerSeconds: parseLinger(argv.linger),
     user: argv.user,
     txQueueLength: parseTxQueueLength(argv.txqueuelen),

@@ -5,6 +5,7 @@ import { swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP } from '../wire/ipv4.ts';
 import {
   ASSURED,
+  EXPECTED,
   type FlowTable,
   H_BYTES,
   H_BYTES_HIGH,
@@ -65,6 +66,8 @@ export interface FlowInfo {
   assured: boolean;
   /** No packet has come back yet. */
   unreplied: boolean;
+  /** RELATED: another flow announced it to a helper. */
+  related: boolean;
 }
 
 /**
@@ -97,6 +100,7 @@ export function readFlow(
     timeoutSeconds: Math.max(Math.ceil(left / 1000), 0),
     assured: (status & ASSURED) !== 0,
     unreplied: (status & SEEN_REPLY) === 0,
+    related: (status & EXPECTED) !== 0,
   };
   return hot[h + H_SEQUENCE] === sequence ? info : null;
 }

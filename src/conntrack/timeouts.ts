@@ -51,6 +51,8 @@ export interface Timeouts {
   udpStream: number;
   /** A flow to port 53 that has been answered (RFC 4787 REQ-5a); 0: as any other. */
   udpDns: number;
+  /** A UDP flow on which a helper waits for requests (SIP). */
+  udpSignalling: number;
   icmp: number;
   gre: number;
   /** GRE that has been answered. */
@@ -82,6 +84,7 @@ export const netfilterTimeouts: Readonly<Timeouts> = {
   udp: 30,
   udpStream: 120,
   udpDns: 0,
+  udpSignalling: 3600,
   icmp: 30,
   gre: 30,
   greStream: 180,
@@ -130,6 +133,8 @@ export const UDP_SINGLE = 0;
 export const UDP_STREAM = 1;
 /** To port 53, and answered. */
 export const UDP_DNS = 2;
+/** A bit, so that it stays one when such a flow becomes a stream. */
+export const UDP_SIGNALLING = 4;
 
 /** Timers of TCP flows, by TIMER_SHIFT within H_STATUS: what bounds the timeout of the state. */
 export const TIMER_STATE = 0;

@@ -4,8 +4,8 @@
  * NEW        no flow has the tuple; open() makes one, if the first packet may begin one
  * ESTABLISHED  a flow has the tuple; update() steps its protocol's state machine, timers and counters
  * INVALID    the state machine refuses the packet; nothing changes
- * RELATED    ICMP errors (wire/parse.ts parseQuote) and, later, expectations: they belong to another packet's flow and
- *            never refresh or end it (RFC 5508 REQ-6, RFC 5382 REQ-10)
+ * RELATED    ICMP errors (wire/parse.ts parseQuote): they belong to another packet's flow and never refresh or end it
+ *            (RFC 5508 REQ-6, RFC 5382 REQ-10); and flows that another one announced (expectations.ts)
  *
  * The machines are apart: tcp-tracker.ts, sctp.ts; UDP, GRE and ICMP have little to say and are here. A flow opens with open(), which
  * the update() of its first packet confirms: `onOpen` is called then, `onUpdate` when a later packet changes the state, is the first

@@ -97,6 +97,11 @@ export const NO_HAIRPIN = reason(
   'from inside to an external port, where the rule forbids hairpins',
 );
 
+export const HELPER_FAILED = reason(
+  'helper_failed',
+  'a helper cannot make what the packet announces reachable: no free port, or no room for the change',
+);
+
 // Forwarding.
 export const NOT_PUBLIC = reason(
   'not_public',

@@ -1,5 +1,6 @@
 /** What an engine is made from. */
 import type { Timeouts } from '../conntrack/timeouts.ts';
+import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
 
@@ -37,6 +38,8 @@ export interface EngineConfig {
   timeouts?: Partial<Timeouts>;
   /** Whether the MSS of SYNs is lowered to the path's MTU (nat/mss.ts), default true. */
   clampMss?: boolean;
+  /** Which flows helpers read; none when absent. */
+  helpers?: readonly HelperConfig[];
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

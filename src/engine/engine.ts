@@ -12,12 +12,14 @@
  * are handed back: sent unchanged to the public device, whose steering passes them up.
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
+import type { Expectation } from '../conntrack/expectations.ts';
 import { type FlowTable, H_SEQUENCE, HOT, TRACK } from '../conntrack/flow-table.ts';
 import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { Random } from '../core/random.ts';
 import {
+  HELPER_FAILED,
   INVALID_TCP,
   MARTIAN_DESTINATION,
   MARTIAN_SOURCE,
@@ -35,7 +37,7 @@ import { translatePacket } from '../nat/translate.ts';
 import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
-import { isMartian, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { isMartian, PROTO_GRE, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   KIND_FLOW,
   KIND_FRAGMENT,
@@ -63,6 +65,7 @@ import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, 
 import { Devices } from './devices.ts';
 import { ErrorPath } from './error-path.ts';
 import { FragmentPath, RELEASE_ROW } from './fragment-path.ts';
+import { Helpers } from './helpers.ts';
 import { LinkCounters } from './link-counters.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
@@ -89,6 +92,7 @@ export class Engine {
   private readonly devices: Devices;
   private readonly path: Path;
   private readonly linkCounters: LinkCounters;
+  readonly helpers: Helpers;
   private readonly unsolicited: Unsolicited | null;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
@@ -112,6 +116,7 @@ export class Engine {
       config.now,
     );
     this.ids = new IpIds(state.seed, new Random(config.seed));
+    this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
     const { prefixes } = this.sessions;
     this.errors = new ErrorPath({
       devices,
@@ -121,6 +126,7 @@ export class Engine {
       meta,
       counters,
       ids: this.ids,
+      helpers: this.helpers,
       prefixes,
     });
     this.clampMss = config.clampMss ?? true;
@@ -146,6 +152,7 @@ export class Engine {
     this.sessions.tick(now);
     this.fragments.expire(now);
     this.unsolicited?.tick(now);
+    this.helpers.expectations.expire(now);
     this.header[S_HEARTBEAT]!++;
     this.header[S_NOW] = now;
     this.linkCounters.collect();
@@ -166,7 +173,7 @@ export class Engine {
 
   /** Says which ports of the range sockets of the host hold (host order). */
   setHeldPorts(protocol: typeof PROTO_TCP | typeof PROTO_UDP, ports: readonly number[]): void {
-    this.mappings.setHeld(protocol, ports);
+    this.mappings.shared.setHeld(protocol, ports);
   }
 
   /** A next hop stopped, or began, to answer ARP. */
@@ -212,6 +219,7 @@ export class Engine {
     const bad = parsePacket(bytes, packetOffset(slot), bytes.i32[entry + 1]!, true, meta, m);
     meta[m + M_DEVICE] = bytes.i32[entry]!;
     meta[m + M_REASON] = bad === OK ? this.checkAddresses(m) : bad;
+    if (meta[m + M_PROTOCOL] === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(m);
     meta[m + M_HASH] = this.table.hash(
       meta[m + M_SOURCE]!,
       meta[m + M_DESTINATION]!,
@@ -283,6 +291,8 @@ export class Engine {
   private handleNew(slot: number, m: number, now: number): number {
     const { meta, path, sessions } = this;
     const { decider } = sessions;
+    const expected = this.helpers.expected(m, now);
+    if (expected?.translated) return this.handleExpected(slot, m, expected, now);
     const isInside = this.devices.side[meta[m + M_DEVICE]!] === PRIVATE;
     const source = meta[m + M_SOURCE]!;
     const protocol = meta[m + M_PROTOCOL]!;
@@ -295,7 +305,10 @@ export class Engine {
       now,
     );
     const isDirect = decider.decision[D_KIND] === DIRECT;
-    if (!isInside && (nowhere !== OK || isDirect)) return this.handleUninvited(slot, m, nowhere, now);
+    const isExpected = isDirect && expected !== null;
+    if (!isInside && (nowhere !== OK || (isDirect && !isExpected))) {
+      return this.handleUninvited(slot, m, nowhere, now);
+    }
     // A source that answers could not reach (RFC 1812 5.3.8).
     if (isInside && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) return MARTIAN_SOURCE;
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
@@ -309,17 +322,26 @@ export class Engine {
     const egress = isDirect ? path.routes.classOf(destination) : path.classTowards(PRIVATE, destination);
     const blocked = path.check(slot, m, egress, destination, now);
     if (blocked !== OK) return blocked;
-    const refused = isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
+    const refused = isInside && isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
     if (refused !== OK) return refused;
     const state = this.tracker.firstState(this.bytes, meta, m);
     if (state === INVALID) return refusal(protocol);
     // A connection that is seen from its middle is picked up for private hosts only.
     if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
-    const handle = sessions.begin(this.bytes, meta, m, state, isInside, isDirect, 0, now);
-    if (handle >= 0) return this.forward(slot, m, handle, egress, now);
+    const handle = sessions.begin(this.bytes, meta, m, state, isInside, isInside && isDirect, 0, now);
+    if (handle >= 0) return this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
     // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.
     if (isInside) path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
     return -handle;
+  }
+
+  /** The first packet of a flow that another one announced. */
+  private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
+    const egress = this.path.classTowards(expected.toSide, expected.address);
+    const blocked = this.path.check(slot, m, egress, expected.address, now);
+    if (blocked !== OK) return blocked;
+    const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
+    return handle < 0 ? -handle : this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
   }
 
   /** From outside, and no flow expects it: dropped in silence, or the host's own. `why`: what NAT said, or OK. */
@@ -336,7 +358,7 @@ export class Engine {
     const { meta } = this;
     const protocol = meta[m + M_PROTOCOL]!;
     if (protocol !== PROTO_TCP && protocol !== PROTO_UDP) return false;
-    return meta[m + M_FRAGMENT] === 0 || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16);
+    return meta[m + M_FRAGMENT] === 0 || this.mappings.shared.owns(protocol, meta[m + M_PORTS]! >>> 16);
   }
 
   private leaveToHost(slot: number, m: number): number {
@@ -348,6 +370,8 @@ export class Engine {
   private forward(slot: number, m: number, handle: number, egress: number, now: number): number {
     const { meta, bytes, path } = this;
     const { hot } = this.table;
+    const helped = this.helpers.reads(handle);
+    if (helped && !this.helpers.received(m, handle)) return DEFER;
     const verdict = this.tracker.update(handle, this.bytes, meta, m, now);
     if (verdict === REOPEN) {
       this.tracker.close(handle >> 1, END_REUSED);
@@ -357,6 +381,7 @@ export class Engine {
     if (meta[m + M_FRAGMENT] !== 0) {
       this.fragments.decide(handle, hot[(handle >> 1) * HOT + H_SEQUENCE]!);
     }
+    if (helped && !this.helpers.forwarded(slot, m, handle, egress, now)) return HELPER_FAILED;
     const offset = meta[m + M_OFFSET]!;
     const l4 = meta[m + M_L4]!;
     translatePacket(bytes, offset, l4, hot, handle);

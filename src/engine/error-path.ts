@@ -18,7 +18,7 @@ import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
 import { translateError } from '../nat/translate-error.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import { fold } from '../wire/checksum.ts';
-import { IP_TTL } from '../wire/ipv4.ts';
+import { IP_TTL, PROTO_GRE } from '../wire/ipv4.ts';
 import {
   M_DESTINATION,
   M_DEVICE,
@@ -34,6 +34,7 @@ import {
 import { BATCH } from './arena.ts';
 import { ICMP_TRANSLATED } from './counters.ts';
 import type { Devices } from './devices.ts';
+import type { Helpers } from './helpers.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
 import { sumPacket } from './slot-bytes.ts';
@@ -50,6 +51,7 @@ export interface ErrorPathParts {
   meta: Int32Array;
   counters: Float64Array;
   ids: IpIds;
+  helpers: Helpers;
   prefixes: PrefixPairs;
 }
 
@@ -61,9 +63,10 @@ export class ErrorPath {
   private readonly meta: Int32Array;
   private readonly counters: Float64Array;
   private readonly ids: IpIds;
+  private readonly helpers: Helpers;
   private readonly prefixes: PrefixPairs;
 
-  constructor({ devices, table, path, out, meta, counters, ids, prefixes }: ErrorPathParts) {
+  constructor({ devices, table, path, out, meta, counters, ids, helpers, prefixes }: ErrorPathParts) {
     this.devices = devices;
     this.table = table;
     this.path = path;
@@ -71,6 +74,7 @@ export class ErrorPath {
     this.meta = meta;
     this.counters = counters;
     this.ids = ids;
+    this.helpers = helpers;
     this.prefixes = prefixes;
   }
 
@@ -86,6 +90,7 @@ export class ErrorPath {
       return path.isForHost(m) ? path.handBack(slot, m) : BAD_QUOTE;
     }
     const protocol = meta[QUOTE_ROW + M_PROTOCOL]!;
+    if (protocol === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(QUOTE_ROW);
     // The quoted packet went the other way: its flow is found by the inverse of its tuple.
     const handle = table.lookup(
       meta[QUOTE_ROW + M_DESTINATION]!,

@@ -173,6 +173,27 @@ export class Path {
     return this.deviceOf(back) < 0 ? mtu : Math.min(mtu, this.mtuOf(back));
   }
 
+  /** The side of the gateway where the packet of row `m` came in. */
+  sideOf(m: number): number {
+    return this.devices.side[this.meta[m + M_DEVICE]!]!;
+  }
+
+  /** Slots of the engine's own that are left. */
+  get freeSlots(): number {
+    return this.out.freeSlots;
+  }
+
+  /** The packet has another length, or is a super-packet, since check(). False when there are not slots enough to send it. */
+  refit(slot: number, m: number, egress: number): boolean {
+    const { u8, u16 } = this.out.bytes;
+    const length = this.meta[m + M_LENGTH]!;
+    const mtu = this.mtuOf(egress);
+    this.fits = !exceedsMtu(u8, u16, this.meta[m + M_OFFSET]!, length, mtu);
+    if (this.fits) return true;
+    const cost = this.oversize.cost(slot, length, mtu);
+    return cost !== TOO_MANY && cost <= this.out.freeSlots;
+  }
+
   /** Sends the translated packet in `slot`, for which check() was OK, whole or in pieces. */
   send(egress: number, slot: number, length: number): void {
     if (this.fits) {

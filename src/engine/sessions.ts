@@ -6,32 +6,28 @@
  * NAT) is in `targets`. Counters, quotas and
  * address-dependent filtering are told of every beginning and every end, once each.
  */
-import { END_ADDRESS, END_EVICTED, END_REUSED } from '../conntrack/end-reasons.ts';
+import { END_ADDRESS } from '../conntrack/end-reasons.ts';
+import { ANY, type Expectation } from '../conntrack/expectations.ts';
 import {
-  ASSURED,
   C_MAPPING,
   COLD,
+  EXPECTED,
   FlowTable,
   H_DESTINATION,
-  H_PORTS,
   H_STATUS,
   HOT,
   ORIGINAL,
   ORIGINAL_SIDE,
   REPLY_SIDE,
   RULE_SHIFT,
-  STATE_MASK,
-  STATE_SHIFT,
-  TRACK,
   TUPLE,
 } from '../conntrack/flow-table.ts';
-import { TIME_WAIT } from '../conntrack/tcp-states.ts';
-import { after, W_END } from '../conntrack/tcp-window.ts';
+import { INVALID } from '../conntrack/tcp-states.ts';
 import { rfcTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
 import { FULL, Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import { Random } from '../core/random.ts';
-import { HOST_FLOW_LIMIT, OK, TABLE_FULL, TUPLE_IN_USE } from '../core/reasons.ts';
+import { HOST_FLOW_LIMIT, INVALID_TCP, OK, TABLE_FULL, TUPLE_IN_USE } from '../core/reasons.ts';
 import type { NatConfig } from '../nat/config.ts';
 import {
   D_DESTINATION,
@@ -44,7 +40,7 @@ import {
   Decider,
   MAPPED,
 } from '../nat/decide.ts';
-import { ExternalAddresses, ICMP, LOCAL, SHARED, TCP } from '../nat/external-addresses.ts';
+import { ExternalAddresses, LOCAL, SHARED } from '../nat/external-addresses.ts';
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
@@ -75,11 +71,10 @@ import {
 } from './counters.ts';
 import { Shortages } from './shortages.ts';
 import type { State } from './state.ts';
+import { hostOf, isOver, Yielding } from './yielding.ts';
 
 /** Mappings beyond one per flow, for ports that are reserved before a flow comes. */
 const SPARE_MAPPINGS = 4096;
-/** Records looked at for a flow that may make room. */
-const EVICTION_LOOKS = 128;
 
 export class Sessions {
   readonly table: FlowTable;
@@ -89,17 +84,19 @@ export class Sessions {
   readonly decider: Decider;
   /** Told of each refusal for want of something: host (wire order), rule number, drop reason. */
   onShortage: (host: number, rule: number, reason: number) => void = () => {};
+  /** Called with a flow that is about to end. */
+  onEnd: (flow: number) => void = () => {};
   private readonly counters: Float64Array;
   private readonly hosts: Hosts;
-  private readonly rules: Rules;
+  readonly rules: Rules;
   private readonly shortages: Shortages;
   private readonly random: Random;
   private readonly evicts: boolean;
+  private readonly yielding: Yielding;
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
-  private now: number;
-  /** Of the SYN that begins a flow just now. */
-  private sequence = 0;
+  /** ms, of the last begin() or tick(). */
+  now: number;
 
   /** `nat`: as configured; `shared`, `local`: the public and the private interface's address, wire order. */
   constructor(config: EngineConfig, nat: NatConfig, state: State, shared: number, local: number) {
@@ -120,6 +117,7 @@ export class Sessions {
     const { rules } = this.rules;
     const quotas = rules.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
     this.hosts = new Hosts(quotas || this.evicts);
+    this.yielding = new Yielding(this.tracker, this.hosts, this.random);
     this.mappings = new Mappings({
       owned: new Uint8Array(config.owned),
       externals,
@@ -128,11 +126,7 @@ export class Sessions {
       held: config.held ?? { tcp: [], udp: [] },
       capacity: state.capacity + SPARE_MAPPINGS,
       hosts: this.hosts,
-      flows: {
-        isTaken: (table, remote, remotePort, external, externalPort) =>
-          this.isTaken(table, remote, remotePort, external, externalPort),
-        endFinished: (mapping, remote, remotePort) => this.endFinished(mapping, remote, remotePort),
-      },
+      flows: this.yielding,
       random: this.random,
       seed: state.seed,
     });
@@ -177,7 +171,8 @@ export class Sessions {
     const source = meta[m + M_SOURCE]!;
     const destination = meta[m + M_DESTINATION]!;
     const ports = meta[m + M_PORTS]!;
-    if (protocol === PROTO_TCP) this.sequence = swap32(bytes.i32[(meta[m + M_L4]! + TCP_SEQUENCE) >> 2]!);
+    if (protocol === PROTO_TCP)
+      this.yielding.sequence = swap32(bytes.i32[(meta[m + M_L4]! + TCP_SEQUENCE) >> 2]!);
     let refused = OK;
     if (isInside) refused = decider.source(protocol, source, destination, ports);
     else if (decider.isTwice) refused = decider.twiceSource(protocol, source);
@@ -199,7 +194,8 @@ export class Sessions {
     const sides = (isInside ? 0 : ORIGINAL_SIDE) | (leaves ? REPLY_SIDE : 0);
     const bits = flags | sides | (decision[D_RULE]! << RULE_SHIFT);
     let flow = this.tracker.open(meta, m, state, replySource, replyDestination, replyPorts, bits, now);
-    if (flow === FULL && this.evicts && this.makeRoom()) {
+    if (flow === FULL && this.evicts && this.yielding.makeRoom()) {
+      this.counters[FLOWS_EVICTED]!++;
       flow = this.tracker.open(meta, m, state, replySource, replyDestination, replyPorts, bits, now);
     }
     if (flow === FULL) {
@@ -210,6 +206,35 @@ export class Sessions {
     if (target !== NO_MAPPING) this.mappings.refer(target);
     this.table.cold[flow * COLD + C_MAPPING] = isInside ? mapping : target;
     this.begun(flow, isInside ? target : mapping);
+    this.counters[FLOWS_STARTED]!++;
+    return (flow << 1) | ORIGINAL;
+  }
+
+  /** Makes the flow that an expectation lets in, translated as it says. Returns its handle, or the negative of a drop reason. */
+  beginExpected(bytes: Bytes, meta: Int32Array, m: number, expected: Expectation, now: number): number {
+    this.now = now;
+    const state = this.tracker.firstState(bytes, meta, m);
+    if (state === INVALID) return -INVALID_TCP;
+    const { table, mappings } = this;
+    const { address, port, mapping } = expected;
+    const protocol = meta[m + M_PROTOCOL]!;
+    const source = meta[m + M_SOURCE]!;
+    const ports = meta[m + M_PORTS]!;
+    const from = expected.from === ANY ? source : expected.from;
+    const fromPort = expected.fromPort === ANY ? ports & 0xffff : expected.fromPort;
+    const replyPorts = port | (fromPort << 16);
+    if (table.lookup(address, from, replyPorts, protocol) >= 0) return -TUPLE_IN_USE;
+    const sides = (expected.side === 1 ? ORIGINAL_SIDE : 0) | (expected.toSide === 1 ? REPLY_SIDE : 0);
+    const rule = mapping < 0 ? 0 : mappings.table.ruleOf(mapping);
+    const bits = EXPECTED | sides | (rule << RULE_SHIFT);
+    const flow = this.tracker.open(meta, m, state, address, from, replyPorts, bits, now);
+    if (flow === FULL) return this.refuse(expected.side === 1 ? address : source, TABLE_FULL, now);
+    // The mapping that was reserved for it lives on with it: of its source where that is the internal endpoint.
+    if (mapping >= 0) mappings.refer(mapping);
+    const isSource = mapping >= 0 && mappings.table.internalAddress(mapping) === source;
+    const isFirst = expected.side === 1 ? !isSource : isSource;
+    table.cold[flow * COLD + C_MAPPING] = isFirst ? mapping : NO_MAPPING;
+    this.begun(flow, isFirst ? NO_MAPPING : mapping);
     this.counters[FLOWS_STARTED]!++;
     return (flow << 1) | ORIGINAL;
   }
@@ -258,7 +283,7 @@ export class Sessions {
     const protocol = status & 0xff;
     setDeltas(hot, flow, protocol);
     if (target !== NO_MAPPING) this.targets.set(flow, target);
-    hosts.add(this.hostOf(h), HOST_FLOWS);
+    hosts.add(hostOf(hot, h), HOST_FLOWS);
     const mapping = cold[flow * COLD + C_MAPPING]!;
     if (mapping !== NO_MAPPING) {
       this.mappings.table.setLastFlow(mapping, flow);
@@ -274,6 +299,7 @@ export class Sessions {
     const status = hot[h + H_STATUS]!;
     const protocol = status & 0xff;
     const mapping = table.cold[flow * COLD + C_MAPPING]!;
+    this.onEnd(flow);
     const isQuiet = why === END_ADDRESS || isOver(status);
     if (mapping !== NO_MAPPING) {
       if ((status & ORIGINAL_SIDE) === 0) this.decider.contact(mapping, hot[h + H_DESTINATION]!, -1);
@@ -284,67 +310,9 @@ export class Sessions {
       this.targets.delete(flow);
       mappings.release(target, now, isQuiet);
     }
-    this.hosts.remove(this.hostOf(h), HOST_FLOWS);
+    this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
     this.counters[FLOWS_ENDED]!++;
     this.counters[flowGauge(protocol)]!--;
-  }
-
-  /** The internal host of the flow record at `h`: who began it, or whom it is for. */
-  private hostOf(h: number): number {
-    const { hot } = this.table;
-    return (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0 ? hot[h]! : hot[h + TUPLE]!;
-  }
-
-  private isTaken(
-    table: number,
-    remote: number,
-    remotePort: number,
-    external: number,
-    externalPort: number,
-  ): boolean {
-    if (table === ICMP) {
-      // Queries of all types share an id; the one that is answered most decides.
-      return this.table.lookup(remote, external, externalPort, PROTO_ICMP) >= 0;
-    }
-    const protocol = table === TCP ? PROTO_TCP : PROTO_UDP;
-    return this.table.lookup(remote, external, remotePort | (externalPort << 16), protocol) >= 0;
-  }
-
-  /** RFC 5382 REQ-5, netfilter's early eviction: a connection in TIME_WAIT gives its port to a new one elsewhere. */
-  private endFinished(mapping: number, remote: number, remotePort: number): boolean {
-    const flow = this.mappings.table.lastFlow(mapping);
-    if (flow < 0 || !this.table.isLive(flow)) return false;
-    if (this.table.cold[flow * COLD + C_MAPPING] !== mapping) return false;
-    const h = flow * HOT;
-    const { hot } = this.table;
-    if (!isOver(hot[h + H_STATUS]!)) return false;
-    // The same remote endpoint might take late segments of the old connection for the new one's, unless its numbers lie
-    // beyond them (RFC 9293 3.6.1).
-    const isSame = hot[h + TUPLE] === remote && (hot[h + TUPLE + H_PORTS]! & 0xffff) === remotePort;
-    if (isSame && !after(this.sequence, this.table.track[flow * TRACK + W_END]!)) return false;
-    this.tracker.close(flow, END_REUSED);
-    return true;
-  }
-
-  /** Ends a flow that is not ASSURED, of the host that has most of those looked at; false when there is none. */
-  private makeRoom(): boolean {
-    const { table, hosts } = this;
-    let victim = -1;
-    let most = 0;
-    let flow = (this.random.next() >>> 1) % table.capacity;
-    for (let looks = 0; looks < EVICTION_LOOKS; looks++) {
-      flow = flow + 1 === table.capacity ? 0 : flow + 1;
-      const h = flow * HOT;
-      if (!table.isLive(flow) || (table.hot[h + H_STATUS]! & ASSURED) !== 0) continue;
-      const flows = hosts.count(this.hostOf(h), HOST_FLOWS);
-      if (flows <= most) continue;
-      most = flows;
-      victim = flow;
-    }
-    if (victim < 0) return false;
-    this.tracker.close(victim, END_EVICTED);
-    this.counters[FLOWS_EVICTED]!++;
-    return true;
   }
 
   /** The host's own addresses, where they may have changed. */
@@ -358,11 +326,6 @@ export class Sessions {
     externals.setHost(SHARED, shared);
     externals.setHost(LOCAL, local);
   }
-}
-
-/** Whether nothing of a flow with this status can still be on its way: TCP in TIME_WAIT or CLOSE. */
-function isOver(status: number): boolean {
-  return (status & 0xff) === PROTO_TCP && (status & STATE_MASK) >>> STATE_SHIFT >= TIME_WAIT;
 }
 
 function flowGauge(protocol: number): number {

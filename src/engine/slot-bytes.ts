@@ -7,14 +7,14 @@ import { sumBytes } from '../wire/checksum.ts';
 import { LINEAR_BYTES, overflowOffset, packetOffset } from './arena.ts';
 
 /** Arena offset of byte `position` of the packet in `slot`. */
-function place(slot: number, position: number): number {
+export function place(slot: number, position: number): number {
   return position < LINEAR_BYTES
     ? packetOffset(slot) + position
     : overflowOffset(slot) + position - LINEAR_BYTES;
 }
 
 /** Bytes from `position` to where the packet's memory breaks. */
-function run(position: number): number {
+export function run(position: number): number {
   return position < LINEAR_BYTES ? LINEAR_BYTES - position : 0x10000;
 }
 

@@ -118,6 +118,7 @@ export class Gateway {
         clampMss: options.clampMss,
         nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
         timeouts: options.timeouts,
+        helpers: options.helpers,
         flows: options.flows,
         stateBytes: bytes,
         ownedBytes: OWNED_BYTES,

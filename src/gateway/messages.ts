@@ -11,6 +11,7 @@
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
+import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
@@ -40,6 +41,7 @@ export interface StartMessage {
   timeouts: Partial<Timeouts>;
   held: HeldPorts;
   clampMss: boolean;
+  helpers: HelperConfig[];
   flows: number;
   stateBytes: number;
   ownedBytes: number;

@@ -4,6 +4,7 @@
  */
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
+import { type HelperConfig, type HelperName, helperKinds } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
 
 export interface PortRange {
@@ -24,6 +25,8 @@ export interface RunOptions {
   timeouts: Partial<Timeouts>;
   /** Capacity of the flow table. */
   flows: number;
+  /** Application helpers, one for each protocol and port. */
+  helpers: HelperConfig[];
   /** Seconds that devices, filters and state stay after SIGTERM. 0: everything is undone at once. */
   lingerSeconds: number;
   /** Account of the engine process; undefined: `natgate` where it exists, else 65534. */
@@ -92,6 +95,34 @@ export function parseLinger(value: number): number {
 
 export function parseTxQueueLength(value: number): number {
   return parseCount('txqueuelen', value, 1, MAX_TX_QUEUE_LENGTH);
+}
+
+/** `name` or `name=port`, any number of times: `ftp`, `sip=5062`. A name alone is the protocol's own port. */
+export function parseHelpers(texts: readonly string[]): HelperConfig[] {
+  const helpers: HelperConfig[] = [];
+  for (const text of texts) {
+    const [name = '', digits] = text.split(/=(.*)/s);
+    if (!Object.hasOwn(helperKinds, name)) {
+      const names = Object.keys(helperKinds).join(', ');
+      throw usage(`--helper ${text}: no helper of that name`, `there are ${names}`);
+    }
+    const kind = helperKinds[name as HelperName];
+    const port = digits === undefined ? kind.port : Number(digits);
+    if (digits !== undefined && (!/^\d{1,5}$/.test(digits) || port < 1 || port > 65_535)) {
+      throw usage(`--helper ${text}: not a port`, `give a port from 1 to 65535, e.g. ${name}=${kind.port}`);
+    }
+    for (const protocol of kind.protocols) {
+      const other = helpers.find((known) => known.protocol === protocol && known.port === port);
+      if (other !== undefined) {
+        throw usage(
+          `--helper ${text}: port ${port} has the helper ${other.name} already`,
+          'give each port one helper',
+        );
+      }
+      helpers.push({ name: name as HelperName, protocol, port });
+    }
+  }
+  return helpers;
 }
 
 function parseCount(option: string, value: number, least: number, most: number): number {

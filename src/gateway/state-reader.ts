@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FlowInfo, readFlow } from '../conntrack/flow-info.ts';
 import { HOT } from '../conntrack/flow-table.ts';
-import { defaultTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
+import { rfcTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
 import { openState, S_NOW, type State } from '../engine/state.ts';
 
 /** Header and counters of a state (engine/state.ts) are within these; the flow table comes after them. */
@@ -34,7 +34,7 @@ export function readStateFile(path: string, withFlows: boolean): State {
 /** The live flows, in the order of their records. */
 export function* readFlows(state: State): Generator<FlowInfo> {
   const hot = new Int32Array(state.buffer, state.tableOffset, state.capacity * HOT);
-  const timeouts = new TimeoutTable(defaultTimeouts);
+  const timeouts = new TimeoutTable(rfcTimeouts);
   for (let flow = 0; flow < state.capacity; flow++) {
     const info = readFlow(hot, flow, timeouts, state.header[S_NOW]!);
     if (info !== null) yield info;

@@ -4,34 +4,25 @@
  * An endpoint-independent mapping is shared by all flows of an internal (address, port, protocol); one that depends on
  * the remote address, or address and port, by those towards it. A mapping lives as long as flows refer to it; then its
  * port is in quarantine for a while. Protocols without ports have no endpoints; for them a mapping only counts who uses the
- * protocol. Invariant: the owned bitmap has TCP and UDP ports of the shared address that are natgate's and not the
- * host's, forwarded ones among them; ICMP ids and protocols only while they are mapped, since those are shared with the
- * host.
+ * protocol. Which ports are natgate's at all is in shared-ports.ts.
  */
 import type { Random } from '../core/random.ts';
 import { HOST_PORT_LIMIT, NO_EXTERNAL_ADDRESS, NO_FREE_PORT, TABLE_FULL } from '../core/reasons.ts';
 import { swap16 } from '../wire/bytes.ts';
-import type { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import type { Forward } from './config.ts';
-import { type ExternalAddresses, ICMP, OTHER, portTableOf, SHARED, TCP, UDP } from './external-addresses.ts';
+import { type ExternalAddresses, ICMP, OTHER, portTableOf, SHARED } from './external-addresses.ts';
 import type { Hosts } from './hosts.ts';
 import { MappingTable, NO_MAPPING } from './mapping-table.ts';
-import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP, setOwned } from './owned.ts';
 import { type FlowsOfMappings, PortAllocator } from './port-allocator.ts';
-import { HELD_BY_FORWARD, HELD_BY_HOST, type PortSpace } from './port-space.ts';
+import type { PortSpace } from './port-space.ts';
 import { ADDRESS_AND_PORT_DEPENDENT, ADDRESS_DEPENDENT, type CompiledRule, OVERLOAD_NEVER } from './rules.ts';
+import { type HeldPorts, SharedPorts } from './shared-ports.ts';
 
 export { NO_MAPPING } from './mapping-table.ts';
+export type { HeldPorts } from './shared-ports.ts';
 
-const SECTIONS = [OWNED_TCP, OWNED_UDP, OWNED_ICMP] as const;
 /** Ports whose quarantine may end per tick and space. */
 const EXPIRY_BUDGET = 256;
-
-/** Ports of the range that sockets of the host hold, host order. */
-export interface HeldPorts {
-  tcp: readonly number[];
-  udp: readonly number[];
-}
 
 export interface MappingsOptions {
   /**
@@ -61,14 +52,11 @@ export class Mappings {
   private readonly rules: readonly CompiledRule[];
   private readonly flows: FlowsOfMappings;
   private readonly hosts: Hosts;
-  /** Uses of protocols without ports on the shared address. */
-  private readonly others = new Int32Array(256);
-  private readonly owned: Uint8Array;
+  readonly shared: SharedPorts;
   private readonly random: Random;
 
   constructor(options: MappingsOptions) {
     const { owned, externals, rules, forwards, held, capacity, hosts, flows, random, seed } = options;
-    this.owned = owned;
     this.externals = externals;
     this.rules = rules;
     this.hosts = hosts;
@@ -76,22 +64,7 @@ export class Mappings {
     this.random = random;
     this.table = new MappingTable(capacity, seed);
     this.allocator = new PortAllocator(externals, this.table, flows, random, seed);
-    for (const forward of forwards) {
-      const number = forward.address === 0 ? SHARED : externals.add(forward.address);
-      const space = externals.space(number, portTableOf(forward.protocol));
-      for (let port = forward.ports.first; port <= forward.ports.last; port++) {
-        space.hold(port, HELD_BY_FORWARD, true);
-      }
-    }
-    for (const [t, ports] of [
-      [TCP, held.tcp],
-      [UDP, held.udp],
-    ] as const) {
-      const space = externals.space(SHARED, t);
-      for (const port of ports) space.hold(port, HELD_BY_HOST, true);
-      for (let port = 0; port < 65536; port++) this.showPort(space, t, port);
-    }
-    owned.fill(0, OWNED_ICMP, OWNED_BYTES);
+    this.shared = new SharedPorts(owned, externals, forwards, held);
   }
 
   /**
@@ -129,6 +102,33 @@ export class Mappings {
     if (this.isTaken(own, remote, remotePort)) return this.refuse(NO_FREE_PORT);
     table.refer(own);
     return own;
+  }
+
+  /**
+   * A mapping of an internal endpoint for flows from outside, before there is one (nat/alg): on external address number
+   * `external`, on port `preferred` if that is free. One reference; ports in wire order. NO_MAPPING: see `refusal`.
+   */
+  reserve(
+    rule: number,
+    external: number,
+    protocol: number,
+    address: number,
+    port: number,
+    preferred: number,
+  ): number {
+    const t = portTableOf(protocol);
+    if (t === OTHER) return this.makeProtocol(rule, protocol, address, external);
+    const { table, allocator } = this;
+    const known = table.find(rule, t, address, port, 0, 0);
+    if (known !== NO_MAPPING && table.external(known) === external) {
+      table.refer(known);
+      return known;
+    }
+    if (known !== NO_MAPPING) return this.refuse(NO_FREE_PORT);
+    const compiled = this.rules[rule]!;
+    const space = this.externals.space(external, t);
+    const free = allocator.freePort(compiled, external, space, t, address, swap16(preferred), 0, 0);
+    return free < 0 ? this.refuse(NO_FREE_PORT) : this.map(rule, t, address, port, 0, 0, external, free);
   }
 
   /** Takes a mapping over from an adopted flow. NO_MAPPING when its port cannot be the endpoint's. */
@@ -184,9 +184,7 @@ export class Mappings {
     const address = table.internalAddress(mapping);
     const rule = this.rules[table.ruleOf(mapping)]!;
     if (t === OTHER) {
-      if (external === SHARED && --this.others[port]! === 0) {
-        setOwned(this.owned, OWNED_PROTOCOLS, port, false);
-      }
+      if (external === SHARED) this.shared.use(port, -1);
       table.destroy(mapping);
       return;
     }
@@ -197,17 +195,12 @@ export class Mappings {
     this.allocator.blocksOf(rule, external)?.release(port);
     if (space.head[port] !== NO_MAPPING) return;
     space.release(port, address, now, isOver || t === ICMP ? 0 : rule.quarantineMs);
-    if (external === SHARED) this.showPort(space, t, port);
+    if (external === SHARED) this.shared.show(t, port);
   }
 
   /** The mapping that has an external TCP or UDP port (wire order) first, or NO_MAPPING. */
   ownerOf(external: number, table: number, port: number): number {
     return this.externals.space(external, table).head[swap16(port)]!;
-  }
-
-  /** Whether an external TCP or UDP port (wire order) of the shared address is natgate's and not the host's. */
-  owns(protocol: number, externalPort: number): boolean {
-    return this.isOurs(this.externals.space(SHARED, portTableOf(protocol)), swap16(externalPort));
   }
 
   /** The external port of a mapping, in wire order. */
@@ -218,18 +211,6 @@ export class Mappings {
   /** The external address of a mapping. */
   externalAddress(mapping: number): number {
     return this.externals.addressOf(this.table.external(mapping));
-  }
-
-  /** Says which ports of the range sockets of the host hold. Replaces what was said before. */
-  setHeld(protocol: typeof PROTO_TCP | typeof PROTO_UDP, ports: readonly number[]): void {
-    const t = portTableOf(protocol);
-    const space = this.externals.space(SHARED, t);
-    const held = new Set(ports);
-    for (let port = space.first; port <= space.last; port++) {
-      if (((space.holders(port) & HELD_BY_HOST) !== 0) === held.has(port)) continue;
-      space.hold(port, HELD_BY_HOST, held.has(port));
-      this.showPort(space, t, port);
-    }
   }
 
   /** Quarantines that are over end; once a batch. */
@@ -327,7 +308,7 @@ export class Mappings {
       table.setNext(head, mapping);
     }
     this.hosts.add(address, t);
-    if (t === ICMP && external === SHARED) setOwned(this.owned, OWNED_ICMP, externalPort, true);
+    if (t === ICMP && external === SHARED) this.shared.show(t, externalPort);
     return mapping;
   }
 
@@ -358,25 +339,7 @@ export class Mappings {
     }
     const mapping = table.create(rule, OTHER, address, protocol, 0, 0, external, protocol);
     if (mapping === NO_MAPPING) return this.refuse(TABLE_FULL);
-    if (external === SHARED && this.others[protocol]!++ === 0) {
-      setOwned(this.owned, OWNED_PROTOCOLS, protocol, true);
-    }
+    if (external === SHARED) this.shared.use(protocol, 1);
     return mapping;
-  }
-
-  /** Brings the bitmap's bit of a port of the shared address up to date. */
-  private showPort(space: PortSpace, t: number, port: number): void {
-    setOwned(
-      this.owned,
-      SECTIONS[t as 0 | 1 | 2],
-      port,
-      t === ICMP ? space.isMapped(port) : this.isOurs(space, port),
-    );
-  }
-
-  private isOurs(space: PortSpace, port: number): boolean {
-    const holders = space.holders(port);
-    if ((holders & HELD_BY_FORWARD) !== 0 || space.isMapped(port)) return true;
-    return port >= space.first && port <= space.last && holders === 0;
   }
 }

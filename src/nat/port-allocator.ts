@@ -23,8 +23,8 @@ const TRIES = 128;
 export interface FlowsOfMappings {
   /** Whether a flow has the reply tuple of (remote → external endpoint); ports in wire order. */
   isTaken(table: number, remote: number, remotePort: number, external: number, externalPort: number): boolean;
-  /** Ends the last flow of a mapping if it is over and may make room for one to `remote`; whether it did. */
-  endFinished(mapping: number, remote: number, remotePort: number): boolean;
+  /** Ends `flow`, the last of a mapping, if it is over and may make room for one to `remote`; whether it did. */
+  endFinished(mapping: number, flow: number, remote: number, remotePort: number): boolean;
 }
 
 export class PortAllocator {
@@ -160,7 +160,7 @@ export class PortAllocator {
       const port = first + ((start + i) % size);
       const mapping = space.head[port]!;
       if (mapping === NO_MAPPING || table.refs(mapping) !== 1 || table.next(mapping) !== NO_MAPPING) continue;
-      if (this.flows.endFinished(mapping, remote, remotePort)) return port;
+      if (this.flows.endFinished(mapping, table.lastFlow(mapping), remote, remotePort)) return port;
     }
     return -1;
   }

@@ -6,6 +6,7 @@
  * changed. Every field is optional behind the first 8 bytes of the quoted transport header.
  */
 import { H_DESTINATION, H_PORTS, H_STATUS, HOT, ORIGINAL_SIDE, TUPLE } from '../conntrack/flow-table.ts';
+import { GRE_CALL_ID } from '../conntrack/gre-keys.ts';
 import { type Bytes, be16 } from '../wire/bytes.ts';
 import { adjust, delta16, delta32, fold } from '../wire/checksum.ts';
 import { ICMP_CHECKSUM, ICMP_ID } from '../wire/icmp.ts';
@@ -103,6 +104,11 @@ function translateQuote(bytes: Bytes, meta: Int32Array, q: number, hot: Int32Arr
       u16[field >> 1] = protocol === PROTO_UDP && updated === 0 ? 0xffff : updated;
       change = fold(change + delta16(old, u16[field >> 1]!));
     }
+  } else if (ports !== 0) {
+    // Enhanced GRE with a known call: the receiver's id.
+    const id = (l4 + GRE_CALL_ID) >> 1;
+    change = fold(change + delta16(u16[id]!, ports >>> 16));
+    u16[id] = ports >>> 16;
   }
   return change;
 }

@@ -6,6 +6,7 @@
  * to complete (NEEDS_CSUM) covers only the pseudo-header so far: it takes the address delta and never the port's.
  */
 import { H_DELTAS, H_DESTINATION, H_PORTS, H_STATUS, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import { GRE_CALL_ID } from '../conntrack/gre-keys.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { adjust, delta16, delta32, fold } from '../wire/checksum.ts';
@@ -92,5 +93,8 @@ export function translatePacket(
     u16[(l4 + ICMP_ID) >> 1] = ports & 0xffff;
     const at = (l4 + ICMP_CHECKSUM) >> 1;
     u16[at] = adjust(u16[at]!, (deltas >>> 16) ^ flip);
+  } else if (ports !== 0) {
+    // Enhanced GRE with a known call (conntrack/gre-keys.ts): it has no checksum.
+    u16[(l4 + GRE_CALL_ID) >> 1] = ports & 0xffff;
   }
 }

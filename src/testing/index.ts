@@ -7,6 +7,7 @@
 export type { FlowInfo, FlowTuple } from '../conntrack/flow-info.ts';
 export type { Timeouts } from '../conntrack/timeouts.ts';
 export { NatgateError } from '../core/errors.ts';
+export type { HelperConfig } from '../nat/alg/registry.ts';
 export type { Dependence, NatBehaviour, Overload, PortChoice, PortRange } from '../nat/config.ts';
 export { formatAddress, parseAddress } from '../wire/address.ts';
 export { MemoryGateway, type MemoryGatewayOptions } from './memory-gateway.ts';

@@ -16,6 +16,7 @@ import { Engine } from '../engine/engine.ts';
 import { type Route, TO_HOST } from '../engine/routes.ts';
 import { formatState, openState, stateBytes } from '../engine/state.ts';
 import { MemoryLink } from '../link/memory.ts';
+import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig, PortRange } from '../nat/config.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { parseAddress, parsePrefix, prefixMask } from '../wire/address.ts';
@@ -45,6 +46,8 @@ export interface MemoryGatewayOptions {
   };
   /** Seconds of silence, where they shall differ from the defaults. */
   timeouts?: Partial<Timeouts>;
+  /** Helpers and their ports, none by default: `[{ name: 'ftp', protocol: 6, port: 21 }]`. */
+  helpers?: readonly HelperConfig[];
   /** Seed of the port search, default 1: runs repeat. */
   seed?: number;
   /** The present in ms, default 0. */
@@ -86,6 +89,7 @@ export class MemoryGateway {
       ...(options.nat && { nat: options.nat }),
       ...(options.evict && { evict: options.evict }),
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
+      helpers: options.helpers ?? [],
       seed,
       now: this.now,
     });

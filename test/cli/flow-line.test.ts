@@ -17,6 +17,7 @@ const flow: FlowInfo = {
   timeoutSeconds: 431_999,
   assured: true,
   unreplied: false,
+  related: false,
 };
 
 // The words are those of conntrack-tools: `conntrack -L -o extended` prints the same.

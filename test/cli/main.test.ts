@@ -51,6 +51,11 @@ describe('bad usage', () => {
     ['run --private g0 --private g/1 --public g1', '--private g/1'],
     ['doctor --mapping none', '--mapping none'],
     ['doctor --timeout now=1', '--timeout now=1'],
+    ['run --private g0 --public g1 --helper', 'helper'],
+    ['run --private g0 --public g1 --helper h323', '--helper h323: no helper of that name'],
+    ['run --private g0 --public g1 --helper sip=0', '--helper sip=0: not a port'],
+    ['run --private g0 --public g1 --helper ftp --helper irc=21', 'port 21 has the helper ftp already'],
+    ['run --private g0 --public g1 --ports 80 --ports 79', '--ports 79: not'],
     ['down --name ../x', '--name ../x'],
     ['doctor --private g0', '--private and --public belong together'],
   ])('`natgate %s` exits with 2, one line and a hint', (line, message) => {

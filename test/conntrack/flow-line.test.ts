@@ -22,6 +22,7 @@ function flow(fields: Partial<FlowInfo>): FlowInfo {
     timeoutSeconds: 28,
     assured: false,
     unreplied: true,
+    related: false,
     ...fields,
   };
 }

@@ -10,6 +10,7 @@ import {
   TIMER_UNREPLIED,
   TimeoutTable,
   UDP_DNS,
+  UDP_SIGNALLING,
   UDP_SINGLE,
   UDP_STREAM,
 } from '../../src/conntrack/timeouts.ts';
@@ -32,6 +33,8 @@ test('the defaults are netfilter’s', () => {
   }
   expect(table.of(17, UDP_SINGLE)).toBe(30_000);
   expect(table.of(17, UDP_STREAM)).toBe(120_000);
+  expect(table.of(17, UDP_SIGNALLING)).toBe(3_600_000);
+  expect(table.of(17, UDP_SIGNALLING | UDP_STREAM)).toBe(3_600_000);
   expect(table.of(1, 0)).toBe(30_000);
   expect([table.of(47, UDP_SINGLE), table.of(47, UDP_STREAM)]).toEqual([30_000, 180_000]);
   for (const protocol of [0, 2, 50, 51, 255]) expect(table.of(protocol, 0)).toBe(600_000);
@@ -88,7 +91,7 @@ test('each timeout may be set by itself', () => {
   const found = [
     ...[1, 2, 3, 4, 5, 6, 7, 8].map((state) => table.of(6, state)),
     ...[TIMER_RETRANS, TIMER_UNACKNOWLEDGED, TIMER_UNREPLIED].map((timer) => table.of(6, 3 | (timer << 4))),
-    ...[UDP_SINGLE, UDP_STREAM, UDP_DNS].map((state) => table.of(17, state)),
+    ...[UDP_SINGLE, UDP_STREAM, UDP_DNS, UDP_SIGNALLING].map((state) => table.of(17, state)),
     table.of(1, 0),
     ...[UDP_SINGLE, UDP_STREAM].map((state) => table.of(47, state)),
     ...[1, 2, 3, 4, 5, 6, 7, 8].map((state) => table.of(132, state)),

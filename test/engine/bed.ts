@@ -13,6 +13,7 @@ import { type Route, TO_HOST } from '../../src/engine/routes.ts';
 import { readShortages } from '../../src/engine/shortages.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
 import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
+import type { HelperConfig } from '../../src/nat/alg/registry.ts';
 import type { Forward, NatConfig } from '../../src/nat/config.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
@@ -38,6 +39,7 @@ export interface BedOptions {
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
   clampMss?: boolean;
+  helpers?: readonly HelperConfig[];
   seed?: number;
   now?: number;
   external?: string;
@@ -102,6 +104,7 @@ export class Bed {
       ...(options.evict && { evict: options.evict }),
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
       ...(options.clampMss !== undefined && { clampMss: options.clampMss }),
+      helpers: options.helpers ?? [],
       seed: options.seed ?? 1,
       now: this.now | 0,
     });

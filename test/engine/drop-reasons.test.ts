@@ -60,6 +60,18 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
     run: (bed) => [bed.out(query()), bed.out(query('10.77.0.3'))],
   },
   tuple_in_use: { run: (bed) => [bed.out(gre('10.77.0.2')), bed.out(gre('10.77.0.3'))] },
+  helper_failed: {
+    // No external port is left for the media of a call.
+    options: { ports: { first: 40000, last: 40000 }, helpers: [{ name: 'sip', protocol: 17, port: 53 }] },
+    run: (bed) =>
+      bed.out(
+        query('10.77.0.2', 40000, {
+          payload: new TextEncoder().encode(
+            'INVITE sip:b@h SIP/2.0\r\nc: application/sdp\r\n\r\nc=IN IP4 10.77.0.2\r\nm=audio 5004 RTP/AVP 0\r\n',
+          ),
+        }),
+      ),
+  },
   no_route: {
     run: (bed) => {
       bed.engine.setRoutes(ROUTES.filter(({ device }) => device === PRIVATE));

@@ -214,6 +214,9 @@ function usesOfMappings(engine: Engine): Map<number, number> {
     if (mapping >= 0) use(mapping, isInside ? h : h + TUPLE);
     if (target !== undefined) use(target, isInside ? h + TUPLE : h);
   }
+  for (const { mapping } of engine.helpers.expectations.all()) {
+    if (mapping >= 0) uses.set(mapping, (uses.get(mapping) ?? 0) + 1);
+  }
   return uses;
 }
 

@@ -41,6 +41,7 @@ const NOT_BY_CHANCE = [
   'read_truncated',
   // 512 KiB of fragments without their first ones.
   'fragment_limit',
+  'helper_failed',
 ];
 const PORTS = { first: 33000, last: 33063 };
 const HELD = { tcp: [33001], udp: [33002] };

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { NatgateError } from '../../src/core/errors.ts';
 import {
   parseFlows,
+  parseHelpers,
   parseInterface,
   parseLinger,
   parseName,
@@ -61,4 +62,36 @@ test('numbers are whole and within their limits', () => {
   for (const value of [Number.NaN, -1, 0.5, 1023, 16_777_217]) usage(() => parseFlows(value));
   for (const value of [Number.NaN, -1, 0.5, 86_401]) usage(() => parseLinger(value));
   for (const value of [Number.NaN, 0, 100_001]) usage(() => parseTxQueueLength(value));
+});
+
+describe('helpers', () => {
+  test('a name alone has the port of its protocol; SIP is read over UDP and TCP', () => {
+    expect(parseHelpers([])).toEqual([]);
+    expect(parseHelpers(['ftp', 'ftp=2121', 'sip=5062'])).toEqual([
+      { name: 'ftp', protocol: 6, port: 21 },
+      { name: 'ftp', protocol: 6, port: 2121 },
+      { name: 'sip', protocol: 17, port: 5062 },
+      { name: 'sip', protocol: 6, port: 5062 },
+    ]);
+  });
+
+  test.each([
+    ['h323', 'no helper of that name'],
+    ['', 'no helper of that name'],
+    ['toString', 'no helper of that name'],
+    ['FTP', 'no helper of that name'],
+    ['ftp=', 'not a port'],
+    ['ftp=0', 'not a port'],
+    ['ftp=65536', 'not a port'],
+    ['ftp=2e3', 'not a port'],
+    ['ftp=21=22', 'not a port'],
+  ])('refuses %j', (text, why) => {
+    expect(usage(() => parseHelpers([text]))).toBe(`--helper ${text}: ${why}`);
+  });
+
+  test('refuses a second helper for the same port, but not for that of another protocol', () => {
+    expect(usage(() => parseHelpers(['ftp', 'irc=21']))).toContain('has the helper ftp already');
+    expect(usage(() => parseHelpers(['ftp', 'ftp']))).toContain('has the helper ftp already');
+    expect(parseHelpers(['ftp', 'tftp=21'])).toHaveLength(2);
+  });
 });

@@ -140,7 +140,7 @@ test('against Maps: one external port per endpoint, kept when free, the whole ra
           const before = [...model.held];
           model.held.clear();
           for (const port of move.ports) if (port >= FIRST && port <= LAST) model.held.add(port);
-          mappings.setHeld(move.protocol as 6 | 17, move.ports);
+          mappings.shared.setHeld(move.protocol as 6 | 17, move.ports);
           for (const port of [...before, ...move.ports]) refresh(move.protocol, port);
         } else {
           const [address, internal] = move.endpoint;
@@ -196,14 +196,14 @@ test('the same port of two clients: the first keeps it, the second gets another'
 test('a port that the host takes while it is mapped stays mapped and owned until its flows end', () => {
   const { mappings, owned } = newMappings();
   const mapping = acquire(mappings, TCP, 1, swap16(1030));
-  mappings.setHeld(TCP, [1030]);
+  mappings.shared.setHeld(TCP, [1030]);
   expect(bit(owned, OWNED_TCP, 1030)).toBe(true);
-  expect(mappings.owns(TCP, swap16(1030))).toBe(true);
+  expect(mappings.shared.owns(TCP, swap16(1030))).toBe(true);
   release(mappings, mapping);
   expect(bit(owned, OWNED_TCP, 1030)).toBe(false);
-  expect(mappings.owns(TCP, swap16(1030))).toBe(false);
+  expect(mappings.shared.owns(TCP, swap16(1030))).toBe(false);
   expect(swap16(mappings.externalPort(acquire(mappings, TCP, 1, swap16(1030))))).not.toBe(1030);
-  mappings.setHeld(TCP, []);
+  mappings.shared.setHeld(TCP, []);
   expect(bit(owned, OWNED_TCP, 1030)).toBe(true);
 });
 
@@ -214,7 +214,7 @@ test('owns() is what the bitmap says, for TCP and UDP', () => {
     [OWNED_UDP, UDP],
   ] as const) {
     for (let port = FIRST - 5; port <= LAST + 5; port++) {
-      expect(mappings.owns(protocolOf, swap16(port)), `${protocolOf}/${port}`).toBe(
+      expect(mappings.shared.owns(protocolOf, swap16(port)), `${protocolOf}/${port}`).toBe(
         bit(owned, section, port),
       );
     }

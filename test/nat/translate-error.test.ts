@@ -3,7 +3,7 @@
  * on the other side is the quoted packet as that side knows it.
  */
 import { describe, expect, test } from 'vitest';
-import { FlowTable } from '../../src/conntrack/flow-table.ts';
+import { FlowTable, REPLY_SIDE } from '../../src/conntrack/flow-table.ts';
 import { OK } from '../../src/core/reasons.ts';
 import { setDeltas } from '../../src/nat/translate.ts';
 import { translateError } from '../../src/nat/translate-error.ts';
@@ -98,7 +98,7 @@ function newFlow(protocol: number): Int32Array {
     number,
     number,
   ];
-  table.create(protocol, client, server, original, server, external, reply, 0, 0);
+  table.create(protocol, client, server, original, server, external, reply, REPLY_SIDE, 0);
   setDeltas(table.hot, 0, protocol);
   return table.hot;
 }

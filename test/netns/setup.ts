@@ -24,6 +24,10 @@ const TOOLS: readonly Tool[] = [
   { binary: 'nft', package: 'nftables' },
   { binary: 'tcpdump', package: 'tcpdump' },
   { binary: 'ethtool', package: 'ethtool' },
+  { binary: 'vsftpd', package: 'vsftpd' },
+  { binary: 'in.tftpd', package: 'tftpd-hpa' },
+  { binary: 'tftp', package: 'tftp-hpa' },
+  { binary: 'sipp', package: 'sip-tester' },
 ];
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,0 +1,93 @@
+/**
+ * What of the shared address is natgate's and what the host's: the owned bitmap (owned.ts), kept true port by port.
+ *
+ * Invariant: the bitmap has the TCP and UDP ports of the range that the host does not hold, mapped ones, and forwarded
+ * ones, wherever they are; ICMP ids and protocols only while somebody uses them, since those are shared with the host.
+ */
+import { swap16 } from '../wire/bytes.ts';
+import type { Forward } from './config.ts';
+import { type ExternalAddresses, ICMP, portTableOf, SHARED, TCP, UDP } from './external-addresses.ts';
+import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP, setOwned } from './owned.ts';
+import { HELD_BY_FORWARD, HELD_BY_HOST, type PortSpace } from './port-space.ts';
+
+const SECTIONS = [OWNED_TCP, OWNED_UDP, OWNED_ICMP] as const;
+
+/** Ports of the range that sockets of the host hold, host order. */
+export interface HeldPorts {
+  tcp: readonly number[];
+  udp: readonly number[];
+}
+
+export class SharedPorts {
+  private readonly owned: Uint8Array;
+  private readonly externals: ExternalAddresses;
+  /** Uses of protocols without ports. */
+  private readonly protocols = new Int32Array(256);
+
+  /**
+   * `owned`: a bitmap of OWNED_BYTES, brought to the right state port by port, so that an engine that starts anew never
+   * leaves a port to the host in between.
+   */
+  constructor(
+    owned: Uint8Array,
+    externals: ExternalAddresses,
+    forwards: readonly Forward[],
+    held: HeldPorts,
+  ) {
+    this.owned = owned;
+    this.externals = externals;
+    for (const forward of forwards) {
+      const number = forward.address === 0 ? SHARED : externals.add(forward.address);
+      const space = externals.space(number, portTableOf(forward.protocol));
+      for (let port = forward.ports.first; port <= forward.ports.last; port++) {
+        space.hold(port, HELD_BY_FORWARD, true);
+      }
+    }
+    for (const [table, ports] of [
+      [TCP, held.tcp],
+      [UDP, held.udp],
+    ] as const) {
+      const space = externals.space(SHARED, table);
+      for (const port of ports) space.hold(port, HELD_BY_HOST, true);
+      for (let port = 0; port < 65536; port++) this.show(table, port);
+    }
+    owned.fill(0, OWNED_ICMP, OWNED_BYTES);
+  }
+
+  /** Brings the bit of a port or id up to date. */
+  show(table: number, port: number): void {
+    const space = this.externals.space(SHARED, table);
+    const isOwned = table === ICMP ? space.isMapped(port) : isOurs(space, port);
+    setOwned(this.owned, SECTIONS[table as 0 | 1 | 2], port, isOwned);
+  }
+
+  /** One use more, or one less, of a protocol without ports. */
+  use(protocol: number, by: 1 | -1): void {
+    const uses = this.protocols[protocol]! + by;
+    this.protocols[protocol] = uses;
+    setOwned(this.owned, OWNED_PROTOCOLS, protocol, uses > 0);
+  }
+
+  /** Whether a TCP or UDP port (wire order) is natgate's and not the host's. */
+  owns(protocol: number, port: number): boolean {
+    return isOurs(this.externals.space(SHARED, portTableOf(protocol)), swap16(port));
+  }
+
+  /** Says which TCP or UDP ports of the range sockets of the host hold. Replaces what was said before. */
+  setHeld(protocol: number, ports: readonly number[]): void {
+    const table = portTableOf(protocol);
+    const space = this.externals.space(SHARED, table);
+    const held = new Set(ports);
+    for (let port = space.first; port <= space.last; port++) {
+      if (((space.holders(port) & HELD_BY_HOST) !== 0) === held.has(port)) continue;
+      space.hold(port, HELD_BY_HOST, held.has(port));
+      this.show(table, port);
+    }
+  }
+}
+
+function isOurs(space: PortSpace, port: number): boolean {
+  const holders = space.holders(port);
+  if ((holders & HELD_BY_FORWARD) !== 0 || space.isMapped(port)) return true;
+  return port >= space.first && port <= space.last && holders === 0;
+}
