@@ -10,7 +10,8 @@
  *  - A RST must not lie before what the other side has acknowledged; in ESTABLISHED one that does not lie exactly there passes and
  *    leaves the state, since its receiver will challenge it (RFC 5961 3.2). While a connection closes, RSTs are not checked.
  *  - A RST before there was any answer ends the flow at once, behind the packet: FINAL.
- *  - A SYN that is sent again, unanswered, does not prolong.
+ *  - A SYN that is sent again, unanswered, does not prolong; nor does a RST behind a RST (RFC 7857 8: else who sends to a closed
+ *    connection and is answered with RSTs would hold its mapping).
  *
  * The step writes H_STATUS (state, timer) and the track record; the Tracker does the rest. The outcome is OK, PASSED, FINAL,
  * REOPEN or a drop reason.
@@ -259,6 +260,7 @@ export class TcpTracker {
     }
     const kept = track[t + W_LAST]! & ~(LAST_CLASS | LAST_DIRECTION);
     track[t + W_LAST] = kept | (kind + 1) | (direction << 3);
+    if (kind === CLASS_RST && next === state && isReset(status)) return PASSED;
     if (next === FIN_WAIT && state !== FIN_WAIT) {
       const side = t + direction * SIDE;
       track[side + W_FLAGS] = track[side + W_FLAGS]! | F_CLOSE_INIT;
@@ -334,6 +336,12 @@ export class TcpTracker {
     hot[h + H_STATUS] = shortened;
     hot[h + H_LAST] = now;
   }
+}
+
+/** Whether an answered flow is closed, or its last packet was a RST already. */
+function isReset(status: number): boolean {
+  if ((status & SEEN_REPLY) === 0) return false;
+  return (status & STATE_MASK) >>> STATE_SHIFT === CLOSE || ((status >>> TIMER_SHIFT) & 7) === TIMER_RST;
 }
 
 /** FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE. */

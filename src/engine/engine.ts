@@ -117,6 +117,7 @@ export class Engine {
     );
     this.ids = new IpIds(state.seed, new Random(config.seed));
     this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
+    const { prefixes } = this.sessions;
     this.errors = new ErrorPath({
       devices,
       table: this.table,
@@ -126,6 +127,7 @@ export class Engine {
       counters,
       ids: this.ids,
       helpers: this.helpers,
+      prefixes,
     });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);

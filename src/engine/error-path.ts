@@ -14,6 +14,7 @@ import {
   TTL_EXCEEDED,
 } from '../core/reasons.ts';
 import { type IpIds, needsId } from '../nat/ip-id.ts';
+import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
 import { translateError } from '../nat/translate-error.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import { fold } from '../wire/checksum.ts';
@@ -51,6 +52,7 @@ export interface ErrorPathParts {
   counters: Float64Array;
   ids: IpIds;
   helpers: Helpers;
+  prefixes: PrefixPairs;
 }
 
 export class ErrorPath {
@@ -62,8 +64,9 @@ export class ErrorPath {
   private readonly counters: Float64Array;
   private readonly ids: IpIds;
   private readonly helpers: Helpers;
+  private readonly prefixes: PrefixPairs;
 
-  constructor({ devices, table, path, out, meta, counters, ids, helpers }: ErrorPathParts) {
+  constructor({ devices, table, path, out, meta, counters, ids, helpers, prefixes }: ErrorPathParts) {
     this.devices = devices;
     this.table = table;
     this.path = path;
@@ -72,6 +75,7 @@ export class ErrorPath {
     this.counters = counters;
     this.ids = ids;
     this.helpers = helpers;
+    this.prefixes = prefixes;
   }
 
   /** The error of row `m` in `slot`: OK (sent, or handed to the host) or a drop reason. */
@@ -104,12 +108,26 @@ export class ErrorPath {
     if (path.deviceOf(egress) < 0) return NO_ROUTE;
     if (bytes.u8[offset + IP_TTL]! <= 1) return TTL_EXCEEDED;
     if (meta[m + M_LENGTH]! > path.mtuOf(egress)) return TOO_BIG;
-    translateError(bytes, meta, m, QUOTE_ROW, table.hot, handle);
+    const external = table.hot[(handle >> 1) * HOT + TUPLE - (handle & 1) * TUPLE + H_DESTINATION]!;
+    const router = this.routerName(meta[m + M_SOURCE]!, external);
+    translateError(bytes, meta, m, QUOTE_ROW, table.hot, handle, router);
     if (needsId(bytes.u8, offset) && this.devices.side[path.deviceOf(egress)] === PUBLIC) {
       this.ids.renumber(bytes, offset, meta[m + M_LENGTH]!, path.mtuOf(egress));
     }
     this.counters[ICMP_TRANSLATED]!++;
     path.sendWhole(egress, slot, meta[m + M_LENGTH]!);
     return OK;
+  }
+
+  /**
+   * As whom the error of an internal router leaves, about a flow that has `external` outside (RFC 5508 REQ-5c): by its own
+   * 1:1 address; else by one of natgate's, which a 1:1 address of another host is not.
+   */
+  private routerName(router: number, external: number): number {
+    const { prefixes, devices } = this;
+    const own = prefixes.toExternal(router);
+    if (own !== NO_ADDRESS) return own;
+    const isHosts = prefixes.toInternal(external) !== NO_ADDRESS;
+    return isHosts && devices.external !== 0 ? devices.external : external;
   }
 }

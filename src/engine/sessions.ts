@@ -80,6 +80,7 @@ export class Sessions {
   readonly table: FlowTable;
   readonly tracker: Tracker;
   readonly mappings: Mappings;
+  readonly prefixes: PrefixPairs;
   readonly decider: Decider;
   /** Told of each refusal for want of something: host (wire order), rule number, drop reason. */
   onShortage: (host: number, rule: number, reason: number) => void = () => {};
@@ -129,7 +130,8 @@ export class Sessions {
       random: this.random,
       seed: state.seed,
     });
-    const prefixes = new PrefixPairs(nat.prefixes);
+    this.prefixes = new PrefixPairs(nat.prefixes);
+    const { prefixes } = this;
     this.decider = new Decider(
       this.rules,
       new Forwards(nat.forwards),

@@ -16,7 +16,7 @@ import {
   TRACK,
   TUPLE,
 } from '../conntrack/flow-table.ts';
-import { TIME_WAIT } from '../conntrack/tcp-states.ts';
+import { CLOSE, TIME_WAIT } from '../conntrack/tcp-states.ts';
 import { after, W_END } from '../conntrack/tcp-window.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
 import type { Random } from '../core/random.ts';
@@ -99,5 +99,6 @@ export function hostOf(hot: Int32Array, h: number): number {
 
 /** Whether nothing of a flow with this status can still be on its way: TCP in TIME_WAIT or CLOSE. */
 export function isOver(status: number): boolean {
-  return (status & 0xff) === PROTO_TCP && (status & STATE_MASK) >>> STATE_SHIFT >= TIME_WAIT;
+  const state = (status & STATE_MASK) >>> STATE_SHIFT;
+  return (status & 0xff) === PROTO_TCP && (state === TIME_WAIT || state === CLOSE);
 }

@@ -21,7 +21,7 @@ import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
-import { formatAddress } from '../wire/address.ts';
+import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
@@ -62,6 +62,8 @@ export class Gateway {
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
   #wasReady = false;
+  /** Whether the public address is on a private network, too. */
+  #conflicts = false;
   #stopping = false;
 
   constructor(setup: GatewaySetup) {
@@ -209,18 +211,22 @@ export class Gateway {
   }
 
   /** Says what the world sees of the gateway, when that is new. */
-  #announce({ devices }: HostView): void {
+  #announce({ devices, conflict }: HostView): void {
     const { options, manager, log } = this.#setup;
     const external = devices.at(-1)!.address;
-    if (external === this.#external) return;
+    const conflicts = conflict !== null;
+    if (external === this.#external && conflicts === this.#conflicts) return;
     const isFirst = this.#external === undefined;
     this.#external = external;
+    this.#conflicts = conflicts;
     const text = external === 0 ? null : formatAddress(external);
     this.#record = { ...this.#record!, external: text };
     writeRunRecord(this.#directory, this.#record);
 
     let line = `ready private=${options.private} public=${options.public} external=${text}`;
-    if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
+    if (conflict !== null) {
+      line = `waiting for another address on ${options.public}: it is on the private network ${formatPrefix(conflict)} as well`;
+    } else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
     else if (this.#wasReady) line = `the external address is ${text} now`;
     else this.#wasReady = true;
     log(line);

@@ -9,7 +9,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Route } from '../engine/routes.ts';
-import { type InterfaceFacts, readInterfaces } from '../host/interfaces.ts';
+import { conflictingNetwork, type InterfaceFacts, readInterfaces } from '../host/interfaces.ts';
 import { readLinks } from '../host/netlink/links.ts';
 import { TCP, UDP } from '../host/netlink/sock-diag.ts';
 import { HostWatch } from '../host/netlink/watch.ts';
@@ -23,8 +23,13 @@ const HELD_PORTS_EVERY_MS = 3000;
 
 /** One moment of the host, as far as it concerns the gateway. */
 export interface HostView {
-  /** By device index: private interfaces first, the public one last. */
+  /**
+   * By device index: private interfaces first, the public one last. An address of that which is on a private network, too,
+   * counts as none.
+   */
   interfaces: InterfaceFacts[];
+  /** That private network. */
+  conflict: Prefix | null;
   devices: ServedDevice[];
   routes: Route[];
 }
@@ -128,7 +133,10 @@ function isStillThere(name: string, view: HostView): boolean {
 }
 
 function readView(names: readonly string[], dedicated: readonly Prefix[]): HostView {
-  const interfaces = readInterfaces(names);
+  const found = readInterfaces(names);
+  const conflict = conflictingNetwork(found);
+  const interfaces =
+    conflict === null ? found : found.with(-1, { ...found.at(-1)!, address: 0, prefixLength: 0 });
   const devices = interfaces.map(
     ({ address, mtu }, i): ServedDevice => ({
       side: i === names.length - 1 ? 'public' : 'private',
@@ -137,5 +145,5 @@ function readView(names: readonly string[], dedicated: readonly Prefix[]): HostV
     }),
   );
   const routes = readServedRoutes(interfaces.map(({ index }) => index));
-  return { interfaces, devices, routes: withDedicated(routes, dedicated) };
+  return { interfaces, conflict, devices, routes: withDedicated(routes, dedicated) };
 }

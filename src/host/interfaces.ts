@@ -1,6 +1,7 @@
 /** What natgate asks about an interface, from the tables of links and addresses together. */
 import { NatgateError } from '../core/errors.ts';
 import { nearestName } from '../core/nearest.ts';
+import { overlaps } from '../nat/dedicated.ts';
 import { type Prefix, prefixMask } from '../wire/address.ts';
 import { type InterfaceAddress, primaryAddress, readAddresses } from './netlink/addresses.ts';
 import { type Link, readLinks } from './netlink/links.ts';
@@ -51,6 +52,17 @@ export function privateNetworks(served: readonly InterfaceFacts[]): Prefix[] {
     address: address & prefixMask(prefixLength),
     length: prefixLength,
   }));
+}
+
+/**
+ * The private network that shares addresses with the public interface's own (RFC 4787 REQ-7), or null. Of two nodes with one
+ * address, on either side, only one could be reached.
+ */
+export function conflictingNetwork(served: readonly InterfaceFacts[]): Prefix | null {
+  const outside = served.at(-1)!;
+  if (outside.address === 0) return null;
+  const network = { address: outside.address, length: outside.prefixLength };
+  return privateNetworks(served).find((inside) => inside.address !== 0 && overlaps(inside, network)) ?? null;
 }
 
 export function unknownInterface(name: string, links: readonly Link[]): NatgateError {

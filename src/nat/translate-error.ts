@@ -26,7 +26,8 @@ import { UDP_CHECKSUM } from '../wire/udp.ts';
 
 /**
  * Translates the error of row `m` that quotes the packet of row `q` (parseQuote) and travels in direction
- * `handle & 1` of its flow. Addresses of the error and of the quote are rewritten; its TTL goes down by one.
+ * `handle & 1` of its flow. Addresses of the error and of the quote are rewritten; its TTL goes down by one. `router`:
+ * as whom an internal sender other than the flow's endpoint leaves; by default as that endpoint does.
  */
 export function translateError(
   bytes: Bytes,
@@ -35,6 +36,7 @@ export function translateError(
   q: number,
   hot: Int32Array,
   handle: number,
+  router = hot[(handle >> 1) * HOT + TUPLE - (handle & 1) * TUPLE + H_DESTINATION]!,
 ): void {
   const direction = handle & 1;
   const own = (handle >> 1) * HOT + direction * TUPLE;
@@ -47,7 +49,8 @@ export function translateError(
   // sender, unless it is an endpoint of the flow that has another name on the other side.
   const isInside = (hot[(handle >> 1) * HOT + H_STATUS]! & (ORIGINAL_SIDE << direction)) === 0;
   const isTranslated = hot[own] !== hot[other + H_DESTINATION];
-  const source = (isInside && isTranslated) || sender === hot[own] ? hot[other + H_DESTINATION]! : sender;
+  const isEndpoint = sender === hot[own];
+  const source = isEndpoint ? hot[other + H_DESTINATION]! : isInside && isTranslated ? router : sender;
   const destination = hot[other]!;
   const header = fold(
     delta32(sender, source) + delta32(i32[(offset + IP_DESTINATION) >> 2]!, destination) + 0xfffe,

@@ -261,3 +261,27 @@ describe('deterministic blocks', () => {
     expect(check?.remedy).toBe('give 2 addresses with --external, or a --block-size of 128 at most');
   });
 });
+
+describe('addresses on both sides (RFC 4787 REQ-7)', () => {
+  const verdicts = (inside: string, outside: string) => {
+    const all = [has(3, inside), ...(outside === '' ? [] : [has(2, outside)])];
+    return checkNat(EMPTY, facts({ all })).map(({ code, what }) => `${code}: ${what}`);
+  };
+
+  test.each([
+    ['the same network', '192.168.1.1/24', '192.168.1.77/24'],
+    ['the public one within the private one', '10.0.0.1/8', '10.77.0.2/24'],
+    ['the private one within the public one', '10.77.0.1/24', '10.0.0.2/8'],
+    ['a single public address', '192.168.1.1/24', '192.168.1.77/32'],
+  ])('%s: refused', (_, inside, outside) => {
+    const network = checkNat(EMPTY, facts({ all: [has(3, inside), has(2, outside)] }))[0]!;
+    expect(network).toMatchObject({ status: 'fail', code: 'networks_overlap' });
+    expect(network.what).toContain(`eth0 has ${outside}, and `);
+    expect(network.remedy).toMatch(/private network/);
+  });
+
+  test('neighbours, and no public address yet, are well', () => {
+    expect(verdicts('192.168.1.1/24', '192.168.2.77/24')).toEqual([]);
+    expect(verdicts('192.168.1.1/24', '')).toEqual([]);
+  });
+});

@@ -65,6 +65,15 @@ natgateOnly('natgate refuses', () => {
     expect(await refused(RUN)).toMatchObject({ code: 1, says: 'natgate: g0 has no IPv4 address' });
   });
 
+  it('a public address that is on the private network', async () => {
+    await given('link add d7 type veth peer name d8', 'link del d7');
+    await given('addr add 10.77.0.200/24 dev d7', 'addr del 10.77.0.200/24 dev d7');
+    expect(await refused(`run --name ${NAME} --private g0 --public d7`)).toMatchObject({
+      code: 1,
+      says: 'natgate: d7 has 10.77.0.200/24, and 10.77.0.0/24 is a private network',
+    });
+  });
+
   it('the same interface twice', async () => {
     expect(await refused(`run --name ${NAME} --private g1 --public g1`)).toMatchObject({
       code: 1,

@@ -176,6 +176,22 @@ natgateOnly('the processes of a gateway', () => {
     await gateway.stop();
   });
 
+  it('has no use for a public address that is on the private network, too', async () => {
+    const gateway = await start();
+    await ip(topology.gateway, `addr del ${GATEWAY_PUBLIC}/24 dev g1`);
+    await gateway.process.shows(/^natgate: waiting for an IPv4 address on g1$/m);
+    await ip(topology.gateway, 'addr add 10.77.0.200/24 dev g1');
+    await gateway.process.shows(
+      /^natgate: waiting for another address on g1: it is on the private network 10\.77\.0\.0\/24 as well$/m,
+    );
+    expect(await gateway.status()).toMatchObject({ external: null });
+    await ip(topology.gateway, 'addr del 10.77.0.200/24 dev g1');
+    await ip(topology.gateway, `addr add ${GATEWAY_PUBLIC}/24 dev g1`);
+    await gateway.process.shows(/^natgate: the external address is 198\.18\.0\.1 now$/m);
+    await ping();
+    await gateway.stop();
+  });
+
   it('forgets its flows when the engine keeps dying, and goes on', async () => {
     const gateway = await start();
     await ping();

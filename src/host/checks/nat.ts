@@ -6,7 +6,7 @@ import type { Forward, NatConfig } from '../../nat/config.ts';
 import { dedicatedPrefixes, prefixSize } from '../../nat/dedicated.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { PROTO_TCP } from '../../wire/ipv4.ts';
-import { privateNetworks } from '../interfaces.ts';
+import { conflictingNetwork, privateNetworks } from '../interfaces.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 import { checkExternalAddresses } from './external-addresses.ts';
 import { listed, lookUp, type NatFacts, plain } from './nat-facts.ts';
@@ -14,6 +14,7 @@ import { listed, lookUp, type NatFacts, plain } from './nat-facts.ts';
 export function checkNat(nat: NatConfig, facts: NatFacts): Check[] {
   const dedicated = dedicatedPrefixes(nat);
   const checks = [
+    ...checkNetworks(facts),
     ...checkExternalAddresses(dedicated, facts),
     ...nat.forwards.flatMap((forward) => checkSockets(forward, facts)),
     ...checkInside(nat, facts),
@@ -23,6 +24,24 @@ export function checkNat(nat: NatConfig, facts: NatFacts): Check[] {
     checks.push(ok('external addresses', `${listed(dedicated.map(plain))} can be natgate's own`));
   }
   return checks;
+}
+
+/** No address on both sides (RFC 4787 REQ-7). While natgate runs, the follower of the host sees to it. */
+function checkNetworks({ served }: NatFacts): Check[] {
+  const outside = served.at(-1)!;
+  const conflict = conflictingNetwork(served);
+  if (conflict === null || served.some(({ index }, i) => index === outside.index && i < served.length - 1))
+    return [];
+  const own = `${formatAddress(outside.address)}/${outside.prefixLength}`;
+  return [
+    fail(
+      'networks',
+      'networks_overlap',
+      `${outside.name} has ${own}, and ${plain(conflict)} is a private network`,
+      'an address may be on one side only: of two nodes that have it, one could not be reached',
+      'give the private network other addresses, of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16',
+    ),
+  ];
 }
 
 /** A forward of the shared address takes its ports from the host: no socket may wait there. */
