@@ -13,6 +13,7 @@ import { randomSeed } from '../core/random.ts';
 import {
   BAD_ICMP_CHECKSUM,
   FRAGMENT_FIRST_MISSING,
+  FRAGMENT_OVERLAP,
   INVALID_TCP,
   NO_FLOW,
   NO_RELATED,
@@ -22,7 +23,7 @@ import {
 } from '../core/reasons.ts';
 import { Bytes, be16 } from '../wire/bytes.ts';
 import { fold, sumBytes } from '../wire/checksum.ts';
-import { IP_ID, PROTO_TCP } from '../wire/ipv4.ts';
+import { FRAGMENT_OFFSET, IP_ID, MORE_FRAGMENTS, PROTO_TCP } from '../wire/ipv4.ts';
 import {
   KIND_ERROR,
   KIND_FRAGMENT,
@@ -42,7 +43,7 @@ import {
 import { END_REUSED } from './end-reasons.ts';
 import { type FlowInfo, listFlows, readFlow } from './flow-info.ts';
 import { FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from './flow-table.ts';
-import { Fragments } from './fragments.ts';
+import { DROPPED, FRESH, Fragments, fragmentKey, OVERLAP, UNKNOWN } from './fragments.ts';
 import { INVALID } from './tcp-states.ts';
 import { defaultTimeouts, type Timeouts, TimeoutTable } from './timeouts.ts';
 import { FULL, REOPEN, Tracker } from './tracker.ts';
@@ -146,8 +147,11 @@ export class Conntrack {
     if (verdict !== OK) return invalid(verdict);
     if (meta[M_FRAGMENT] !== 0) {
       const sequence = table.hot[(handle >> 1) * HOT + H_SEQUENCE]!;
-      const id = be16(bytes.u8, IP_ID);
-      this.fragments.remember(meta[M_SOURCE]!, meta[M_DESTINATION]!, protocol, id, handle, sequence, now);
+      const key = fragmentKey(protocol, be16(bytes.u8, IP_ID), 0);
+      const datagram = this.fragments.open(meta[M_SOURCE]!, meta[M_DESTINATION]!, key, now);
+      const bad = this.addFragment(datagram);
+      if (bad !== OK) return invalid(bad);
+      this.fragments.decide(datagram, handle, sequence);
     }
     // netfilter calls a flow ESTABLISHED once packets were seen both ways.
     const flow = this.describe(handle, now);
@@ -156,16 +160,37 @@ export class Conntrack {
 
   private trackFragment(now: number): Verdict {
     const { meta, table } = this;
-    const id = be16(this.bytes.u8, IP_ID);
-    const at = this.fragments.find(meta[M_SOURCE]!, meta[M_DESTINATION]!, meta[M_PROTOCOL]!, id, now);
-    const handle = at < 0 ? -1 : this.fragments.verdict(at);
+    const key = fragmentKey(meta[M_PROTOCOL]!, be16(this.bytes.u8, IP_ID), 0);
+    const datagram = this.fragments.find(meta[M_SOURCE]!, meta[M_DESTINATION]!, key, now);
+    if (datagram === UNKNOWN) return invalid(FRAGMENT_FIRST_MISSING);
+    const bad = this.addFragment(datagram);
+    if (bad !== OK) return invalid(bad);
+    const handle = this.fragments.verdict(datagram);
     const h = (handle >> 1) * HOT;
-    if (handle < 0 || table.hot[h + H_SEQUENCE] !== this.fragments.sequence(at)) {
+    if (table.hot[h + H_SEQUENCE] !== this.fragments.sequence(datagram)) {
       return invalid(FRAGMENT_FIRST_MISSING);
     }
     this.tracker.touch(h, handle & 1, meta[M_LENGTH]!, now);
     const flow = this.describe(handle, now);
     return this.verdict(flow?.unreplied === false ? 'ESTABLISHED' : 'NEW', handle, flow);
+  }
+
+  /** Adds a fragment to its datagram: OK, also for one that came before, or why the datagram is of no use. */
+  private addFragment(datagram: number): number {
+    const { meta, fragments } = this;
+    if (fragments.verdict(datagram) === DROPPED) return fragments.sequence(datagram);
+    const field = meta[M_FRAGMENT]!;
+    const header = meta[M_L4]! - meta[M_OFFSET]!;
+    const start = (field & FRAGMENT_OFFSET) << 3;
+    const end = start + meta[M_LENGTH]! - header;
+    const more = (field & MORE_FRAGMENTS) !== 0;
+    const relation = fragments.examine(datagram, start, end, more, header);
+    if (relation === OVERLAP) {
+      fragments.decide(datagram, DROPPED, FRAGMENT_OVERLAP);
+      return FRAGMENT_OVERLAP;
+    }
+    if (relation === FRESH && fragments.cover(datagram, start, end, more, header)) fragments.free(datagram);
+    return OK;
   }
 
   private trackError(now: number): Verdict {

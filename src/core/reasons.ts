@@ -51,9 +51,19 @@ export const NO_FLOW = reason('no_flow', 'uninvited: from outside, and no flow e
 export const NO_RELATED = reason('no_related', 'ICMP error about no known flow');
 export const FRAGMENT_FIRST_MISSING = reason(
   'fragment_first_missing',
-  'fragment whose first has not been seen',
+  'fragment whose first was dropped, or whose flow has ended',
 );
 export const TABLE_FULL = reason('table_full', 'the flow table is full');
+export const FRAGMENT_OVERLAP = reason(
+  'fragment_overlap',
+  'fragment of a datagram with overlapping or contradictory fragments (RFC 5722)',
+);
+export const FRAGMENT_DUPLICATE = reason('fragment_duplicate', 'fragment that has come already');
+export const FRAGMENT_LIMIT = reason(
+  'fragment_limit',
+  'fragment of a datagram that gave way: too many wait for their first ones',
+);
+export const FRAGMENT_TIMEOUT = reason('fragment_timeout', 'fragment whose first did not come within 30 s');
 
 // Translation.
 export const NO_EXTERNAL_ADDRESS = reason('no_external_address', 'the public interface has no address');

@@ -22,6 +22,8 @@ export interface EngineConfig {
   ports: { first: number; last: number };
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
+  /** Whether the MSS of SYNs is lowered to the path's MTU (nat/mss.ts), default true. */
+  clampMss?: boolean;
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

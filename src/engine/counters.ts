@@ -42,6 +42,8 @@ export const FLOWS_OTHER = counter('flows_other');
 export const PORTS_TCP = counter('ports_tcp');
 export const PORTS_UDP = counter('ports_udp');
 export const IDS_ICMP = counter('ids_icmp');
+/** Fragments that wait for the first one of their datagram. */
+export const FRAGMENTS_HELD = counter('fragments_held');
 
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {

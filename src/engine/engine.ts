@@ -13,14 +13,14 @@
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
 import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
-import { DROPPED, FOR_HOST, Fragments, UNKNOWN } from '../conntrack/fragments.ts';
+import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
 import { REOPEN, type Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
+import { Random } from '../core/random.ts';
 import {
   BAD_ICMP_CHECKSUM,
   BAD_QUOTE,
-  FRAGMENT_FIRST_MISSING,
   INVALID_TCP,
   MARTIAN_DESTINATION,
   MARTIAN_SOURCE,
@@ -31,14 +31,16 @@ import {
   TOO_BIG,
   TTL_EXCEEDED,
 } from '../core/reasons.ts';
+import { IpIds, needsId } from '../nat/ip-id.ts';
 import type { Mappings } from '../nat/mappings.ts';
-import { translateHeader, translatePacket } from '../nat/translate.ts';
+import { clampMss, MSS_HEADERS } from '../nat/mss.ts';
+import { translatePacket } from '../nat/translate.ts';
 import { translateError } from '../nat/translate-error.ts';
 import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { fold } from '../wire/checksum.ts';
 import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
-import { IP_ID, IP_TTL, isMartian, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { IP_TTL, isMartian, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   KIND_FLOW,
   KIND_FRAGMENT,
@@ -59,6 +61,7 @@ import {
   parsePacket,
   parseQuote,
 } from '../wire/parse.ts';
+import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
 import { BATCH, IN_LIST, packetOffset } from './arena.ts';
 import type { EngineConfig } from './config.ts';
 import {
@@ -72,6 +75,7 @@ import {
   ICMP_TRANSLATED,
 } from './counters.ts';
 import { Devices } from './devices.ts';
+import { FragmentPath, RELEASE_ROW } from './fragment-path.ts';
 import { LinkCounters } from './link-counters.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
@@ -91,12 +95,14 @@ export class Engine {
   private readonly counters: Float64Array;
   private readonly table: FlowTable;
   private readonly sessions: Sessions;
-  private readonly fragments: Fragments;
+  private readonly fragments: FragmentPath;
+  private readonly ids: IpIds;
+  private readonly clampMss: boolean;
   private readonly devices: Devices;
   private readonly path: Path;
   private readonly linkCounters: LinkCounters;
-  /** One row per packet of the batch, and one for the packet that an ICMP error quotes. */
-  private readonly meta = new Int32Array((BATCH + 1) * META);
+  /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
+  private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
   constructor(config: EngineConfig) {
     const state = openState(config.state);
@@ -109,8 +115,14 @@ export class Engine {
     this.table = this.sessions.table;
     this.tracker = this.sessions.tracker;
     this.mappings = this.sessions.mappings;
-    this.fragments = new Fragments(state.seed);
     this.path = new Path(this.devices, this.table, this.out, this.meta, this.counters, config.now);
+    const { devices, tracker, path, out, meta, counters } = this;
+    this.fragments = new FragmentPath(
+      { devices, tracker, path, out, meta, counters, seed: state.seed },
+      config.now,
+    );
+    this.ids = new IpIds(state.seed, new Random(config.seed));
+    this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
   }
 
@@ -127,6 +139,7 @@ export class Engine {
   /** Housekeeping, once per exchange: expiry, heartbeat, gauges. */
   tick(now: number): void {
     this.tracker.expire(now);
+    this.fragments.expire(now);
     this.header[S_HEARTBEAT]!++;
     this.header[S_NOW] = now;
     this.linkCounters.collect();
@@ -157,13 +170,19 @@ export class Engine {
 
   /**
    * Handles the packets [from, count) of the in list at time `now`. Returns the first that was not handled: `count`,
-   * unless the engine's own slots ran out; then the out list must be written and cleared before the rest.
+   * unless the engine's own slots ran out; then the out list must be written and cleared before the rest. (The same
+   * number may come again while held fragments leave.)
    */
   process(from: number, count: number, now: number): number {
-    for (let i = from; i < count; i++) this.parse(i);
-    for (let i = from; i < count; i++) this.find(i * META);
+    let first = from;
+    if (this.fragments.isReleasing) {
+      if (!this.fragments.release(now)) return from;
+      first++;
+    }
+    for (let i = first; i < count; i++) this.parse(i);
+    for (let i = first; i < count; i++) this.find(i * META);
     const { changes } = this.table;
-    for (let i = from; i < count; i++) {
+    for (let i = first; i < count; i++) {
       const m = i * META;
       if (this.out.freeSlots === 0) return i;
       // A packet of this batch may have made or ended the flow since the lookups.
@@ -174,6 +193,7 @@ export class Engine {
       this.counters[device + DEVICE_IN_PACKETS]!++;
       this.counters[device + DEVICE_IN_BYTES]! += this.bytes.i32[(IN_LIST >> 2) + i * 2 + 1]!;
       if (reason !== OK) this.counters[DROPS + reason]!++;
+      if (this.fragments.isReleasing) return i;
     }
     this.counters[BATCHES]!++;
     return count;
@@ -220,13 +240,23 @@ export class Engine {
     const { meta } = this;
     if (meta[m + M_REASON] !== OK) return meta[m + M_REASON]!;
     const kind = meta[m + M_KIND]!;
-    if (kind === KIND_FRAGMENT) return this.handleFragment(slot, m, now);
+    if (kind === KIND_FRAGMENT) return this.fragments.later(slot, m, now);
     if (kind !== KIND_FLOW) return this.handleError(slot, m);
-    const handle = meta[m + M_HANDLE]!;
-    const reason = handle < 0 ? this.handleNew(slot, m, now) : this.handleEstablished(slot, m, handle, now);
-    // What follows a dropped first fragment is no use to anybody, the host included.
-    if (reason > OK && meta[m + M_FRAGMENT] !== 0) this.rememberFirst(m, DROPPED, 0, now);
+    if (meta[m + M_FRAGMENT] !== 0) return this.handleFirst(slot, m, now);
+    return this.handleFlow(slot, m, now);
+  }
+
+  private handleFirst(slot: number, m: number, now: number): number {
+    const refused = this.fragments.beginFirst(m, now);
+    if (refused !== OK) return refused;
+    const reason = this.handleFlow(slot, m, now);
+    this.fragments.endFirst(m, reason, now);
     return reason;
+  }
+
+  private handleFlow(slot: number, m: number, now: number): number {
+    const handle = this.meta[m + M_HANDLE]!;
+    return handle < 0 ? this.handleNew(slot, m, now) : this.handleEstablished(slot, m, handle, now);
   }
 
   private handleEstablished(slot: number, m: number, handle: number, now: number): number {
@@ -241,7 +271,7 @@ export class Engine {
   /** A packet whose tuple no flow has. */
   private handleNew(slot: number, m: number, now: number): number {
     const { meta, path } = this;
-    if (this.devices.side[meta[m + M_DEVICE]!] === PUBLIC) return this.handleUninvited(slot, m, now);
+    if (this.devices.side[meta[m + M_DEVICE]!] === PUBLIC) return this.handleUninvited(slot, m);
     // A source that answers could not reach (RFC 1812 5.3.8).
     if (path.deviceOf(path.classTowards(PRIVATE, meta[m + M_SOURCE]!)) < 0) return MARTIAN_SOURCE;
     const destination = meta[m + M_DESTINATION]!;
@@ -260,20 +290,20 @@ export class Engine {
   }
 
   /** From outside, and no flow expects it: dropped in silence, or the host's own. */
-  private handleUninvited(slot: number, m: number, now: number): number {
+  private handleUninvited(slot: number, m: number): number {
     const { meta } = this;
     const protocol = meta[m + M_PROTOCOL]!;
     const whole = meta[m + M_FRAGMENT] === 0;
     const hasPorts = protocol === PROTO_TCP || protocol === PROTO_UDP;
     const ours = hasPorts && (whole || this.mappings.owns(protocol, meta[m + M_PORTS]! >>> 16));
     if (ours || !this.isForHost(m)) return NO_FLOW;
-    if (!whole) this.rememberFirst(m, FOR_HOST, 0, now);
+    if (!whole) this.fragments.decide(FOR_HOST, 0);
     return this.handBack(slot, m);
   }
 
   /** The part that all packets of a flow share once they may pass. */
   private forward(slot: number, m: number, handle: number, egress: number, now: number): number {
-    const { meta } = this;
+    const { meta, bytes, path } = this;
     const { hot } = this.table;
     const verdict = this.tracker.update(handle, this.bytes, meta, m, now);
     if (verdict === REOPEN) {
@@ -282,38 +312,25 @@ export class Engine {
     }
     if (verdict !== OK) return verdict;
     if (meta[m + M_FRAGMENT] !== 0) {
-      this.rememberFirst(m, handle, hot[(handle >> 1) * HOT + H_SEQUENCE]!, now);
+      this.fragments.decide(handle, hot[(handle >> 1) * HOT + H_SEQUENCE]!);
     }
-    translatePacket(this.bytes, meta[m + M_OFFSET]!, meta[m + M_L4]!, hot, handle);
-    this.path.send(egress, slot, meta[m + M_LENGTH]!);
+    const offset = meta[m + M_OFFSET]!;
+    const l4 = meta[m + M_L4]!;
+    translatePacket(bytes, offset, l4, hot, handle);
+    if (meta[m + M_PROTOCOL] === PROTO_TCP && (bytes.u8[l4 + TCP_FLAGS]! & SYN) !== 0 && this.clampMss) {
+      clampMss(bytes, offset, l4, path.mtuBothWays(handle) - MSS_HEADERS);
+    }
+    if (needsId(bytes.u8, offset)) this.renumber(m, egress);
+    path.send(egress, slot, meta[m + M_LENGTH]!);
     return OK;
   }
 
-  private handleFragment(slot: number, m: number, now: number): number {
-    const { meta, bytes, path } = this;
-    const offset = meta[m + M_OFFSET]!;
-    const known = this.fragments.find(
-      meta[m + M_SOURCE]!,
-      meta[m + M_DESTINATION]!,
-      meta[m + M_PROTOCOL]!,
-      bytes.u16[(offset + IP_ID) >> 1]!,
-      now,
-    );
-    const verdict = known === UNKNOWN ? UNKNOWN : this.fragments.verdict(known);
-    if (verdict === DROPPED) return FRAGMENT_FIRST_MISSING;
-    // Out of order or the host's: only the host can tell, and what is not its own it will time out.
-    if (verdict < 0) return this.isForHost(m) ? this.handBack(slot, m) : FRAGMENT_FIRST_MISSING;
-    const { hot } = this.table;
-    const h = (verdict >> 1) * HOT;
-    if (hot[h + H_SEQUENCE] !== this.fragments.sequence(known)) return FRAGMENT_FIRST_MISSING;
-    if (this.devices.side[meta[m + M_DEVICE]!] !== this.table.sideOf(verdict)) return MARTIAN_SOURCE;
-    const egress = path.egressOf(verdict);
-    const blocked = path.check(slot, m, egress, path.destinationOf(verdict), now);
-    if (blocked !== OK) return blocked;
-    this.tracker.touch(h, verdict & 1, meta[m + M_LENGTH]!, now);
-    translateHeader(bytes, offset, hot, verdict);
-    path.send(egress, slot, meta[m + M_LENGTH]!);
-    return OK;
+  /** A datagram that is, or may be, fragmented leaves the public side with an identification of its own (RFC 6864 5.3.1). */
+  private renumber(m: number, egress: number): void {
+    const { meta, path } = this;
+    if (this.devices.side[path.deviceOf(egress)] !== PUBLIC) return;
+    const id = this.ids.renumber(this.bytes, meta[m + M_OFFSET]!, meta[m + M_LENGTH]!, path.mtuOf(egress));
+    if (meta[m + M_FRAGMENT] !== 0) this.fragments.setId(id);
   }
 
   /** An ICMP error: RELATED to the flow of the packet it quotes, or the host's, or nobody's. */
@@ -346,6 +363,7 @@ export class Engine {
     if (bytes.u8[offset + IP_TTL]! <= 1) return TTL_EXCEEDED;
     if (meta[m + M_LENGTH]! > path.mtuOf(egress)) return TOO_BIG;
     translateError(bytes, meta, m, q, table.hot, handle);
+    if (needsId(bytes.u8, offset)) this.renumber(m, egress);
     this.counters[ICMP_TRANSLATED]!++;
     path.sendWhole(egress, slot, meta[m + M_LENGTH]!);
     return OK;
@@ -361,19 +379,5 @@ export class Engine {
     this.counters[HANDED_BACK]!++;
     this.out.send(this.meta[m + M_DEVICE]!, slot, this.meta[m + M_LENGTH]!);
     return OK;
-  }
-
-  /** Notes what becomes of the datagram whose first fragment row `m` is. */
-  private rememberFirst(m: number, verdict: number, sequence: number, now: number): void {
-    const { meta } = this;
-    this.fragments.remember(
-      meta[m + M_SOURCE]!,
-      meta[m + M_DESTINATION]!,
-      meta[m + M_PROTOCOL]!,
-      this.bytes.u16[(meta[m + M_OFFSET]! + IP_ID) >> 1]!,
-      verdict,
-      sequence,
-      now,
-    );
   }
 }

@@ -156,6 +156,14 @@ export class Path {
     return ofRoute === 0 ? ofDevice : Math.min(ofDevice, ofRoute);
   }
 
+  /** The smaller MTU of the ways of a flow's two directions, as far as there are routes. */
+  mtuBothWays(handle: number): number {
+    const there = this.egressOf(handle);
+    const back = this.egressOf(handle ^ 1);
+    const mtu = this.mtuOf(there);
+    return this.deviceOf(back) < 0 ? mtu : Math.min(mtu, this.mtuOf(back));
+  }
+
   /** Sends the translated packet in `slot`, for which check() was OK, whole or in pieces. */
   send(egress: number, slot: number, length: number): void {
     if (this.fits) {

@@ -44,3 +44,27 @@ export function sumPacket(bytes: Bytes, slot: number, position: number, length: 
   }
   return sum;
 }
+
+/** Copies `words` words from byte `position` (a multiple of 4) of the packet in `slot` to `to`. Slots break between words. */
+export function saveWords(
+  bytes: Bytes,
+  slot: number,
+  position: number,
+  to: Int32Array,
+  at: number,
+  words: number,
+): void {
+  for (let i = 0; i < words; i++) to[at + i] = bytes.i32[place(slot, position + i * 4) >> 2]!;
+}
+
+/** The way back of saveWords(). */
+export function loadWords(
+  bytes: Bytes,
+  slot: number,
+  position: number,
+  from: Int32Array,
+  at: number,
+  words: number,
+): void {
+  for (let i = 0; i < words; i++) bytes.i32[place(slot, position + i * 4) >> 2] = from[at + i]!;
+}

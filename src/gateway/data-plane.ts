@@ -47,7 +47,7 @@ export function runDataPlane({ exchange, engine, flags, control }: DataPlane): n
       engine.clearOut();
       const before = done;
       done = engine.process(before, count, now);
-      if (done === before)
+      if (done === before && engine.outCount === 0)
         throw new NatgateError('engine_stuck', 'the engine did not take a packet with all slots free');
     }
     engine.tick(now);

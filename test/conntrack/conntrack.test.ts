@@ -173,6 +173,18 @@ describe('fragments', () => {
     expect(conntrack.track(last, 29_999).state).toBe('NEW');
     expect(conntrack.track(last, 30_000)).toMatchObject({ reason: 'fragment_first_missing' });
   });
+
+  test('one that overlaps makes its datagram INVALID; a duplicate does not', () => {
+    const conntrack = new Conntrack({ now: 0 });
+    const wider = hex(
+      '45 00 00 3c 00 09 00 02 40 11 aa 43 0a 4d 00 02 c6 12 00 02  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66 30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66 30 31 32 33 34 35 36 37',
+    );
+    expect(conntrack.track(first, 0).state).toBe('NEW');
+    expect(conntrack.track(first, 0).state).toBe('NEW');
+    expect(conntrack.track(wider, 0)).toMatchObject({ state: 'INVALID', reason: 'fragment_overlap' });
+    expect(conntrack.track(last, 0)).toMatchObject({ state: 'INVALID', reason: 'fragment_overlap' });
+    expect(conntrack.track(last, 30_000)).toMatchObject({ reason: 'fragment_first_missing' });
+  });
 });
 
 describe('time', () => {
@@ -248,6 +260,7 @@ test('the packet is not changed, and may be a view at an odd place', () => {
 
 test('the corpus: malformed packets are INVALID under their reason', () => {
   const others = ['ok', 'bad_offload', 'not_public', 'no_flow', 'no_related', 'ttl_exceeded', 'invalid_tcp'];
+  others.push('fragment_timeout');
   const malformed = corpus.filter(({ reason }) => !others.includes(reason) && !reason.startsWith('martian'));
   expect(malformed.length).toBeGreaterThan(50);
   for (const { reason, name, packet } of malformed) {

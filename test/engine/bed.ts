@@ -171,7 +171,9 @@ export class Bed {
     const received = counted.reduce((sum, { inPackets }) => sum + inPackets, 0);
     const forwarded = counted.reduce((sum, { outPackets }) => sum + outPackets, 0);
     const droppedSum = Object.values(drops).reduce((sum, n) => sum + n, 0);
-    expect(received, 'every packet ends in one way').toBe(droppedSum + forwarded + totals['handed_back']!);
+    expect(received, 'every packet ends in one way').toBe(
+      droppedSum + forwarded + totals['handed_back']! + totals['fragments_held']!,
+    );
 
     const of = (protocol: number) => flows.filter((flow) => flow.protocol === protocol).length;
     expect(totals).toMatchObject({

@@ -9,11 +9,13 @@ import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../.
 import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { corpus } from '../corpus/load.ts';
 import { Bed, type BedOptions, PRIVATE, ROUTES, vnetHeader } from './bed.ts';
-import { filler, partial, rawPacket } from './packets.ts';
+import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
 const query = (client = '10.77.0.2', port = 40000, fields = {}) =>
   udpPacket({ from: `${client}:${port}`, to: `${SERVER}:53`, ...fields });
+const large = query('10.77.0.2', 40000, { payload: filler(4000), fragment: 0 });
+const pieces = cut(large, 1480);
 const gre = (src: string) => rawPacket({ src, dst: SERVER, protocol: 47, body: filler(8) });
 const counted = (word: number) => (bed: Bed) => {
   new Int32Array(bed.link.arena)[word] = 1;
@@ -51,6 +53,25 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
         vnetHeader({ flags: 1, gso: 5, gsoSize: 400, csumStart: 20, csumOffset: 6 }),
       ),
   },
+  fragment_first_missing: {
+    run: (bed) => {
+      const [first, later] = pieces;
+      bed.out(first!);
+      bed.engine.tracker.close(0, 0);
+      bed.out(later!);
+    },
+  },
+  fragment_overlap: { run: (bed) => [bed.out(pieces[0]!), bed.out(cut(large, 1472)[1]!)] },
+  fragment_duplicate: { run: (bed) => [bed.out(pieces[0]!), bed.out(pieces[1]!), bed.out(pieces[1]!)] },
+  fragment_limit: {
+    // A quarter of the store is one source's: 2048 blocks, and 64 more.
+    run: (bed) => {
+      const body = filler(64 * 512 - 20);
+      for (let id = 0; id <= 32; id++) {
+        bed.out(rawPacket({ src: '10.77.0.2', dst: SERVER, protocol: 17, flags: 1, id, body }));
+      }
+    },
+  },
   write_refused: { run: counted(WRITE_REFUSED) },
   write_no_buffer: { run: counted(WRITE_NO_BUFFER) },
   write_down: { run: counted(WRITE_DOWN) },
@@ -61,6 +82,8 @@ describe('corpus', () => {
   test.each(corpus)('$reason/$name: $about', ({ reason, side, packet, vnet }) => {
     const bed = new Bed();
     const sent = side === 'private' ? bed.out(packet, vnet) : bed.in(packet, vnet);
+    // A fragment may wait for its first one.
+    bed.pass(30_000);
     expect(bed.drops).toEqual(reason === 'ok' ? {} : { [reason]: 1 });
     // At most the sender is told.
     const passed = sent.filter(({ device }) => (device === PRIVATE) !== (side === 'private'));

@@ -96,16 +96,20 @@ test('two clients with one IP id keep apart', () => {
   }
 });
 
-test('a later fragment before its first, or 30 s after it, is dropped', () => {
+test('a datagram has 30 s: then what comes of it waits for another first fragment, in vain', () => {
   const bed = new Bed();
-  const [first, second] = cut(query, 1480) as [Uint8Array, Uint8Array];
-  expect(bed.out(second)).toEqual([]);
+  const [first, second, third] = cut(query, 1480) as [Uint8Array, Uint8Array, Uint8Array];
   bed.out(first);
   bed.now += 29_999;
   expect(bed.out(second)).toHaveLength(1);
   bed.now += 1;
-  expect(bed.out(second)).toEqual([]);
-  expect(bed.drops).toEqual({ fragment_first_missing: 2 });
+  expect(bed.out(third)).toEqual([]);
+  expect(bed.totals['fragments_held']).toBe(1);
+  bed.pass(29_999);
+  expect(bed.drops).toEqual({});
+  bed.pass(1000);
+  expect(bed.drops).toEqual({ fragment_timeout: 1 });
+  expect(bed.totals['fragments_held']).toBe(0);
 });
 
 test('when its flow has ended, a later fragment does not find another in its place', () => {

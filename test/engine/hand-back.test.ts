@@ -34,13 +34,44 @@ test('ICMP errors about the host’s own connections, and those that quote nothi
   ]);
 });
 
-test('fragments of the host’s own datagrams: first, later, and out of order', () => {
+test('fragments of the host’s own datagrams, in order', () => {
   const pieces = cut(
     udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:20000`, payload: filler(4000), fragment: 0 }),
     1480,
   );
   expectHandedBack(new Bed(), pieces);
-  expectHandedBack(new Bed(), pieces.reverse());
+});
+
+test('fragments of the host’s own datagrams, out of order: when the first tells whose they are', () => {
+  const datagram = udpPacket({
+    from: `${SERVER}:53`,
+    to: `${EXTERNAL}:20000`,
+    payload: filler(8000),
+    fragment: 0,
+  });
+  const [first, ...later] = cut(datagram, 1480) as [Uint8Array, ...Uint8Array[]];
+  const bed = new Bed();
+  const before = later.slice(0, -1).reverse();
+  for (const packet of before) expect(bed.in(packet)).toEqual([]);
+  expect(bed.totals).toMatchObject({ handed_back: 0, fragments_held: before.length });
+  const vnet = new Uint8Array(10);
+  expect(bed.in(first)).toEqual([first, ...before].map((packet) => ({ device: PUBLIC, packet, vnet })));
+  const last = later.at(-1)!;
+  expect(bed.in(last)).toEqual([{ device: PUBLIC, packet: last, vnet }]);
+  expect(bed.totals).toMatchObject({ handed_back: later.length + 1, fragments_held: 0 });
+  expect(bed.drops).toEqual({});
+  bed.checkInvariants();
+});
+
+test('what is the host’s is the host’s to judge: overlaps and duplicates go back too', () => {
+  const datagram = udpPacket({
+    from: `${SERVER}:53`,
+    to: `${EXTERNAL}:20000`,
+    payload: filler(4000),
+    fragment: 0,
+  });
+  const pieces = cut(datagram, 1480);
+  expectHandedBack(new Bed(), [pieces[0]!, pieces[1]!, pieces[1]!, cut(datagram, 1472)[1]!, pieces[0]!]);
 });
 
 test('fragments to a port of the range that a host socket holds', () => {

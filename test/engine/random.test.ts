@@ -28,7 +28,15 @@ import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const PACKETS = 100_000;
 /** What random packets do not bring about: counted by the addon, or no drop. */
-const NOT_BY_CHANCE = ['ok', 'write_refused', 'write_no_buffer', 'write_down', 'read_truncated'];
+const NOT_BY_CHANCE = [
+  'ok',
+  'write_refused',
+  'write_no_buffer',
+  'write_down',
+  'read_truncated',
+  // 512 KiB of fragments without their first ones.
+  'fragment_limit',
+];
 const PORTS = { first: 33000, last: 33063 };
 const HELD = { tcp: [33001], udp: [33002] };
 const OTHER_EXTERNAL = '198.18.0.99';
