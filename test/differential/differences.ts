@@ -4,10 +4,12 @@
  * A predicate here is as narrow as it can be: it says which packet, which output of the kernel and which answer of
  * natgate make up the difference. What none of them matches is a bug of one of the two.
  */
-import { be16 } from '../../src/wire/bytes.ts';
+import { be16, putBe16 } from '../../src/wire/bytes.ts';
+import { SYN } from '../../src/wire/tcp.ts';
 import { sameOutputs } from './canonical.ts';
 import type { Output } from './output.ts';
-import type { Mismatch } from './run-sequence.ts';
+import type { Mismatch, StateMismatch } from './run-sequence.ts';
+import { type Sequence, type Step, TCP } from './step.ts';
 
 export interface Difference {
   name: string;
@@ -43,6 +45,44 @@ function withoutId(outputs: readonly Output[]): Output[] {
   });
 }
 
+/** The highest MSS that fits the MTU of both sides. */
+const MSS = 1460;
+
+/** With the MSS option, the first one where it is (generate/tcp-talk.ts), lowered to what fits. */
+function clamped(outputs: readonly Output[]): Output[] {
+  return outputs.map(({ to, packet }) => {
+    const option = ((packet[0]! & 15) << 2) + 20;
+    if (packet[9] !== TCP || packet[option] !== 2 || be16(packet, option + 2) <= MSS) return { to, packet };
+    const copy = Uint8Array.from(packet);
+    putBe16(copy, option + 2, MSS);
+    return { to, packet: copy };
+  });
+}
+
+/** All pieces of the datagram that a step is a piece of. */
+function datagramOf({ steps }: Sequence, step: Step): readonly Step[] {
+  return steps.filter(
+    (other) =>
+      other.cut !== undefined && other.from === step.from && other.packet.ip.id === step.packet.ip.id,
+  );
+}
+
+/** Whether the pieces make a datagram, as both gateways see it. */
+function isWhole(pieces: readonly Step[]): boolean {
+  const cuts = pieces.map(({ cut }) => cut!).sort((a, b) => a.offset - b.offset);
+  let end = 0;
+  for (const { offset, length } of cuts) {
+    if (offset > end) return false;
+    end = Math.max(end, offset + length);
+  }
+  return cuts.some(({ more }) => !more) && cuts.every((cut) => cut.shape !== 'overlapping');
+}
+
+const IDENTIFICATION: Difference = {
+  name: 'identification',
+  packet: ({ kernel, natgate }) => sameOutputs(withoutId(kernel), withoutId(natgate)),
+};
+
 export const differences: readonly Difference[] = [
   {
     name: 'invalid-not-leaked',
@@ -76,16 +116,60 @@ export const differences: readonly Difference[] = [
     },
   },
   {
-    name: 'identification',
-    packet: ({ kernel, natgate }) => sameOutputs(withoutId(kernel), withoutId(natgate)),
+    // The kernel drops a piece that lies inside those it has, whatever its bytes are, and goes on.
+    name: 'overlap-inside',
+    parts: true,
+    packet: (mismatch) =>
+      mismatch.natgate.length === 0 &&
+      mismatch.reasons.join() === 'fragment_overlap' &&
+      forwarded(mismatch, mismatch.kernel) &&
+      datagramOf(mismatch.sequence, mismatch.step).some((step) => step.cut?.shape === 'overlapping'),
   },
+  {
+    name: 'mss-clamped',
+    packet: ({ step, kernel, natgate }) =>
+      step.packet.kind === 'tcp' &&
+      (step.packet.flags & SYN) !== 0 &&
+      !sameOutputs(kernel, natgate) &&
+      sameOutputs(clamped(kernel), natgate),
+  },
+  IDENTIFICATION,
 ];
 
-export function explain(mismatch: Mismatch): Difference | null {
-  return differences.find((difference) => difference.packet(mismatch)) ?? null;
+/** The differences that explain a mismatch, two where the identification is one of them; null when none do. */
+export function explain(mismatch: Mismatch): Difference[] | null {
+  const one = differences.find((difference) => difference.packet(mismatch));
+  if (one !== undefined) return [one];
+  const [kernel, natgate] = [withoutId(mismatch.kernel), withoutId(mismatch.natgate)];
+  const other = differences.find((difference) => difference.packet({ ...mismatch, kernel, natgate }));
+  return other === undefined ? null : [IDENTIFICATION, other];
 }
 
 /** A packet whose time to live ran out: the kernel has tracked it before it noticed, natgate does not. */
 export const EXPIRED: Difference = { name: 'expired-not-tracked', parts: true, packet: () => false };
 
-export const differenceNames: readonly string[] = [...differences, EXPIRED].map(({ name }) => name);
+/**
+ * natgate tracks a datagram by its first fragment, the kernel when it has all. What differs in the end may be that a flow
+ * is there, or that it has been answered, and only after a first fragment whose datagram was never whole.
+ */
+const INCOMPLETE = 'incomplete-tracked';
+
+function byIncomplete({ sequence, kernel, natgate }: StateMismatch): boolean {
+  const firsts = sequence.steps.filter(
+    (step) => step.cut?.offset === 0 && !isWhole(datagramOf(sequence, step)),
+  );
+  if (natgate === undefined) return false;
+  const from = kernel === undefined ? 'private' : 'public';
+  const more = kernel === undefined || (kernel.unreplied && !natgate.unreplied);
+  return more && firsts.some((step) => step.from === from);
+}
+
+export function explainState(mismatch: StateMismatch): string | null {
+  return byIncomplete(mismatch) ? INCOMPLETE : null;
+}
+
+export const differenceNames: readonly string[] = [
+  ...differences.map(({ name }) => name),
+  EXPIRED.name,
+  INCOMPLETE,
+];

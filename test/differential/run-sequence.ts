@@ -2,7 +2,7 @@
 import { buildStep } from './build.ts';
 import { canonical, sameOutputs } from './canonical.ts';
 import type { Coverage } from './coverage.ts';
-import { type Difference, EXPIRED, explain } from './differences.ts';
+import { type Difference, EXPIRED, explain, explainState } from './differences.ts';
 import type { KernelGateway } from './kernel.ts';
 import type { NatgateGateway } from './natgate.ts';
 import type { FlowState, FlowStates, Output } from './output.ts';
@@ -96,14 +96,14 @@ export function runSequence(
       reasons: newDrops(drops, natgate.drops()),
       tcpState: before.tcpState,
     };
-    const difference = explain(mismatch);
-    if (difference === null) {
+    const differences = explain(mismatch);
+    if (differences === null) {
       result.unexplained = mismatch;
       return result;
     }
-    result.explained.push(difference);
+    result.explained.push(...differences);
     if (expired) result.explained.push(EXPIRED);
-    if (difference.parts || expired) return result;
+    if (expired || differences.some(({ parts }) => parts)) return result;
   }
   result.clients = [...new Set(sequence.flows.map((_, flow) => plans.kernel.client(flow)))];
   return result;
@@ -118,21 +118,25 @@ function newDrops(before: Record<string, number>, after: Record<string, number>)
   return Object.keys(after).filter((name) => after[name] !== (before[name] ?? 0));
 }
 
-/** Compares how the flows of a run's clients stand: the first difference, or null. */
+/** Compares how the flows of a run's clients stand. */
 export function compareStates(
   sequence: Sequence,
   clients: readonly number[],
   kernel: FlowStates,
   natgate: FlowStates,
-): StateMismatch | null {
+): { explained: string[]; unexplained: StateMismatch | null } {
+  const explained: string[] = [];
   for (const client of clients) {
     const [left, right] = [kernel.of(client), natgate.of(client)];
     for (const flow of new Set([...left.keys(), ...right.keys()])) {
       if (sameState(left.get(flow), right.get(flow))) continue;
-      return { sequence, flow, kernel: left.get(flow), natgate: right.get(flow) };
+      const mismatch = { sequence, flow, kernel: left.get(flow), natgate: right.get(flow) };
+      const name = explainState(mismatch);
+      if (name === null) return { explained, unexplained: mismatch };
+      explained.push(name);
     }
   }
-  return null;
+  return { explained, unexplained: null };
 }
 
 function sameState(a: FlowState | undefined, b: FlowState | undefined): boolean {

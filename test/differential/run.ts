@@ -88,8 +88,9 @@ export class Run {
     }
     const [kernel, natgate] = [kernelFlows(), this.gateways.natgate.flows()];
     for (const [sequence, clients] of ended) {
-      const found = compareStates(sequence, clients, kernel, natgate);
-      if (found !== null) failed.push(found);
+      const { explained, unexplained } = compareStates(sequence, clients, kernel, natgate);
+      for (const name of explained) tally(summary.explained, name);
+      if (unexplained !== null) failed.push(unexplained);
     }
     this.reset();
     return failed.sort((a, b) => a.sequence.number - b.sequence.number);
@@ -116,7 +117,7 @@ export class Run {
   private check(sequence: Sequence): Failure | null {
     const { unexplained, clients } = runSequence(this.gateways, sequence, this.runs++, null);
     const natgate = this.gateways.natgate.flows();
-    const found = unexplained ?? compareStates(sequence, clients, kernelFlows(), natgate);
+    const found = unexplained ?? compareStates(sequence, clients, kernelFlows(), natgate).unexplained;
     this.reset();
     return found;
   }

@@ -140,7 +140,18 @@ export class Talk {
   private options(end: End, syn: boolean): number[] {
     const options: number[] = [];
     if (syn) {
-      options.push(2, 4, 5, 180); // MSS 1460
+      // MSS: 1460, 536, and one that no path here has.
+      options.push(
+        2,
+        4,
+        ...this.dice.pick([
+          [5, 180],
+          [5, 180],
+          [5, 180],
+          [2, 24],
+          [35, 0],
+        ]),
+      );
       if (end.scale >= 0) options.push(1, 3, 3, end.scale);
       if (end.sack) options.push(1, 1, 4, 2);
     } else if (end.sack && this.ends.private.sack && this.ends.public.sack && this.dice.chance(15)) {
