@@ -65,12 +65,15 @@ test('natgate/conntrack', () => {
     [
       "class Conntrack",
       "const defaultTimeouts",
+      "const netfilterTimeouts",
+      "const rfcTimeouts",
       "function formatAddress",
       "function parseAddress",
       "type ConntrackOptions",
       "type ConntrackState",
       "type FlowInfo",
       "type FlowTuple",
+      "type TcpOptions",
       "type Timeouts",
       "type Verdict",
     ]

@@ -14,8 +14,6 @@ import {
   BAD_ICMP_CHECKSUM,
   FRAGMENT_FIRST_MISSING,
   FRAGMENT_OVERLAP,
-  INVALID_TCP,
-  NO_FLOW,
   NO_RELATED,
   OK,
   reasonNames,
@@ -23,7 +21,7 @@ import {
 } from '../core/reasons.ts';
 import { Bytes, be16 } from '../wire/bytes.ts';
 import { fold, sumBytes } from '../wire/checksum.ts';
-import { FRAGMENT_OFFSET, IP_ID, MORE_FRAGMENTS, PROTO_TCP } from '../wire/ipv4.ts';
+import { FRAGMENT_OFFSET, IP_ID, MORE_FRAGMENTS } from '../wire/ipv4.ts';
 import {
   KIND_ERROR,
   KIND_FRAGMENT,
@@ -45,8 +43,9 @@ import { type FlowInfo, listFlows, readFlow } from './flow-info.ts';
 import { FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from './flow-table.ts';
 import { DROPPED, FRESH, Fragments, fragmentKey, OVERLAP, UNKNOWN } from './fragments.ts';
 import { INVALID } from './tcp-states.ts';
+import type { TcpOptions } from './tcp-tracker.ts';
 import { defaultTimeouts, type Timeouts, TimeoutTable } from './timeouts.ts';
-import { FULL, REOPEN, Tracker } from './tracker.ts';
+import { FULL, REOPEN, refusal, Tracker } from './tracker.ts';
 import { invertPorts } from './tuple.ts';
 
 export interface ConntrackOptions {
@@ -56,6 +55,8 @@ export interface ConntrackOptions {
   now: number;
   /** Seconds of silence, where they shall differ from netfilter's. */
   timeouts?: Partial<Timeouts>;
+  /** How strict TCP is taken; liberal off and loose on, as netfilter, when absent. */
+  tcp?: TcpOptions;
   /** Keys of the hash; random when absent. Nothing observable depends on them. */
   seed?: readonly [number, number];
 }
@@ -86,7 +87,7 @@ export class Conntrack {
     const seed = options.seed ?? randomSeed();
     this.table = new FlowTable(new ArrayBuffer(FlowTable.bytes(capacity)), 0, capacity, seed);
     const timeouts = new TimeoutTable({ ...defaultTimeouts, ...options.timeouts });
-    this.tracker = new Tracker(this.table, timeouts, options.now | 0);
+    this.tracker = new Tracker(this.table, timeouts, options.now | 0, options.tcp);
     this.fragments = new Fragments(seed);
   }
 
@@ -129,7 +130,7 @@ export class Conntrack {
     if (isNew) {
       if (handle >= 0) tracker.close(handle >> 1, END_REUSED);
       const state = tracker.firstState(bytes, meta, 0);
-      if (state === INVALID) return invalid(protocol === PROTO_TCP ? INVALID_TCP : NO_FLOW);
+      if (state === INVALID) return invalid(refusal(protocol));
       const flow = tracker.open(
         meta,
         0,

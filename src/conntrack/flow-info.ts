@@ -2,7 +2,7 @@
  * Flows for people and programs: a copy of a record as an object, for listings, tests and events. Not for the hot path.
  */
 import { swap16 } from '../wire/bytes.ts';
-import { PROTO_ICMP, PROTO_TCP } from '../wire/ipv4.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP } from '../wire/ipv4.ts';
 import {
   ASSURED,
   type FlowTable,
@@ -21,6 +21,7 @@ import {
   STATE_SHIFT,
   TUPLE,
 } from './flow-table.ts';
+import { sctpStateNames } from './sctp-states.ts';
 import { tcpStateNames } from './tcp-states.ts';
 import type { TimeoutTable } from './timeouts.ts';
 
@@ -38,7 +39,7 @@ export interface FlowTuple {
 
 export interface FlowInfo {
   protocol: number;
-  /** Name of the TCP state; empty for protocols without states. */
+  /** Name of the TCP or SCTP state; empty for protocols without states. */
   state: string;
   original: FlowTuple;
   reply: FlowTuple;
@@ -69,10 +70,10 @@ export function readFlow(
   const protocol = status & 0xff;
   const state = (status & STATE_MASK) >>> STATE_SHIFT;
   const high = hot[h + H_BYTES_HIGH]!;
-  const left = (hot[h + H_LAST]! + timeouts.of(protocol, state) - now) | 0;
+  const left = (hot[h + H_LAST]! + timeouts.ofStatus(status) - now) | 0;
   const info: FlowInfo = {
     protocol,
-    state: protocol === PROTO_TCP ? (tcpStateNames[state] ?? '') : '',
+    state: stateName(protocol, state),
     original: readTuple(hot, h, protocol),
     reply: readTuple(hot, h + TUPLE, protocol),
     originalPackets: hot[h + H_PACKETS]! >>> 0,
@@ -84,6 +85,11 @@ export function readFlow(
     unreplied: (status & SEEN_REPLY) === 0,
   };
   return hot[h + H_SEQUENCE] === sequence ? info : null;
+}
+
+function stateName(protocol: number, state: number): string {
+  if (protocol === PROTO_TCP) return tcpStateNames[state] ?? '';
+  return protocol === PROTO_SCTP ? (sctpStateNames[state] ?? '') : '';
 }
 
 function readTuple(hot: Int32Array, t: number, protocol: number): FlowTuple {

@@ -30,7 +30,7 @@ export const H_SOURCE = 0;
 export const H_DESTINATION = 1;
 export const H_PORTS = 2;
 export const TUPLE = 3;
-/** protocol | state << 8 (4 bits) | flags | rule << RULE_SHIFT */
+/** protocol | state << 8 (4 bits) | timer << TIMER_SHIFT (3 bits) | flags | rule << RULE_SHIFT */
 export const H_STATUS = 6;
 /** Time of the last packet that refreshed the flow, in ms (int32, wraps). */
 export const H_LAST = 7;
@@ -59,8 +59,13 @@ export const TRACK = 16;
 /** The state of the protocol's machine, within H_STATUS. */
 export const STATE_SHIFT = 8;
 export const STATE_MASK = 0xf00;
+/** Which timeout holds for the state, within H_STATUS (timeouts.ts, TIMER_*). 0: the state's own. */
+export const TIMER_SHIFT = 12;
+/** State and timer together: what the timeout depends on. */
+export const TIMEOUT_MASK = 0x7f00;
 
-/** Flags, as bits of H_STATUS. */
+/** Flags, as bits of H_STATUS. CONFIRMED: its first packet has been tracked. */
+export const CONFIRMED = 1 << 15;
 export const LIVE = 1 << 16;
 export const SEEN_REPLY = 1 << 17;
 export const ASSURED = 1 << 18;

@@ -2,4 +2,5 @@
 export { formatAddress, parseAddress } from '../wire/address.ts';
 export { Conntrack, type ConntrackOptions, type ConntrackState, type Verdict } from './conntrack.ts';
 export type { FlowInfo, FlowTuple } from './flow-info.ts';
-export { defaultTimeouts, type Timeouts } from './timeouts.ts';
+export type { TcpOptions } from './tcp-tracker.ts';
+export { defaultTimeouts, netfilterTimeouts, rfcTimeouts, type Timeouts } from './timeouts.ts';

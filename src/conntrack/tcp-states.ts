@@ -62,13 +62,14 @@ const transitions = Uint8Array.from(
     .map((code) => CODES.indexOf(code)),
 );
 
-const CLASS_SYN = 0;
-const CLASS_SYNACK = 1;
-const CLASS_FIN = 2;
-const CLASS_ACK = 3;
-const CLASS_RST = 4;
-const CLASS_NONE = 5;
-const CLASS_ILLEGAL = 6;
+/** Classes of packets. */
+export const CLASS_SYN = 0;
+export const CLASS_SYNACK = 1;
+export const CLASS_FIN = 2;
+export const CLASS_ACK = 3;
+export const CLASS_RST = 4;
+export const CLASS_NONE = 5;
+export const CLASS_ILLEGAL = 6;
 
 /** Class of each value of the flags byte; PSH, ECE and CWR do not matter for legality. */
 const classes = new Uint8Array(256);
@@ -82,10 +83,20 @@ for (let flags = 0; flags < 256; flags++) {
   else classes[flags] = (flags & ACK) !== 0 ? CLASS_ACK : CLASS_NONE;
 }
 
+/** The class of a packet with this flags byte. */
+export function tcpClass(flags: number): number {
+  return classes[flags]!;
+}
+
+/** The next state, INVALID or IGNORE, for a class other than CLASS_ILLEGAL. */
+export function transition(direction: number, kind: number, state: number): number {
+  return transitions[(direction * 6 + kind) * TCP_STATES + state]!;
+}
+
 /** The next state, INVALID or IGNORE. `flags` is the whole flags byte. */
 export function nextTcpState(direction: number, flags: number, state: number): number {
   const kind = classes[flags]!;
-  return kind === CLASS_ILLEGAL ? INVALID : transitions[(direction * 6 + kind) * TCP_STATES + state]!;
+  return kind === CLASS_ILLEGAL ? INVALID : transition(direction, kind, state);
 }
 
 /** Whether a packet with these flags may begin a flow that is seen from its middle (`nf_conntrack_tcp_loose`). */

@@ -7,54 +7,67 @@
  * RELATED    ICMP errors (wire/parse.ts parseQuote) and, later, expectations: they belong to another packet's flow and
  *            never refresh or end it (RFC 5508 REQ-6, RFC 5382 REQ-10)
  *
+ * The machines are apart: tcp-tracker.ts, sctp.ts; UDP, GRE and ICMP have little to say and are here. A flow opens with open(), which
+ * the update() of its first packet confirms: `onOpen` is called then, `onUpdate` when a later packet changes the state, is the first
+ * answer or makes the flow ASSURED (what `conntrack -E` shows), never for others.
+ *
  * The tracker knows no NAT: whoever opens a flow says what its reply will look like. It owns table and wheel; a flow ends
  * by silence (expire) or by close(), and `onClose` is called once for each, before its record is freed.
  */
-import { INVALID_TCP, OK } from '../core/reasons.ts';
+import { INVALID_SCTP, INVALID_TCP, NO_FLOW, OK } from '../core/reasons.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { isIcmpRequest } from '../wire/icmp.ts';
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { IP_HEADER, PROTO_GRE, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_L4, M_LENGTH, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import { TCP_FLAGS } from '../wire/tcp.ts';
-import { END_TIMEOUT } from './end-reasons.ts';
+import { END_CLOSED, END_TIMEOUT } from './end-reasons.ts';
 import {
   ASSURED,
   C_CREATED,
   COLD,
+  CONFIRMED,
   type FlowTable,
   H_BYTES,
   H_BYTES_HIGH,
   H_LAST,
   H_PACKETS,
+  H_PORTS,
+  H_SEQUENCE,
   H_STATUS,
   HOT,
-  ORIGINAL,
   REPLY,
   SEEN_REPLY,
   STATE_MASK,
   STATE_SHIFT,
+  TIMEOUT_MASK,
+  TRACK,
 } from './flow-table.ts';
-import {
-  ESTABLISHED,
-  IGNORE,
-  INVALID,
-  isMidstream,
-  nextTcpState,
-  SYN_RECV,
-  SYN_SENT,
-  TCP_NONE,
-  TIME_WAIT,
-} from './tcp-states.ts';
-import { type TimeoutTable, UDP_STREAM, UDP_STREAM_AGE_MS } from './timeouts.ts';
+import { SctpTracker } from './sctp.ts';
+import { INVALID } from './tcp-states.ts';
+import { FINAL, PASSED, REOPEN, type TcpOptions, TcpTracker } from './tcp-tracker.ts';
+import { extendFragment } from './tcp-window.ts';
+import { type TimeoutTable, UDP_DNS, UDP_SINGLE, UDP_STREAM, UDP_STREAM_AGE_MS } from './timeouts.ts';
 import { TimerWheel } from './timer-wheel.ts';
 
-/** update(): a SYN reuses the ports of a connection that is over; close the flow and begin a new one. */
-export const REOPEN = -1;
+export { REOPEN };
 /** open(): the table is full. */
 export const FULL = -1;
 
 /** Flows looked at per expire(), at most: bounds what a mass expiry adds to one batch. */
 const EXPIRY_BUDGET = 256;
+/** Flows that a packet has ended and the next expire() takes away; more fall to their timeouts. */
+const MAX_ENDED = 512;
+/** What a change of makes an UPDATE. */
+const NEWS = STATE_MASK | SEEN_REPLY | ASSURED;
+/** The destination port, and that of DNS, in the ports word. */
+const DESTINATION_PORT = 0xffff << 16;
+const DNS_PORT = 53 << 24;
+const FOREVER = 0x7fffffff;
+
+/** The drop reason of a packet that may begin no flow (firstState() says INVALID). */
+export function refusal(protocol: number): number {
+  return protocol === PROTO_TCP ? INVALID_TCP : protocol === PROTO_SCTP ? INVALID_SCTP : NO_FLOW;
+}
 
 export class Tracker {
   readonly table: FlowTable;
@@ -62,23 +75,31 @@ export class Tracker {
   private readonly wheel: TimerWheel;
   /** Called with a flow that is about to end, and why (end-reasons.ts). */
   onClose: (flow: number, why: number) => void = () => {};
+  /** Called when the first packet of a flow has been tracked. */
+  onOpen: (flow: number) => void = () => {};
+  /** Called when a packet changed the state of a flow, answered it first, or made it ASSURED. */
+  onUpdate: (flow: number) => void = () => {};
+  readonly tcp: TcpTracker;
+  private readonly sctp: SctpTracker;
+  /** [flow, its H_SEQUENCE] of flows that end with the next expire(). */
+  private readonly ended = new Int32Array(MAX_ENDED * 2);
+  private endedCount = 0;
   private readonly due: (flow: number, now: number) => void;
 
-  constructor(table: FlowTable, timeouts: TimeoutTable, now: number) {
+  constructor(table: FlowTable, timeouts: TimeoutTable, now: number, tcp: TcpOptions = {}) {
     this.table = table;
     this.timeouts = timeouts;
+    this.tcp = new TcpTracker(table, timeouts, tcp);
+    this.sctp = new SctpTracker(table);
     this.wheel = new TimerWheel(table.cold, now);
     this.due = (flow, now) => this.look(flow, now);
   }
 
-  /** Whether the packet of row `m` may begin a flow: the first TCP state it leads to, or INVALID. */
+  /** Whether the packet of row `m` may begin a flow: the state to open() it with, or INVALID. */
   firstState(bytes: Bytes, meta: Int32Array, m: number): number {
     const protocol = meta[m + M_PROTOCOL]!;
-    if (protocol === PROTO_TCP) {
-      const flags = bytes.u8[meta[m + M_L4]! + TCP_FLAGS]!;
-      const state = nextTcpState(ORIGINAL, flags, TCP_NONE);
-      return state === SYN_SENT || isMidstream(flags) ? state : INVALID;
-    }
+    if (protocol === PROTO_TCP) return this.tcp.firstState(bytes.u8[meta[m + M_L4]! + TCP_FLAGS]!);
+    if (protocol === PROTO_SCTP) return this.sctp.mayBegin(bytes, meta, m) ? 0 : INVALID;
     if (protocol === PROTO_ICMP) return isIcmpRequest((meta[m + M_PORTS]! >>> 16) & 0xff) ? 0 : INVALID;
     return 0;
   }
@@ -111,35 +132,48 @@ export class Tracker {
       now,
     );
     if (flow < 0) return FULL;
-    this.wheel.schedule(flow, now, this.timeouts.of(protocol, state));
+    this.wheel.schedule(flow, now, Math.min(this.timeouts.of(protocol, state), this.lookOf(protocol)));
     return flow;
   }
 
-  /** Steps the flow of `handle` by the packet of row `m`. Returns OK, INVALID_TCP, or REOPEN. */
+  /**
+   * Steps the flow of `handle` by the packet of row `m`. Returns OK (let it through), REOPEN, or a drop reason: `invalid_tcp`,
+   * `invalid_window`, `invalid_rst`, `invalid_sctp`.
+   */
   update(handle: number, bytes: Bytes, meta: Int32Array, m: number, now: number): number {
-    const hot = this.table.hot;
-    const h = (handle >> 1) * HOT;
+    const { hot } = this.table;
+    const flow = handle >> 1;
     const direction = handle & 1;
-    const protocol = hot[h + H_STATUS]! & 0xff;
-    if (protocol === PROTO_TCP) {
-      const verdict = this.stepTcp(handle, bytes.u8[meta[m + M_L4]! + TCP_FLAGS]!, now);
-      if (verdict === IGNORE) {
-        this.count(h, direction, meta[m + M_LENGTH]!);
-        return OK;
-      }
-      if (verdict !== OK) return verdict;
-    } else {
-      if (direction === REPLY) hot[h + H_STATUS]! |= SEEN_REPLY;
-      if (protocol === PROTO_UDP) this.stepUdp(handle >> 1, now);
+    const h = flow * HOT;
+    const before = hot[h + H_STATUS]!;
+    const protocol = before & 0xff;
+    let verdict = OK;
+    if (protocol === PROTO_TCP) verdict = this.tcp.step(handle, bytes, meta, m, now);
+    else if (protocol === PROTO_UDP) this.stepUdp(flow, direction, now);
+    else if (protocol === PROTO_SCTP) verdict = this.sctp.step(handle, bytes, meta, m);
+    else if (protocol === PROTO_GRE) this.stepGre(flow);
+    if (verdict > OK || verdict === REOPEN) {
+      this.retime(flow, before, hot[h + H_STATUS]!, now);
+      return verdict;
     }
-    this.touch(h, direction, meta[m + M_LENGTH]!, now);
+    const after = hot[h + H_STATUS]! | CONFIRMED | (direction === REPLY ? SEEN_REPLY : 0);
+    if (verdict !== PASSED) hot[h + H_LAST] = now;
+    this.count(h, direction, meta[m + M_LENGTH]!);
+    if (after !== before) {
+      hot[h + H_STATUS] = after;
+      this.changed(flow, before, after, now);
+      if (verdict === FINAL) this.endSoon(flow);
+    }
     return OK;
   }
 
   /** Refreshes and counts without a state machine: for later fragments. */
   touch(h: number, direction: number, length: number, now: number): void {
-    this.table.hot[h + H_LAST] = now;
+    const { hot, track } = this.table;
+    hot[h + H_LAST] = now;
     this.count(h, direction, length);
+    if ((hot[h + H_STATUS]! & 0xff) !== PROTO_TCP) return;
+    extendFragment(track, ((h / HOT) | 0) * TRACK, direction, length - IP_HEADER);
   }
 
   private count(h: number, direction: number, length: number): void {
@@ -153,46 +187,62 @@ export class Tracker {
     }
   }
 
-  private stepTcp(handle: number, flags: number, now: number): number {
-    const hot = this.table.hot;
-    const h = (handle >> 1) * HOT;
-    const direction = handle & 1;
-    const status = hot[h + H_STATUS]!;
-    const state = (status & STATE_MASK) >>> STATE_SHIFT;
-    const next = nextTcpState(direction, flags, state);
-    if (next === INVALID) return INVALID_TCP;
-    if (next === SYN_SENT && state >= TIME_WAIT) return direction === ORIGINAL ? REOPEN : INVALID_TCP;
-    let changed = status;
-    if (direction === REPLY) changed |= SEEN_REPLY;
-    if (next === IGNORE) {
-      hot[h + H_STATUS] = changed;
-      return IGNORE;
-    }
-    if (
-      next === ESTABLISHED &&
-      (state === SYN_RECV || (state === ESTABLISHED && (changed & SEEN_REPLY) !== 0))
-    ) {
-      changed |= ASSURED;
-    }
-    if (next !== state) {
-      changed = (changed & ~STATE_MASK) | (next << STATE_SHIFT);
-      const timeout = this.timeouts.of(PROTO_TCP, next);
-      if (timeout < this.timeouts.of(PROTO_TCP, state)) {
-        this.wheel.unschedule(handle >> 1);
-        this.wheel.schedule(handle >> 1, now, timeout);
-      }
-    }
-    hot[h + H_STATUS] = changed;
-    return OK;
+  private changed(flow: number, before: number, after: number, now: number): void {
+    this.retime(flow, before, after, now);
+    if ((before & CONFIRMED) === 0) this.onOpen(flow);
+    else if (((before ^ after) & NEWS) !== 0) this.onUpdate(flow);
   }
 
-  /** A flow with answers that outlives its first seconds is a stream: longer timeout, ASSURED. */
-  private stepUdp(flow: number, now: number): void {
-    const hot = this.table.hot;
-    const status = hot[flow * HOT + H_STATUS]!;
+  /** Hangs a flow anew whose deadline has come nearer than the wheel would look at it. */
+  private retime(flow: number, before: number, after: number, now: number): void {
+    if (((before ^ after) & TIMEOUT_MASK) === 0) return;
+    const timeout = this.timeouts.ofStatus(after);
+    const look = this.lookOf(after & 0xff);
+    if (timeout >= look || timeout >= this.timeouts.ofStatus(before)) return;
+    this.wheel.unschedule(flow);
+    this.wheel.schedule(flow, now, timeout);
+  }
+
+  /**
+   * The longest that the wheel leaves a flow alone. The timers of TCP come and go with every packet; looking that often
+   * at its flows is cheaper than to hang one anew each time.
+   */
+  private lookOf(protocol: number): number {
+    return protocol === PROTO_TCP ? this.timeouts.tcpLook : FOREVER;
+  }
+
+  /**
+   * A flow with answers that outlives its first seconds is a stream: longer timeout, ASSURED. One to port 53 is not: between an
+   * answer and the next question it may end soon.
+   */
+  private stepUdp(flow: number, direction: number, now: number): void {
+    const { hot } = this.table;
+    const h = flow * HOT;
+    const status = hot[h + H_STATUS]!;
+    if (this.timeouts.dns && (hot[h + H_PORTS]! & DESTINATION_PORT) === DNS_PORT) {
+      const state = direction === REPLY ? UDP_DNS : UDP_SINGLE;
+      hot[h + H_STATUS] = (status & ~STATE_MASK) | (state << STATE_SHIFT);
+      return;
+    }
     if ((status & (SEEN_REPLY | ASSURED)) !== SEEN_REPLY) return;
     const age = (now - this.table.cold[flow * COLD + C_CREATED]!) | 0;
-    if (age > UDP_STREAM_AGE_MS) hot[flow * HOT + H_STATUS] = status | ASSURED | (UDP_STREAM << STATE_SHIFT);
+    if (age > UDP_STREAM_AGE_MS) hot[h + H_STATUS] = status | ASSURED | (UDP_STREAM << STATE_SHIFT);
+  }
+
+  /** GRE that has been answered lives longer and is ASSURED, at once. */
+  private stepGre(flow: number): void {
+    const { hot } = this.table;
+    const status = hot[flow * HOT + H_STATUS]!;
+    if ((status & (SEEN_REPLY | ASSURED)) !== SEEN_REPLY) return;
+    hot[flow * HOT + H_STATUS] = status | ASSURED | (UDP_STREAM << STATE_SHIFT);
+  }
+
+  /** The packet that ends this flow is still to be translated by it. */
+  private endSoon(flow: number): void {
+    if (this.endedCount === MAX_ENDED) return;
+    this.ended[this.endedCount * 2] = flow;
+    this.ended[this.endedCount * 2 + 1] = this.table.hot[flow * HOT + H_SEQUENCE]!;
+    this.endedCount++;
   }
 
   /** Ends a live flow now. `why`: end-reasons.ts */
@@ -201,24 +251,32 @@ export class Tracker {
     this.end(flow, why);
   }
 
-  /** Ends flows whose time is up. Call once a batch, or at least once a second. False when there is more to do. */
+  /**
+   * Ends the flows that a packet has ended, and those whose time is up. Call once a batch, or at least once a second. False
+   * when there is more to do.
+   */
   expire(now: number): boolean {
+    const { ended } = this;
+    for (let i = 0; i < this.endedCount * 2; i += 2) {
+      const flow = ended[i]!;
+      // It may have been closed, and its record begun another life.
+      if (this.table.hot[flow * HOT + H_SEQUENCE] === ended[i + 1]) this.close(flow, END_CLOSED);
+    }
+    this.endedCount = 0;
     return this.wheel.advance(now, EXPIRY_BUDGET, this.due);
   }
 
   /** Milliseconds of silence that are left to a live flow. */
   remaining(flow: number, now: number): number {
     const h = flow * HOT;
-    const status = this.table.hot[h + H_STATUS]!;
-    const timeout = this.timeouts.of(status & 0xff, (status & STATE_MASK) >>> STATE_SHIFT);
-    return (this.table.hot[h + H_LAST]! + timeout - now) | 0;
+    return (this.table.hot[h + H_LAST]! + this.timeouts.ofStatus(this.table.hot[h + H_STATUS]!) - now) | 0;
   }
 
   /** Adopts the flows that the table's buffer holds (FlowTable.adopt). */
   adopt(now: number, each: (flow: number) => boolean): number {
     const lost = this.table.adopt((flow) => {
       if (!each(flow)) return false;
-      this.wheel.schedule(flow, now, Math.max(this.remaining(flow, now), 0));
+      this.hang(flow, now, Math.max(this.remaining(flow, now), 0));
       return true;
     });
     return lost;
@@ -226,8 +284,13 @@ export class Tracker {
 
   private look(flow: number, now: number): void {
     const left = this.remaining(flow, now);
-    if (left > 0) this.wheel.schedule(flow, now, left);
+    if (left > 0) this.hang(flow, now, left);
     else this.end(flow, END_TIMEOUT);
+  }
+
+  private hang(flow: number, now: number, left: number): void {
+    const look = this.lookOf(this.table.hot[flow * HOT + H_STATUS]! & 0xff);
+    this.wheel.schedule(flow, now, Math.min(left, look));
   }
 
   private end(flow: number, why: number): void {

@@ -2,9 +2,9 @@
  * A tuple: who sends to whom, as the packets of one direction look on the side where natgate receives them.
  *
  * Three words and the protocol: source, destination (wire order), and the *ports word*
- *   TCP, UDP   source port | destination port << 16, each in wire order (one load from the header)
- *   ICMP       identifier (wire order) | type << 16 | code << 24
- *   others     0: tracked by address
+ *   TCP, UDP, SCTP   source port | destination port << 16, each in wire order (one load from the header)
+ *   ICMP             identifier (wire order) | type << 16 | code << 24
+ *   others           0: tracked by address
  */
 import { oppositeIcmpType } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';

@@ -36,6 +36,7 @@ export const BAD_ICMP_CHECKSUM = reason(
 );
 export const BAD_QUOTE = reason('bad_quote', 'ICMP error that quotes no usable packet (RFC 5508 REQ-3)');
 export const BAD_OFFLOAD = reason('bad_offload', 'virtio_net_hdr that contradicts its packet');
+export const BAD_SCTP = reason('bad_sctp', 'SCTP header truncated');
 
 // The packet has no business here.
 export const MARTIAN_SOURCE = reason(
@@ -64,6 +65,15 @@ export const FRAGMENT_LIMIT = reason(
   'fragment of a datagram that gave way: too many wait for their first ones',
 );
 export const FRAGMENT_TIMEOUT = reason('fragment_timeout', 'fragment whose first did not come within 30 s');
+export const INVALID_WINDOW = reason('invalid_window', 'INVALID: outside the TCP window');
+export const INVALID_RST = reason(
+  'invalid_rst',
+  'INVALID: a RST that acknowledged data rules out (RFC 5961)',
+);
+export const INVALID_SCTP = reason(
+  'invalid_sctp',
+  'INVALID: SCTP chunks, state or verification tag do not allow the packet',
+);
 
 // Translation.
 export const NO_EXTERNAL_ADDRESS = reason('no_external_address', 'the public interface has no address');

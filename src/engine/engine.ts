@@ -15,13 +15,12 @@ import { END_REUSED } from '../conntrack/end-reasons.ts';
 import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
-import { REOPEN, type Tracker } from '../conntrack/tracker.ts';
+import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import { Random } from '../core/random.ts';
 import {
   BAD_ICMP_CHECKSUM,
   BAD_QUOTE,
-  INVALID_TCP,
   MARTIAN_DESTINATION,
   MARTIAN_SOURCE,
   NO_FLOW,
@@ -281,7 +280,7 @@ export class Engine {
     const refused = admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!);
     if (refused !== OK) return refused;
     const state = this.tracker.firstState(this.bytes, meta, m);
-    if (state === INVALID) return meta[m + M_PROTOCOL] === PROTO_TCP ? INVALID_TCP : NO_FLOW;
+    if (state === INVALID) return refusal(meta[m + M_PROTOCOL]!);
     const handle = this.sessions.begin(meta, m, state, this.devices.external, now);
     if (handle >= 0) return this.forward(slot, m, handle, egress, now);
     // No session can be had: tell the sender (RFC 5508 REQ-8).

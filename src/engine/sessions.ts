@@ -146,7 +146,8 @@ function externalReplyPorts(protocol: number, ports: number, external: number): 
   const inverse = invertPorts(protocol, ports);
   if (protocol === PROTO_ICMP) return (inverse & ~0xffff) | external;
   if (protocol === PROTO_TCP || protocol === PROTO_UDP) return (inverse & 0xffff) | (external << 16);
-  return 0;
+  // The checksum of SCTP covers the ports: they stay.
+  return inverse;
 }
 
 function flowGauge(protocol: number): number {

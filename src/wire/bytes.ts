@@ -30,6 +30,11 @@ export function putBe16(u8: Uint8Array, offset: number, value: number): void {
   u8[offset + 1] = value;
 }
 
+/** Wire order of a 32-bit value, and back, as int32. */
+export function swap32(value: number): number {
+  return (value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
+}
+
 /** Wire order of a 16-bit value, and back. */
 export function swap16(value: number): number {
   return ((value & 0xff) << 8) | ((value >>> 8) & 0xff);

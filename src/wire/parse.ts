@@ -4,7 +4,16 @@
  * One row per packet of a batch, in one Int32Array (stride META). After parsePacket() returned OK, the IPv4 header
  * and, for KIND_FLOW, the transport header are whole and consistent with their lengths; nobody checks again.
  */
-import { BAD_FRAGMENT, BAD_ICMP, BAD_QUOTE, BAD_TCP, BAD_UDP, ICMP_TYPE, OK } from '../core/reasons.ts';
+import {
+  BAD_FRAGMENT,
+  BAD_ICMP,
+  BAD_QUOTE,
+  BAD_SCTP,
+  BAD_TCP,
+  BAD_UDP,
+  ICMP_TYPE,
+  OK,
+} from '../core/reasons.ts';
 import { type Bytes, be16 } from './bytes.ts';
 import { ICMP_CODE, ICMP_HEADER, ICMP_ID, isIcmpError, isIcmpReply, isIcmpRequest } from './icmp.ts';
 import {
@@ -18,10 +27,12 @@ import {
   IP_SOURCE,
   MORE_FRAGMENTS,
   PROTO_ICMP,
+  PROTO_SCTP,
   PROTO_TCP,
   PROTO_UDP,
   totalLength,
 } from './ipv4.ts';
+import { SCTP_HEADER } from './sctp.ts';
 import { TCP_HEADER, tcpHeaderLength } from './tcp.ts';
 import { UDP_HEADER, UDP_LENGTH } from './udp.ts';
 import { checkVnet, VNET_HEADER } from './vnet.ts';
@@ -49,7 +60,7 @@ export const M_HANDLE = 11;
 /** Drop reason found while parsing, OK otherwise. */
 export const M_REASON = 12;
 
-/** A packet with a tuple: TCP, UDP, ICMP query or another protocol, whole or first fragment. */
+/** A packet with a tuple: TCP, UDP, SCTP, ICMP query or another protocol, whole or first fragment. */
 export const KIND_FLOW = 0;
 /** A later fragment: no transport header. */
 export const KIND_FRAGMENT = 1;
@@ -98,6 +109,9 @@ export function parsePacket(
   } else if (protocol === PROTO_ICMP) {
     const bad = parseIcmp(bytes, l4, total - header, fragment, meta, m);
     if (bad !== OK) return bad;
+  } else if (protocol === PROTO_SCTP) {
+    if (total - header < SCTP_HEADER) return fragment === 0 ? BAD_SCTP : BAD_FRAGMENT;
+    meta[m + M_PORTS] = bytes.i32[l4 >> 2]!;
   }
   if (!vnet) return OK;
   // The checksum of a fragment is not the device's to complete, and a fragment is no super-packet.
@@ -160,7 +174,7 @@ export function parseQuote(bytes: Bytes, l4: number, length: number, meta: Int32
   meta[m + M_L4] = innerL4;
   meta[m + M_SOURCE] = bytes.i32[(inner + IP_SOURCE) >> 2]!;
   meta[m + M_DESTINATION] = bytes.i32[(inner + IP_DESTINATION) >> 2]!;
-  if (protocol === PROTO_TCP || protocol === PROTO_UDP) {
+  if (protocol === PROTO_TCP || protocol === PROTO_UDP || protocol === PROTO_SCTP) {
     meta[m + M_PORTS] = bytes.i32[innerL4 >> 2]!;
   } else if (protocol === PROTO_ICMP) {
     const type = u8[innerL4]!;
