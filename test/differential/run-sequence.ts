@@ -2,7 +2,7 @@
 import { buildStep } from './build.ts';
 import { canonical, sameOutputs } from './canonical.ts';
 import type { Coverage } from './coverage.ts';
-import { type Difference, EXPIRED, explain, explainState } from './differences.ts';
+import { type Difference, explain, explainState, hidden } from './differences.ts';
 import type { KernelGateway } from './kernel.ts';
 import type { NatgateGateway } from './natgate.ts';
 import type { FlowState, FlowStates, Output } from './output.ts';
@@ -81,10 +81,10 @@ export function runSequence(
       kernel: comparable(plans.kernel, flow, clientPort, fromKernel),
       natgate: comparable(plans.natgate, flow, clientPort, fromNatgate),
     };
-    const expired = step.packet.ip.ttl <= 1 && before.handle >= 0;
+    const parted = hidden(step, before.handle >= 0);
     if (sameOutputs(outputs.kernel, outputs.natgate)) {
-      if (!expired) continue;
-      result.explained.push(EXPIRED);
+      if (parted === null) continue;
+      result.explained.push(parted);
       return result;
     }
     const mismatch: Mismatch = {
@@ -102,8 +102,8 @@ export function runSequence(
       return result;
     }
     result.explained.push(...differences);
-    if (expired) result.explained.push(EXPIRED);
-    if (expired || differences.some(({ parts }) => parts)) return result;
+    if (parted !== null && !differences.includes(parted)) result.explained.push(parted);
+    if (parted !== null || differences.some(({ parts }) => parts)) return result;
   }
   result.clients = [...new Set(sequence.flows.map((_, flow) => plans.kernel.client(flow)))];
   return result;
