@@ -226,7 +226,7 @@ export class TcpTracker {
             if (assured && seq !== maxAck && !train) next = state;
           }
         } else {
-          check = !this.answersPassed(status, t, ack) && !this.answersChallenge(state, t, seq);
+          check = !this.answersPassed(status, t, direction, ack) && !this.answersChallenge(state, t, seq);
         }
       }
     }
@@ -381,11 +381,13 @@ export class TcpTracker {
   }
 
   /** Whether a RST answers a SYN, or in a half-open connection an ACK, that was let through. */
-  private answersPassed(status: number, t: number, ack: number): boolean {
+  private answersPassed(status: number, t: number, direction: number, ack: number): boolean {
     const { track } = this.table;
-    const last = track[t + W_LAST]! & LAST_CLASS;
+    const last = track[t + W_LAST]! & (LAST_CLASS | LAST_DIRECTION);
+    const other = (direction ^ 1) << 3;
     const passed =
-      ((status & SEEN_REPLY) !== 0 && last === WAS_SYN) || ((status & ASSURED) === 0 && last === WAS_ACK);
+      ((status & SEEN_REPLY) !== 0 && last === (WAS_SYN | other)) ||
+      ((status & ASSURED) === 0 && last === (WAS_ACK | other));
     return passed && track[t + W_LAST_END] === ack;
   }
 

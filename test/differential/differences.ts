@@ -10,7 +10,7 @@ import { SYN } from '../../src/wire/tcp.ts';
 import { sameOutputs } from './canonical.ts';
 import type { Output } from './output.ts';
 import type { Mismatch, StateMismatch } from './run-sequence.ts';
-import { ICMP, type Sequence, type Step, TCP } from './step.ts';
+import { ICMP, type Sequence, type Side, type Step, TCP } from './step.ts';
 
 export interface Difference {
   name: string;
@@ -94,23 +94,24 @@ const BAD_SUM: Difference = {
 };
 
 /**
- * A packet whose time to live ran out: the kernel has tracked it before it noticed. The INVALID ones among them get no
- * error from it, for what is INVALID from outside is never translated and so never forwarded.
+ * A packet whose time to live ran out. The kernel has tracked it by then, and what is INVALID from outside gets no error,
+ * for it is never translated and so never forwarded. natgate has parsed it, and says nothing about a malformed one.
  */
 const EXPIRED: Difference = {
   name: 'expired-not-tracked',
   parts: true,
-  packet: ({ step, kernel, natgate }) =>
-    step.packet.ip.ttl <= 1 &&
-    step.packet.kind !== 'error' &&
-    step.from === 'public' &&
-    kernel.length === 0 &&
-    natgate.length === 1 &&
-    isTimeExceeded(natgate[0]!.packet) &&
-    natgate[0]!.to === 'public',
+  packet: ({ step, kernel, natgate, reasons }) => {
+    if (step.packet.ip.ttl > 1 || step.packet.kind === 'error') return false;
+    if (step.from === 'public') return kernel.length === 0 && isTimeExceeded(natgate, 'public');
+    return (
+      natgate.length === 0 && /^bad_(udp|tcp)$/.test(reasons.join()) && isTimeExceeded(kernel, 'private')
+    );
+  },
 };
 
-function isTimeExceeded(packet: Uint8Array): boolean {
+function isTimeExceeded(outputs: readonly Output[], to: Side): boolean {
+  if (outputs.length !== 1 || outputs[0]!.to !== to) return false;
+  const { packet } = outputs[0]!;
   return packet[9] === ICMP && packet[20] === TIME_EXCEEDED && packet[21] === 0;
 }
 

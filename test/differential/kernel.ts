@@ -34,6 +34,9 @@ const SYSCTLS: readonly (readonly [string, string])[] = [
   ['net/ipv4/conf/default/rp_filter', '0'],
   ['net/ipv4/conf/all/send_redirects', '0'],
   ['net/ipv4/conf/default/send_redirects', '0'],
+  // Datagrams that never become whole would be reported long after their sequence.
+  ['net/ipv4/ipfrag_time', '86400'],
+  ['net/ipv4/ipfrag_high_thresh', String(1 << 28)],
   ['net/ipv4/icmp_ratelimit', '0'],
   ['net/ipv4/icmp_ratemask', '0'],
   ['net/ipv6/conf/all/disable_ipv6', '1'],
