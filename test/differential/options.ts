@@ -20,6 +20,8 @@ export interface Options {
 
 /** From so many sequences on a run is a full one. */
 const FULL = 10_000;
+const SEQUENCES = 1000;
+const MUTATION_SEQUENCES = 3000;
 
 /** Throws a NatgateError for a command line it does not understand; ends the process for --help. */
 export function parseOptions(args: readonly string[]): Options {
@@ -28,7 +30,10 @@ export function parseOptions(args: readonly string[]): Options {
     .usage(
       '$0 [options]\n\nSends the same packets through natgate and through the kernel, and compares. Needs root.',
     )
-    .option('sequences', { type: 'number', default: 1000, describe: 'how many sequences of packets' })
+    .option('sequences', {
+      type: 'number',
+      describe: `how many sequences of packets, default ${SEQUENCES}; with --mutations ${MUTATION_SEQUENCES} for each bug`,
+    })
     .option('seed', {
       type: 'number',
       describe: 'of the generator; without it a random one, which is printed',
@@ -52,7 +57,8 @@ export function parseOptions(args: readonly string[]): Options {
       throw usage(error?.message ?? message);
     })
     .parseSync();
-  const { sequences, only, full, mutations, most } = parsed;
+  const { only, full, mutations, most } = parsed;
+  const sequences = parsed.sequences ?? (mutations ? MUTATION_SEQUENCES : SEQUENCES);
   const seed = parsed.seed ?? randomInt(1, 2 ** 31);
   for (const [name, value, low] of [
     ['sequences', sequences, 1],

@@ -55,9 +55,19 @@ export class Plan {
     if (packet[9] !== spec.protocol || view.getInt32(12, true) !== EXTERNAL) return;
     if (view.getInt32(16, true) !== this.server(flow) || packet.length < l4 + 8) return;
     if (spec.protocol === ICMP) {
-      if ([8, 13, 15, 17].includes(packet[l4]!)) this.external[flow] = view.getUint16(l4 + 4);
+      if ([8, 13, 15, 17].includes(packet[l4]!)) this.note(flow, view.getUint16(l4 + 4));
     } else if (view.getUint16(l4 + 2) === spec.serverPort) {
-      this.external[flow] = view.getUint16(l4);
+      this.note(flow, view.getUint16(l4));
     }
+  }
+
+  /** The port is another flow's no more: that one has ended, and the gateway given its port away. */
+  private note(flow: number, port: number): void {
+    const { server, serverPort } = this.flows[flow]!;
+    for (const [i, other] of this.flows.entries()) {
+      const same = other.server === server && other.serverPort === serverPort;
+      if (same && this.external[i] === port) this.external[i] = 0;
+    }
+    this.external[flow] = port;
   }
 }

@@ -1,6 +1,6 @@
 /** UDP and ICMP query sequences. */
 import type { Dice } from '../dice.ts';
-import { type FlowPacket, type FlowSpec, ICMP, type Side, type Step, UDP } from '../step.ts';
+import { type FlowPacket, type FlowSpec, ICMP, type QuerySpec, type Side, type Step, UDP } from '../step.ts';
 import { anyIp, someFlows } from './ip.ts';
 
 export function udpSequence(dice: Dice): { flows: FlowSpec[]; steps: Step[] } {
@@ -39,7 +39,9 @@ export function querySequence(dice: Dice): { flows: FlowSpec[]; steps: Step[] } 
   for (let left = dice.int(2, 10); left > 0; left--) {
     const flow = dice.int(0, unique.length - 1);
     const from = dice.pick(['private', 'private', 'public', 'public'] as const);
-    steps.push({ from, packet: queryPacket(dice, flow, request, from) });
+    // So with codes: only a flow that is alone has others than 0.
+    const packet = queryPacket(dice, flow, request, from);
+    steps.push({ from, packet: unique.length === 1 || from === 'public' ? packet : { ...packet, code: 0 } });
   }
   return { flows: unique, steps };
 }
@@ -48,9 +50,9 @@ function sameFlow(a: FlowSpec, b: FlowSpec): boolean {
   return a.client === b.client && a.server === b.server && a.clientPort === b.clientPort;
 }
 
-export function queryPacket(dice: Dice, flow: number, request: number, from: Side): FlowPacket {
+export function queryPacket(dice: Dice, flow: number, request: number, from: Side): QuerySpec {
   const right = from === 'private' ? request : REPLIES[request]!;
-  const packet: FlowPacket = {
+  const packet: QuerySpec = {
     kind: 'query',
     flow,
     ip: anyIp(dice),
