@@ -36,15 +36,22 @@ function forwarded({ step }: Mismatch, outputs: readonly Output[]): boolean {
   return outputs.length === 1 && outputs[0]!.to !== step.from;
 }
 
-/** Without the identification of packets that have DF clear; with DF it means nothing and must be kept. */
+/**
+ * Without the identification of packets that have DF clear and either leave with the external address or are an error of
+ * the gateway's own; all others must be kept.
+ */
 function withoutId(outputs: readonly Output[]): Output[] {
   return outputs.map(({ to, packet }) => {
-    if ((be16(packet, 6) & 0x4000) !== 0) return { to, packet };
+    const own = to === 'public' || Buffer.compare(packet.subarray(12, 16), PRIVATE_ADDRESS) === 0;
+    if (!own || (be16(packet, 6) & 0x4000) !== 0) return { to, packet };
     const copy = Uint8Array.from(packet);
     copy.fill(0, 4, 6);
     return { to, packet: copy };
   });
 }
+
+/** The gateway's on the private side. */
+const PRIVATE_ADDRESS = Uint8Array.of(10, 77, 0, 1);
 
 /** The highest MSS that fits the MTU of both sides. */
 const MSS = 1460;
