@@ -136,7 +136,8 @@ const ICMP_ROW = 144;
 const GRE_ROW = 160;
 const SCTP_ROW = 176;
 const GENERIC_ROW = 192;
-const CELLS = 208;
+/** Every protocol, state and timer has a cell, those that mean nothing too: a damaged state may hold them. */
+const CELLS = GENERIC_ROW + 128;
 const rows = new Uint8Array(256).fill(GENERIC_ROW);
 rows[PROTO_TCP] = TCP_ROW;
 rows[PROTO_UDP] = UDP_ROW;

@@ -156,7 +156,8 @@ export class Tracker {
       this.retime(flow, before, hot[h + H_STATUS]!, now);
       return verdict;
     }
-    const after = hot[h + H_STATUS]! | CONFIRMED | (direction === REPLY ? SEEN_REPLY : 0);
+    const after =
+      hot[h + H_STATUS]! | CONFIRMED | (direction === REPLY && verdict !== FINAL ? SEEN_REPLY : 0);
     if (verdict !== PASSED) hot[h + H_LAST] = now;
     this.count(h, direction, meta[m + M_LENGTH]!);
     if (after !== before) {

@@ -63,7 +63,7 @@ describe('TCP', () => {
 
   test('a SYN after the end begins another flow', () => {
     const conntrack = new Conntrack({ now: 0 });
-    states(conntrack, [syn, synAck, ack, tcp(SERVER, CLIENT, 'R')]);
+    states(conntrack, [syn, synAck, ack, tcp(CLIENT, SERVER, 'R')]);
     const again = conntrack.track(syn, 100);
     expect(again).toMatchObject({ state: 'NEW', direction: 'original' });
     expect(again.flow).toMatchObject({ state: 'SYN_SENT', originalPackets: 1, replyPackets: 0 });

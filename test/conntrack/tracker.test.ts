@@ -1,82 +1,16 @@
 /** The tracker as the engine drives it: find, else open, then update. No NAT: replies are the inverse. */
 import { describe, expect, test } from 'vitest';
 import { END_DELETED } from '../../src/conntrack/end-reasons.ts';
-import { readFlow } from '../../src/conntrack/flow-info.ts';
 import { FlowTable, H_BYTES, H_BYTES_HIGH, H_PACKETS } from '../../src/conntrack/flow-table.ts';
-import { INVALID } from '../../src/conntrack/tcp-states.ts';
-import { defaultTimeouts, type Timeouts, TimeoutTable } from '../../src/conntrack/timeouts.ts';
-import { FULL, REOPEN, Tracker } from '../../src/conntrack/tracker.ts';
-import { invertPorts } from '../../src/conntrack/tuple.ts';
-import { OK, reasonNames } from '../../src/core/reasons.ts';
+import { defaultTimeouts, rfcTimeouts, TimeoutTable } from '../../src/conntrack/timeouts.ts';
+import { Tracker } from '../../src/conntrack/tracker.ts';
 import { echoPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
-import { Bytes } from '../../src/wire/bytes.ts';
-import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE, META, parsePacket } from '../../src/wire/parse.ts';
+import { ipPacket } from '../../src/testing/packets.ts';
+import { parseAddress } from '../../src/wire/address.ts';
+import { Bed } from './tracker-bed.ts';
 
 const A = '10.77.0.2:40000';
 const B = '198.18.0.2:80';
-
-class Bed {
-  readonly bytes = new Bytes(new ArrayBuffer(2048));
-  readonly meta = new Int32Array(META);
-  readonly table: FlowTable;
-  readonly tracker: Tracker;
-  readonly closed: number[] = [];
-  now: number;
-
-  constructor(options: { capacity?: number; timeouts?: Partial<Timeouts>; now?: number } = {}) {
-    const capacity = options.capacity ?? 64;
-    this.now = options.now ?? 0;
-    this.table = new FlowTable(new ArrayBuffer(FlowTable.bytes(capacity)), 0, capacity, [1, 2]);
-    const timeouts = new TimeoutTable({ ...defaultTimeouts, ...options.timeouts });
-    this.tracker = new Tracker(this.table, timeouts, this.now | 0);
-    this.tracker.onClose = (flow) => this.closed.push(flow);
-  }
-
-  load(packet: Uint8Array): number {
-    this.bytes.u8.set(packet);
-    expect(parsePacket(this.bytes, 0, packet.length, false, this.meta, 0)).toBe(OK);
-    const { meta } = this;
-    return this.table.lookup(meta[M_SOURCE]!, meta[M_DESTINATION]!, meta[M_PORTS]!, meta[M_PROTOCOL]!);
-  }
-
-  /** What the packet is: a reason's name, `reopen`, `full`, or the direction it travels. */
-  feed(packet: Uint8Array, after = 0): string {
-    this.pass(after);
-    const { meta, bytes, tracker } = this;
-    let handle = this.load(packet);
-    if (handle < 0) {
-      const state = tracker.firstState(bytes, meta, 0);
-      if (state === INVALID) return 'invalid first';
-      const reply = invertPorts(meta[M_PROTOCOL]!, meta[M_PORTS]!);
-      const flow = tracker.open(
-        meta,
-        0,
-        state,
-        meta[M_DESTINATION]!,
-        meta[M_SOURCE]!,
-        reply,
-        0,
-        this.now | 0,
-      );
-      if (flow === FULL) return 'full';
-      handle = flow << 1;
-    }
-    const verdict = tracker.update(handle, bytes, meta, 0, this.now | 0);
-    if (verdict === REOPEN) return 'reopen';
-    return verdict === OK ? (handle & 1 ? 'reply' : 'original') : reasonNames[verdict]!;
-  }
-
-  pass(ms: number): void {
-    for (let left = ms; left > 0; left -= 1000) {
-      this.now += Math.min(left, 1000);
-      while (!this.tracker.expire(this.now | 0));
-    }
-  }
-
-  flow(flow = 0) {
-    return readFlow(this.table.hot, flow, this.tracker.timeouts, this.now | 0);
-  }
-}
 
 const out = (flags: string, seq = 0) => tcpPacket({ from: A, to: B, flags, seq });
 const back = (flags: string, seq = 0) => tcpPacket({ from: B, to: A, flags, seq });
@@ -115,7 +49,8 @@ describe('TCP', () => {
 
   test('RST ends a connection within 10 s', () => {
     const bed = new Bed();
-    expect(walk(bed, [out('S'), back('RA')])).toEqual(['original SYN_SENT 120', 'reply CLOSE 10']);
+    walk(bed, [out('S'), back('SA'), out('A')]);
+    expect(walk(bed, [back('RA')])).toEqual(['reply CLOSE 10 assured']);
     bed.pass(9000);
     expect(bed.table.count).toBe(1);
     bed.pass(2000);
@@ -128,17 +63,17 @@ describe('TCP', () => {
       'original SYN_SENT 120',
       'reply SYN_SENT2 120',
       'original SYN_RECV 60',
-      'reply SYN_RECV 60',
+      'reply ESTABLISHED 432000 assured',
       'original ESTABLISHED 432000 assured',
     ]);
   });
 
-  test('picked up from its middle: ESTABLISHED, ASSURED once answered', () => {
+  test('picked up from its middle: ESTABLISHED for 300 s, ASSURED by the first packet after an answer', () => {
     const bed = new Bed();
     expect(walk(bed, [out('A'), out('A'), back('PA'), out('A')])).toEqual([
-      'original ESTABLISHED 432000',
-      'original ESTABLISHED 432000',
-      'reply ESTABLISHED 432000 assured',
+      'original ESTABLISHED 300',
+      'original ESTABLISHED 300',
+      'reply ESTABLISHED 300',
       'original ESTABLISHED 432000 assured',
     ]);
   });
@@ -166,18 +101,11 @@ describe('TCP', () => {
     expect(bed.flow()).toMatchObject({ state: 'ESTABLISHED', originalPackets: 3, timeoutSeconds: 431_990 });
   });
 
-  test('from outside, a SYN does not reopen what is over', () => {
+  test('what a FIN closed, a SYN of either side opens anew', () => {
     const bed = new Bed();
     walk(bed, [out('S'), back('SA'), out('A'), out('FA'), back('FA'), out('A')]);
     expect(bed.flow()?.state).toBe('TIME_WAIT');
-    expect(bed.feed(back('S'))).toBe('invalid_tcp');
-    expect(bed.feed(out('S'))).toBe('reopen');
-  });
-
-  test('after RST, too, a SYN from inside reopens', () => {
-    const bed = new Bed();
-    walk(bed, [out('S'), back('SA'), out('A'), back('R')]);
-    expect(bed.flow()?.state).toBe('CLOSE');
+    expect(bed.feed(back('S'))).toBe('reopen');
     expect(bed.feed(out('S'))).toBe('reopen');
   });
 
@@ -245,6 +173,64 @@ describe('UDP', () => {
     }
     expect(bed.table.count).toBe(1);
   });
+});
+
+describe('DNS, where its flows end early', () => {
+  const question = () => udpPacket({ from: A, to: '198.18.0.2:53', payload: 'q' });
+  const answer = () => udpPacket({ from: '198.18.0.2:53', to: A, payload: 'r' });
+
+  test('10 s after the answer, however long the question took', () => {
+    const bed = new Bed({ timeouts: rfcTimeouts });
+    expect(walk(bed, [question()])).toEqual(['original  300']);
+    bed.pass(250_000);
+    expect(walk(bed, [answer()])).toEqual(['reply  10']);
+    bed.pass(9000);
+    expect(bed.table.count).toBe(1);
+    bed.pass(2000);
+    expect(bed.table.count).toBe(0);
+  });
+
+  test('another question on it waits as long as the first; it never becomes a stream', () => {
+    const bed = new Bed({ timeouts: rfcTimeouts });
+    walk(bed, [question(), answer()]);
+    bed.pass(5000);
+    expect(walk(bed, [question(), question(), answer()])).toEqual([
+      'original  300',
+      'original  300',
+      'reply  10',
+    ]);
+    expect(bed.flow()).toMatchObject({ assured: false });
+  });
+
+  test('a client’s own port 53, or another remote port, is no DNS', () => {
+    const bed = new Bed({ timeouts: rfcTimeouts });
+    walk(bed, [udpPacket({ from: '10.77.0.2:53', to: B })]);
+    expect(walk(bed, [udpPacket({ from: B, to: '10.77.0.2:53' })])).toEqual(['reply  300']);
+  });
+
+  test('0: as any other flow', () => {
+    const bed = new Bed();
+    expect(walk(bed, [question(), answer()])).toEqual(['original  30', 'reply  30']);
+    bed.pass(2001);
+    expect(walk(bed, [answer()])).toEqual(['reply  120 assured']);
+  });
+});
+
+test('events of UDP: new, answered, stream', () => {
+  const bed = new Bed();
+  walk(bed, [udpOut(), udpOut(), udpBack(), udpOut()]);
+  bed.pass(2001);
+  walk(bed, [udpOut(), udpBack()]);
+  bed.pass(121_000);
+  expect(bed.events).toEqual(['new 0 unreplied', 'update 0', 'update 0 assured', 'destroy 0 timeout']);
+});
+
+test('GRE: 30 s, and 180 s and ASSURED from the first packet after an answer', () => {
+  const gre = (from: string, to: string) =>
+    ipPacket({ from: parseAddress(from)!, to: parseAddress(to)!, protocol: 47, payload: new Uint8Array(8) });
+  const bed = new Bed();
+  const [there, here] = [gre('10.77.0.2', '198.18.0.2'), gre('198.18.0.2', '10.77.0.2')];
+  expect(walk(bed, [there, here, there])).toEqual(['original  30', 'reply  30', 'original  180 assured']);
 });
 
 describe('ICMP and others', () => {

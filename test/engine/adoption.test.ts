@@ -17,7 +17,7 @@ function fill(bed: Bed): number {
   bed.in(tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'SA' }));
   bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'A' }));
   bed.out(echoPacket({ from: '10.77.0.2', to: SERVER, identifier: 5 }));
-  bed.out(rawPacket({ src: '10.77.0.2', dst: SERVER, protocol: 47, body: filler(8) }));
+  bed.out(rawPacket({ src: '10.77.0.2', dst: SERVER, protocol: 50, body: filler(8) }));
   return decode(clash!.packet).sport;
 }
 
@@ -35,7 +35,7 @@ test('flows, states, counters and ports are as before; traffic goes on both ways
     [udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:${port}` }), '10.77.0.3'],
     [tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'PA', payload: 'data' }), '10.77.0.2'],
     [echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5, reply: true }), '10.77.0.2'],
-    [rawPacket({ src: SERVER, dst: EXTERNAL, protocol: 47, body: filler(8) }), '10.77.0.2'],
+    [rawPacket({ src: SERVER, dst: EXTERNAL, protocol: 50, body: filler(8) }), '10.77.0.2'],
   ];
   for (const [packet, client] of answers) {
     const [received] = bed.in(packet);
@@ -61,7 +61,7 @@ test('what is left of their time is kept', () => {
       .flows()
       .map(({ protocol }) => protocol)
       .sort(),
-  ).toEqual([47, 6]);
+  ).toEqual([50, 6]);
   bed.checkInvariants();
 });
 

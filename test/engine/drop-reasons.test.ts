@@ -7,8 +7,9 @@ import { describe, expect, test } from 'vitest';
 import { reasonNames } from '../../src/core/reasons.ts';
 import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../../src/engine/arena.ts';
 import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
+import { initChunk, sctpPacket } from '../conntrack/sctp-packets.ts';
 import { corpus } from '../corpus/load.ts';
-import { Bed, type BedOptions, PRIVATE, ROUTES, vnetHeader } from './bed.ts';
+import { Bed, type BedOptions, EXTERNAL, PRIVATE, ROUTES, vnetHeader } from './bed.ts';
 import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
@@ -26,6 +27,28 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
     run: (bed) => {
       bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'S' }));
       bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'A' }));
+    },
+  },
+  invalid_window: {
+    run: (bed) => {
+      bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'S' }));
+      bed.in(tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'SA', ack: 2 }));
+    },
+  },
+  invalid_rst: {
+    run: (bed) => {
+      const server = { from: `${SERVER}:80`, to: `${EXTERNAL}:40000` };
+      bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'S' }));
+      bed.in(tcpPacket({ ...server, flags: 'SA', seq: 5, ack: 1 }));
+      bed.out(tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'A', seq: 1, ack: 6 }));
+      bed.in(tcpPacket({ ...server, flags: 'R', seq: 5 }));
+    },
+  },
+  invalid_sctp: {
+    run: (bed) => {
+      bed.out(sctpPacket({ from: '10.77.0.2:5000', to: `${SERVER}:5000`, tag: 0, chunks: [initChunk(7)] }));
+      const chunks = [initChunk(8, 2)];
+      bed.in(sctpPacket({ from: `${SERVER}:5000`, to: `${EXTERNAL}:5000`, tag: 6, chunks }));
     },
   },
   table_full: { options: { flows: 1 }, run: (bed) => [bed.out(query()), bed.out(query('10.77.0.3'))] },

@@ -1,7 +1,16 @@
 /** The ordinary way of a packet: out, and its answer in. */
 import { describe, expect, test } from 'vitest';
-import { describePacket, echoPacket, icmpPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
+import { END_CLOSED } from '../../src/conntrack/end-reasons.ts';
+import {
+  describePacket,
+  echoPacket,
+  icmpError,
+  icmpPacket,
+  tcpPacket,
+  udpPacket,
+} from '../../src/testing/index.ts';
 import { formatAddress } from '../../src/wire/address.ts';
+import { initChunk, sctpPacket } from '../conntrack/sctp-packets.ts';
 import { decode } from '../wire/decode.ts';
 import { hex } from '../wire/hex.ts';
 import { Bed, EXTERNAL, PRIVATE, PUBLIC, to } from './bed.ts';
@@ -217,13 +226,61 @@ describe('ports', () => {
     const from = `${CLIENT}:40000`;
     const syn = tcpPacket({ from, to: `${SERVER}:80`, flags: 'S' });
     bed.out(syn);
-    bed.in(tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'RA' }));
+    bed.in(tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'SA', ack: 1 }));
+    bed.out(tcpPacket({ from, to: `${SERVER}:80`, flags: 'RA', seq: 1, ack: 1 }));
     expect(bed.flows()).toMatchObject([{ state: 'CLOSE' }]);
     expect(externalOf(bed, syn)).toBe(40000);
     expect(bed.flows()).toMatchObject([{ state: 'SYN_SENT', originalPackets: 1, unreplied: true }]);
     expect(bed.totals).toMatchObject({ flows_started: 2, flows_ended: 1, ports_tcp: 1 });
     bed.checkInvariants();
   });
+});
+
+test('a RST in answer to a SYN reaches the client, and its flow and port end at once', () => {
+  const bed = new Bed();
+  const ended: number[] = [];
+  const { tracker } = bed.engine;
+  const close = tracker.onClose;
+  tracker.onClose = (flow, why) => {
+    ended.push(why);
+    close(flow, why);
+  };
+  bed.out(tcpPacket({ from: `${CLIENT}:40000`, to: `${SERVER}:80`, flags: 'S', seq: 9 }));
+  const [answer] = bed.in(tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'RA', ack: 10 }));
+  expect(answer!.device).toBe(PRIVATE);
+  expect(decode(answer!.packet)).toMatchObject({ dst: CLIENT, dport: 40000, checksumOk: true });
+  expect(ended).toEqual([END_CLOSED]);
+  expect(bed.flows()).toEqual([]);
+  expect(bed.totals).toMatchObject({ flows_ended: 1, ports_tcp: 0 });
+  bed.checkInvariants();
+});
+
+test('SCTP: addresses are translated, ports and CRC are left alone, errors find the flow', () => {
+  const bed = new Bed();
+  const init = (from: string, to: string) => sctpPacket({ from, to, tag: 0, chunks: [initChunk(7)] });
+  const [sent] = bed.out(init(`${CLIENT}:5000`, `${SERVER}:38412`));
+  expect(decode(sent!.packet)).toMatchObject({ src: EXTERNAL, dst: SERVER, headerChecksumOk: true });
+  expect(sent!.packet.slice(20)).toEqual(init(`${CLIENT}:5000`, `${SERVER}:38412`).slice(20));
+  const answer = (to: string) =>
+    sctpPacket({ from: `${SERVER}:38412`, to, tag: 7, chunks: [initChunk(8, 2)] });
+  const [received] = bed.in(answer(`${EXTERNAL}:5000`));
+  expect(received!.packet.slice(16)).toEqual(answer(`${CLIENT}:5000`).slice(16));
+  expect(bed.flows()).toMatchObject([{ state: 'COOKIE_WAIT', original: { sport: 5000, dport: 38412 } }]);
+  // Another client may talk to the same remote, from another port.
+  expect(bed.out(init('10.77.0.3:5001', `${SERVER}:38412`))).toHaveLength(1);
+  expect(bed.out(init('10.77.0.3:5000', `${SERVER}:38412`))[0]!.device).toBe(PRIVATE);
+  const error = icmpError({
+    from: '198.18.0.9',
+    to: EXTERNAL,
+    type: 3,
+    code: 2,
+    packet: sent!.packet,
+    quote: 28,
+  });
+  const [told] = bed.in(error);
+  expect(decode(told!.packet)).toMatchObject({ dst: CLIENT, checksumOk: true });
+  expect(bed.drops).toEqual({ tuple_in_use: 1 });
+  bed.checkInvariants();
 });
 
 describe('batches', () => {
