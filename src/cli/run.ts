@@ -61,6 +61,11 @@ export function builder(argv: Argv) {
       default: DEFAULT_TX_QUEUE_LENGTH,
       describe: 'Packets that wait for the engine; more survive a burst, fewer wait less',
     })
+    .option('clamp-mss', {
+      type: 'boolean',
+      default: true,
+      describe: 'Lower the MSS that TCP connections announce to what the MTUs of both sides can carry',
+    })
     .example('natgate run --private eth1 --public eth0', 'what `iptables -t nat … MASQUERADE` does');
 }
 
@@ -74,6 +79,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     lingerSeconds: parseLinger(argv.linger),
     user: argv.user,
     txQueueLength: parseTxQueueLength(argv.txqueuelen),
+    clampMss: argv.clampMss,
   };
   const { runGateway } = await import('../gateway/supervisor.ts');
   await runGateway(options);

@@ -101,17 +101,17 @@ export class Fragments {
     e[at + E_SOURCE] = source;
     e[at + E_DESTINATION] = destination;
     e[at + E_KEY] = key;
-    e[at + E_EXPIRES] = now + LIFETIME_MS;
     e[at + E_USED] = 1;
-    this.restart(datagram);
+    this.restart(datagram, now);
     return datagram;
   }
 
-  /** Begins a datagram anew, its lifetime excepted. */
-  restart(datagram: number): void {
+  /** Begins a datagram anew. */
+  restart(datagram: number, now: number): void {
     const e = this.entries;
     const at = datagram * ENTRY;
     this.coverage.clear(datagram, e[at + E_FARTHEST]! >> 3);
+    e[at + E_EXPIRES] = now + LIFETIME_MS;
     e[at + E_VERDICT] = UNKNOWN;
     e[at + E_SEQUENCE] = 0;
     e[at + E_TOTAL] = 0;

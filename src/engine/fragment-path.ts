@@ -128,7 +128,7 @@ export class FragmentPath {
       return fragments.sequence(datagram);
     }
     // Nothing of it was sent on, or the host judges: its identification may begin anew.
-    if (verdict === DROPPED || verdict === FOR_HOST) fragments.restart(datagram);
+    if (verdict === DROPPED || verdict === FOR_HOST) fragments.restart(datagram, now);
     const relation = this.examine(datagram, m);
     if (relation === DUPLICATE) return FRAGMENT_DUPLICATE;
     if (relation === OVERLAP) return this.giveUp(datagram, FRAGMENT_OVERLAP);
@@ -248,12 +248,15 @@ export class FragmentPath {
   }
 
   private hold(datagram: number, slot: number, m: number): number {
-    const { meta, store, path } = this;
+    const { meta, store, path, fragments } = this;
     const source = meta[m + M_SOURCE]!;
     const length = meta[m + M_LENGTH]!;
     // A source that answers could not reach (RFC 1812 5.3.8) gets no memory.
     const isPrivate = this.devices.side[meta[m + M_DEVICE]!] === PRIVATE;
-    if (isPrivate && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) return MARTIAN_SOURCE;
+    if (isPrivate && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) {
+      if (store.next(datagram) === NONE) fragments.free(datagram);
+      return MARTIAN_SOURCE;
+    }
     for (;;) {
       const victim = store.victim(source, length);
       if (victim === NONE) break;

@@ -108,6 +108,7 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
+        clampMss: options.clampMss,
         flows: options.flows,
         stateBytes: bytes,
         ownedBytes: OWNED_BYTES,

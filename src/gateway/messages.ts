@@ -35,6 +35,7 @@ export interface StartMessage {
   routes: Route[];
   ports: PortRange;
   held: HeldPorts;
+  clampMss: boolean;
   flows: number;
   stateBytes: number;
   ownedBytes: number;

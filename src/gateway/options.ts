@@ -24,6 +24,8 @@ export interface RunOptions {
   user: string | undefined;
   /** Packets the TUN queues hold. */
   txQueueLength: number;
+  /** Whether the MSS of SYNs is lowered to the path's MTU. */
+  clampMss: boolean;
   /** Folder of the run directories. */
   stateRoot: string;
 }

@@ -38,11 +38,12 @@ function main({ start, tunFds, stateFd, ownedFd, wakeFd, flags, control }: Worke
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
   const exchange = native.exchangeOpen(tunFds, wakeFd);
   if (!isFormatted(state)) formatState(state, start.flows, randomSeed());
-  const { devices, ports, held } = start;
+  const { devices, ports, held, clampMss } = start;
   const [seed] = randomSeed();
   warmUp(exchange.arena);
   const now = monotonicMs();
-  const engine = new Engine({ arena: exchange.arena, state, owned, devices, ports, held, seed, now });
+  const { arena } = exchange;
+  const engine = new Engine({ arena, state, owned, devices, ports, held, clampMss, seed, now });
   engine.setRoutes(start.routes);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, 0);

@@ -37,7 +37,8 @@ export class IpIds {
 
   /** `count` consecutive identifications for datagrams from `source`; returns the first, in wire order. */
   take(source: number, destination: number, protocol: number, count: number): number {
-    const hash = hashTuple(source, destination, 0, protocol, this.key0, this.key1);
+    // The hash mixes its third word best.
+    const hash = hashTuple(source, destination, protocol, 0, this.key0, this.key1);
     const at = hash & (COUNTERS - 1);
     const id = this.counters[at]!;
     this.counters[at] = id + count;

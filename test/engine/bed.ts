@@ -35,6 +35,7 @@ export interface BedOptions {
   mtu?: [private_: number, public_: number];
   held?: HeldPorts;
   timeouts?: Partial<Timeouts>;
+  clampMss?: boolean;
   seed?: number;
   now?: number;
   external?: string;
@@ -90,6 +91,7 @@ export class Bed {
       ports: options.ports ?? { first: 32768, last: 65535 },
       held: options.held ?? { tcp: [], udp: [] },
       timeouts: options.timeouts ?? {},
+      ...(options.clampMss !== undefined && { clampMss: options.clampMss }),
       seed: options.seed ?? 1,
       now: this.now | 0,
     });

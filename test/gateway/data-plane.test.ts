@@ -12,8 +12,12 @@ afterEach(() => {
   ports = [];
 });
 
-/** `batches`: what each `run` returns; the last is a negative errno, or `stop` is posted before. */
-function loop(batches: number[], mostPerCall = 64) {
+/**
+ * `batches`: what each `run` returns; the last is a negative errno, or `stop` is posted before. `releases`: calls of
+ * process() that only send what was held.
+ */
+function loop(batches: number[], mostPerCall = 64, releases = 0) {
+  let left = releases;
   const calls: string[] = [];
   const arena = new ArrayBuffer(4096);
   const words = new Int32Array(arena);
@@ -28,6 +32,11 @@ function loop(batches: number[], mostPerCall = 64) {
     },
     process(from: number, count: number, now: number) {
       calls.push(`process ${from}/${count} at ${now}`);
+      if (left > 0) {
+        left--;
+        this.outCount += 192;
+        return from;
+      }
       const done = Math.min(count, from + mostPerCall);
       this.outCount += done - from;
       return done;
@@ -83,6 +92,21 @@ test('an engine that runs out of slots is flushed and goes on with the same batc
 test('an engine that never takes a packet is an error, not an endless loop', () => {
   const { run } = loop([1], 0);
   expect(run).toThrow('did not take a packet');
+});
+
+test('an engine that fills its slots with held fragments comes to the same packet again', () => {
+  const { calls, run } = loop([2, -77], 64, 3);
+  run();
+  const round = ['process 0/2 at 7', 'flush 192', 'clear'];
+  expect(calls.slice(2)).toEqual([
+    ...round,
+    ...round,
+    ...round,
+    'process 0/2 at 7',
+    'tick 7',
+    'run 2 1000',
+    'clear',
+  ]);
 });
 
 test('an exchange without packets ticks too', () => {
