@@ -11,7 +11,7 @@ import { NatgateError } from '../../src/core/errors.ts';
 import { removeStale } from '../netns/support/topology.ts';
 import { runMutations } from './mutation-run.ts';
 import { runInside } from './namespace.ts';
-import { parseOptions } from './options.ts';
+import { argumentsOf, parseOptions } from './options.ts';
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
@@ -30,10 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
   removeStale();
   console.log(`differential: seed ${options.seed}`);
   if (options.mutations) return runMutations(options, (line) => console.log(line));
-  const { code } = await runInside([
-    ...args,
-    ...(args.includes('--seed') ? [] : ['--seed', String(options.seed)]),
-  ]);
+  const { code } = await runInside(argumentsOf(options));
   return code;
 }
 

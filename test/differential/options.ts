@@ -88,6 +88,16 @@ export function parseOptions(args: readonly string[]): Options {
   };
 }
 
+/** The command line of the run inside the namespace, with the seed that was chosen. */
+export function argumentsOf({ sequences, seed, kinds, only, full, most }: Options): string[] {
+  return [
+    ...['--sequences', String(sequences), '--seed', String(seed), '--most', String(most)],
+    ...(kinds === null ? [] : ['--kinds', kinds.join(',')]),
+    ...(only === null ? [] : ['--only', String(only)]),
+    ...(full ? ['--full'] : []),
+  ];
+}
+
 function usage(message: string): NatgateError {
   return new NatgateError('usage', message, 'see npm run differential -- --help');
 }

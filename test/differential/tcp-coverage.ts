@@ -3,7 +3,18 @@
  * more, from the record of the flow before the packet (conntrack/tcp-window.ts), for counting only: what is right is
  * what the kernel does.
  */
+import { TRACK } from '../../src/conntrack/flow-table.ts';
 import { TCP_STATES, tcpStateNames } from '../../src/conntrack/tcp-states.ts';
+import {
+  F_LIBERAL,
+  F_MAXACK,
+  SIDE,
+  W_END,
+  W_FLAGS,
+  W_MAXACK,
+  W_MAXEND,
+  W_MAXWIN,
+} from '../../src/conntrack/tcp-window.ts';
 import { ACK, FIN, RST, SYN, URG } from '../../src/wire/tcp.ts';
 import { cell, type Group, hit, newGroup } from './coverage-group.ts';
 import type { Before } from './natgate.ts';
@@ -13,16 +24,6 @@ const DIRECTIONS = ['original', 'reply'];
 const CLASSES = ['SYN', 'SYN/ACK', 'FIN', 'ACK', 'RST', 'illegal'];
 const LEGAL = [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG];
 
-/** Words of FlowTable.track that a flow has, and of them those of a side: conntrack/tcp-window.ts. */
-const WORDS = 16;
-const SIDE = 5;
-const END = 0;
-const MAXEND = 1;
-const MAXWIN = 2;
-const MAXACK = 3;
-const FLAGS = 4;
-const F_LIBERAL = 8;
-const F_MAXACK = 32;
 const MAX_ACK_WINDOW = 66_000;
 
 const WINDOW_RULES = [
@@ -78,10 +79,10 @@ export class TcpCoverage {
     const kind = classOf(packet.flags);
     hit(this.states, `${direction} ${kind}`, before.tcpState);
     if (before.handle < 0 || kind === 'illegal') return;
-    const t = (before.handle >> 1) * WORDS;
+    const t = (before.handle >> 1) * TRACK;
     const sender = t + before.direction * SIDE;
     const receiver = t + SIDE - before.direction * SIDE;
-    if (track[sender + MAXWIN] === 0) return;
+    if (track[sender + W_MAXWIN] === 0) return;
     if (kind === 'RST') this.countReset(direction, packet, before.tcpState, track, receiver);
     else this.countWindow(direction, packet, track, sender, receiver);
   }
@@ -95,24 +96,24 @@ export class TcpCoverage {
   ): void {
     const { flags } = packet;
     const end = (packet.seq + packet.data + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0)) | 0;
-    const receiverEnd = track[receiver + END]!;
+    const receiverEnd = track[receiver + W_END]!;
     const ack = (flags & ACK) === 0 ? receiverEnd : packet.ack;
-    const lag = Math.max(track[sender + MAXWIN]!, MAX_ACK_WINDOW);
+    const lag = Math.max(track[sender + W_MAXWIN]!, MAX_ACK_WINDOW);
     const rules: string[] = [];
-    const above = (end - track[sender + MAXEND]!) | 0;
-    if (((packet.seq - track[sender + MAXEND]!) | 0) > 0) {
-      rules.push(above <= track[receiver + MAXWIN]! ? 'I over, by a window at most' : 'I over, far');
+    const above = (end - track[sender + W_MAXEND]!) | 0;
+    if (((packet.seq - track[sender + W_MAXEND]!) | 0) > 0) {
+      rules.push(above <= track[receiver + W_MAXWIN]! ? 'I over, by a window at most' : 'I over, far');
     }
-    if (((end - (track[sender + END]! - track[receiver + MAXWIN]!)) | 0) < 0) rules.push('II under');
+    if (((end - (track[sender + W_END]! - track[receiver + W_MAXWIN]!)) | 0) < 0) rules.push('II under');
     if (((ack - receiverEnd) | 0) > 0) rules.push('III over');
     if (((ack - (receiverEnd - lag)) | 0) < 0) rules.push('IV under');
-    if (rules.length > 0 && (track[sender + FLAGS]! & F_LIBERAL) !== 0)
+    if (rules.length > 0 && (track[sender + W_FLAGS]! & F_LIBERAL) !== 0)
       hit(this.windows, direction, 'liberal, outside');
     else if (rules.length === 0) hit(this.windows, direction, 'inside');
     // Only a packet that breaks a single rule tests that rule.
     else if (rules.length === 1) hit(this.windows, direction, rules[0]!);
     if (rules.length > 0) return;
-    if (track[sender + FLAGS]! >>> 8 !== 0) hit(this.windows, direction, 'scaled');
+    if (track[sender + W_FLAGS]! >>> 8 !== 0) hit(this.windows, direction, 'scaled');
     if (packet.options.includes(5) && packet.options.indexOf(5) === 2)
       hit(this.windows, direction, 'selective ACK');
     if (packet.window === 0) hit(this.windows, direction, 'zero window');
@@ -127,10 +128,10 @@ export class TcpCoverage {
   ): void {
     const closing = ['FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK', 'TIME_WAIT', 'CLOSE'].includes(state);
     if (closing) hit(this.resets, direction, 'while closing');
-    else if ((track[receiver + FLAGS]! & F_MAXACK) === 0)
+    else if ((track[receiver + W_FLAGS]! & F_MAXACK) === 0)
       hit(this.resets, direction, 'nothing acknowledged yet');
     else {
-      const beyond = (packet.seq - track[receiver + MAXACK]!) | 0;
+      const beyond = (packet.seq - track[receiver + W_MAXACK]!) | 0;
       hit(this.resets, direction, RST_RULES[Math.sign(beyond) + 1]!);
     }
   }

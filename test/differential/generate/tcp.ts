@@ -12,7 +12,8 @@ export function tcpSequence(dice: Dice): { flows: FlowSpec[]; steps: Step[] } {
   for (const talk of talks) steps.push(...damage(dice, opening(dice, talk)));
   for (let rounds = dice.int(2, 10); rounds > 0; rounds--) {
     const talk = dice.pick(talks);
-    const more = dice.chance(55) ? oddity(dice, talk) : passage(dice, talk);
+    const roll = dice.int(0, 99);
+    const more = roll < 50 ? oddity(dice, talk) : roll < 90 ? passage(dice, talk) : halfClosed(dice, talk);
     steps.push(...damage(dice, more));
   }
   return { flows, steps };
@@ -44,6 +45,20 @@ function passage(dice: Dice, talk: Talk): Step[] {
   if (roll < 75) return talk.close().slice(0, dice.chance(60) ? 9 : dice.int(1, 3));
   talk.restart();
   return talk.handshake().slice(0, dice.int(1, 3));
+}
+
+/** A connection that is about to close, and what passes by or is refused in those states, which last a moment only. */
+function halfClosed(dice: Dice, talk: Talk): Step[] {
+  const begun = dice.chance(50) ? talk.close().slice(0, dice.int(1, 3)) : [];
+  const beside = Array.from({ length: dice.int(1, 4) }, () =>
+    apart(
+      talk,
+      dice.pick(['private', 'public'] as const),
+      dice.pick(['S', 'SA', 'SA', 'SF', '', 'FPU', 'SRA']),
+      0,
+    ),
+  );
+  return [...begun, ...beside];
 }
 
 const ODD_FLAGS = [
