@@ -17,9 +17,9 @@
  */
 import { INVALID_RST, INVALID_TCP, INVALID_WINDOW, OK } from '../core/reasons.ts';
 import { type Bytes, be16, swap32 } from '../wire/bytes.ts';
+import { PROTO_TCP } from '../wire/ipv4.ts';
 import { M_FRAGMENT, M_L4, M_LENGTH, M_OFFSET } from '../wire/parse.ts';
 import { FIN, SYN, TCP_ACK, TCP_FLAGS, TCP_SEQUENCE, TCP_WINDOW, tcpHeaderLength } from '../wire/tcp.ts';
-import { synOptions } from '../wire/tcp-options.ts';
 import {
   ASSURED,
   CONFIRMED,
@@ -37,6 +37,14 @@ import {
   TIMER_SHIFT,
   TRACK,
 } from './flow-table.ts';
+import {
+  answersChallenge,
+  answersPassed,
+  answersSyn,
+  isOver,
+  remember,
+  resynchronise,
+} from './tcp-passed.ts';
 import {
   CLASS_ACK,
   CLASS_FIN,
@@ -66,31 +74,21 @@ import {
   beginSide,
   checkWindow,
   F_CLOSE_INIT,
-  F_LIBERAL,
   F_MAXACK,
   F_UNACKNOWLEDGED,
   LAST_CHALLENGE,
   LAST_CLASS,
   LAST_DIRECTION,
-  LAST_SCALE_SHIFT,
   LAST_SIMULTANEOUS,
-  LAST_SYN_SHIFT,
   OLD,
   OUTSIDE,
   pickUp,
-  SCALE_SHIFT,
   SIDE,
-  sideFlags,
-  W_END,
   W_FLAGS,
   W_LAST,
-  W_LAST_ACK,
   W_LAST_END,
-  W_LAST_SEQ,
   W_LAST_WINDOW,
   W_MAXACK,
-  W_MAXEND,
-  W_MAXWIN,
 } from './tcp-window.ts';
 import {
   TIMER_RETRANS,
@@ -182,15 +180,17 @@ export class TcpTracker {
     if (was === TCP_NONE) {
       if (kind === CLASS_SYN) beginSide(track, t + direction * SIDE, u8, l4, header, end, window);
       else pickUp(track, t, direction, end, window);
+    } else if (next === ESTABLISHED) {
+      // Nearly all packets: nothing to say before the window.
     } else if (next === INVALID) {
       return INVALID_TCP;
     } else if (next === IGNORE || (next === SYN_SENT && state >= TIME_WAIT)) {
-      if (next === SYN_SENT && this.isOver(status, t, direction)) return REOPEN;
-      if (kind !== CLASS_SYNACK || !this.answersSyn(t, direction, ack)) {
-        this.remember(t, direction, state, kind, u8, l4, header, seq, ack, end, window);
+      if (next === SYN_SENT && isOver(track, status, t, direction)) return REOPEN;
+      if (kind !== CLASS_SYNACK || !answersSyn(track, t, direction, ack)) {
+        remember(track, t, direction, state, kind, u8, l4, header, seq, ack, end, window);
         return PASSED;
       }
-      this.resynchronise(t, direction);
+      resynchronise(track, t, direction);
       was = SYN_SENT;
       next = SYN_RECV;
     } else if (next === TIME_WAIT) {
@@ -226,7 +226,7 @@ export class TcpTracker {
             if (assured && seq !== maxAck && !train) next = state;
           }
         } else {
-          check = !this.answersPassed(status, t, direction, ack) && !this.answersChallenge(state, t, seq);
+          check = !answersPassed(track, status, t, direction, ack) && !answersChallenge(track, state, t, seq);
         }
       }
     }
@@ -281,7 +281,7 @@ export class TcpTracker {
         hot[h + H_STATUS] = changed;
         return PASSED;
       }
-      if (next === ESTABLISHED) timer = this.shorter(ESTABLISHED, timer, TIMER_UNREPLIED);
+      if (next === ESTABLISHED) timer = this.unreplied(timer);
     } else if (next === ESTABLISHED && (was === SYN_RECV || was === ESTABLISHED)) {
       changed |= ASSURED;
     }
@@ -291,114 +291,24 @@ export class TcpTracker {
 
   private timerOf(t: number, next: number, kind: number): number {
     const { track } = this.table;
-    const own = this.timeouts.of(6, next);
+    const nearer = this.timeouts.tcpNearer[next]!;
     const counted = track[t + W_LAST_WINDOW]!;
-    if (counted >>> 16 >= MAX_RETRANS && this.bounds(next, TIMER_RETRANS, own)) return TIMER_RETRANS;
+    if (counted >>> 16 >= MAX_RETRANS && (nearer & (1 << TIMER_RETRANS)) !== 0) return TIMER_RETRANS;
     if (kind === CLASS_RST) return TIMER_RST;
     const flags = track[t + W_FLAGS]! | track[t + SIDE + W_FLAGS]!;
-    if ((flags & F_UNACKNOWLEDGED) !== 0 && this.bounds(next, TIMER_UNACKNOWLEDGED, own)) {
+    if ((flags & F_UNACKNOWLEDGED) !== 0 && (nearer & (1 << TIMER_UNACKNOWLEDGED)) !== 0) {
       return TIMER_UNACKNOWLEDGED;
     }
     // The window of the last ACK segment was shut.
-    return (counted & 0xffff) === 0 && this.bounds(next, TIMER_RETRANS, own) ? TIMER_RETRANS : TIMER_STATE;
+    if ((counted & 0xffff) === 0 && (nearer & (1 << TIMER_RETRANS)) !== 0) return TIMER_RETRANS;
+    return TIMER_STATE;
   }
 
-  /** Whether a timer is nearer than `own`, the state's timeout. */
-  private bounds(state: number, timer: number, own: number): boolean {
-    return this.timeouts.of(6, state | (timer << (TIMER_SHIFT - STATE_SHIFT))) < own;
-  }
-
-  private shorter(state: number, one: number, other: number): number {
-    const ms = this.timeouts.of(6, state | (one << (TIMER_SHIFT - STATE_SHIFT)));
-    return this.bounds(state, other, ms) ? other : one;
-  }
-
-  /** Whether a SYN may take the tuple of this closed connection (RFC 1122 4.2.2.13). */
-  private isOver(status: number, t: number, direction: number): boolean {
-    const { track } = this.table;
-    if (((track[t + W_FLAGS]! | track[t + SIDE + W_FLAGS]!) & F_CLOSE_INIT) !== 0) return true;
-    const last = track[t + W_LAST]! & (LAST_CLASS | LAST_DIRECTION);
-    if (last === (WAS_RST | (direction << 3))) return true;
-    // Ended by a RST before any answer: it only waits to be taken away.
-    return (status & (SEEN_REPLY | STATE_MASK)) === CLOSE << STATE_SHIFT;
-  }
-
-  /** Whether a SYN/ACK acknowledges the SYN that was let through before. */
-  private answersSyn(t: number, direction: number, ack: number): boolean {
-    const { track } = this.table;
-    const expected = WAS_SYN | ((direction ^ 1) << 3);
-    return (track[t + W_LAST]! & (LAST_CLASS | LAST_DIRECTION)) === expected && track[t + W_LAST_END] === ack;
-  }
-
-  /** Takes over what was remembered of the SYN, and forgets the side that answers. */
-  private resynchronise(t: number, direction: number): void {
-    const { track } = this.table;
-    const other = t + SIDE - direction * SIDE;
-    const own = t + direction * SIDE;
-    const last = track[t + W_LAST]! & ~LAST_CHALLENGE;
-    const window = track[t + W_LAST_WINDOW]! & 0xffff;
-    track[t + W_LAST] = last;
-    track[other + W_END] = track[t + W_LAST_END]!;
-    track[other + W_MAXEND] = track[t + W_LAST_END]!;
-    track[other + W_MAXWIN] = window === 0 ? 1 : window;
-    track[other + W_FLAGS] =
-      ((last >>> LAST_SYN_SHIFT) & 3) | (((last >>> LAST_SCALE_SHIFT) & 15) << SCALE_SHIFT);
-    track[own + W_END] = 0;
-    track[own + W_MAXEND] = 0;
-    track[own + W_MAXWIN] = 0;
-    track[own + W_MAXACK] = 0;
-    track[own + W_FLAGS] = track[own + W_FLAGS]! & F_LIBERAL;
-  }
-
-  /** A packet passes beside the connection: what it was may explain the next. */
-  private remember(
-    t: number,
-    direction: number,
-    state: number,
-    kind: number,
-    u8: Uint8Array,
-    l4: number,
-    header: number,
-    seq: number,
-    ack: number,
-    end: number,
-    window: number,
-  ): void {
-    const { track } = this.table;
-    let last = (track[t + W_LAST]! & ~(LAST_CLASS | LAST_DIRECTION)) | (kind + 1) | (direction << 3);
-    track[t + W_LAST_SEQ] = seq;
-    track[t + W_LAST_END] = end;
-    track[t + W_LAST_WINDOW] = (track[t + W_LAST_WINDOW]! & ~0xffff) | window;
-    if (kind === CLASS_SYN && direction === ORIGINAL) {
-      const offered = sideFlags(synOptions(u8, l4, header));
-      last = (kind + 1) | ((offered & 3) << LAST_SYN_SHIFT);
-      last |= ((offered >>> SCALE_SHIFT) & 15) << LAST_SCALE_SHIFT;
-      if (state === LAST_ACK) last |= LAST_CHALLENGE;
-    }
-    track[t + W_LAST] = last;
-    // Perhaps a challenge: a RST with this number would follow.
-    if (state === SYN_SENT && kind === CLASS_ACK && direction === REPLY) track[t + W_LAST_ACK] = ack;
-  }
-
-  /** Whether a RST answers a SYN, or in a half-open connection an ACK, that was let through. */
-  private answersPassed(status: number, t: number, direction: number, ack: number): boolean {
-    const { track } = this.table;
-    const last = track[t + W_LAST]! & (LAST_CLASS | LAST_DIRECTION);
-    const other = (direction ^ 1) << 3;
-    const passed =
-      ((status & SEEN_REPLY) !== 0 && last === (WAS_SYN | other)) ||
-      ((status & ASSURED) === 0 && last === (WAS_ACK | other));
-    return passed && track[t + W_LAST_END] === ack;
-  }
-
-  /** Whether a RST answers a challenge ACK that came instead of a SYN/ACK. */
-  private answersChallenge(state: number, t: number, seq: number): boolean {
-    const { track } = this.table;
-    return (
-      state === SYN_SENT &&
-      (track[t + W_LAST]! & (LAST_CLASS | LAST_DIRECTION)) === (WAS_ACK | LAST_DIRECTION) &&
-      track[t + W_LAST_ACK] === seq
-    );
+  /** TIMER_UNREPLIED, unless `timer` is nearer in ESTABLISHED. */
+  private unreplied(timer: number): number {
+    const ms = this.timeouts.of(PROTO_TCP, ESTABLISHED | (timer << (TIMER_SHIFT - STATE_SHIFT)));
+    const bound = ESTABLISHED | (TIMER_UNREPLIED << (TIMER_SHIFT - STATE_SHIFT));
+    return this.timeouts.of(PROTO_TCP, bound) < ms ? TIMER_UNREPLIED : timer;
   }
 
   /**

@@ -156,6 +156,8 @@ export class TimeoutTable {
    * A flow that is looked at this often needs no new place in the wheel for them (tracker.ts).
    */
   readonly tcpLook: number;
+  /** Per TCP state, bit 1 << timer for each timer that is nearer than the state's own timeout. */
+  readonly tcpNearer = new Uint8Array(16);
   private readonly ms = new Int32Array(CELLS);
 
   /** Throws NatgateError `bad_timeout`. */
@@ -229,6 +231,7 @@ export class TimeoutTable {
         // A RST sets the timer, whatever the state has; the others only shorten it.
         const ms = timer === TIMER_RST ? seconds * 1000 : Math.min(own, seconds * 1000);
         this.ms[TCP_ROW + state + (timer << (TIMER_SHIFT - STATE_SHIFT))] = ms;
+        if (ms < own) this.tcpNearer[state]! |= 1 << timer;
       }
     }
   }

@@ -12,7 +12,7 @@
  * are handed back: sent unchanged to the public device, whose steering passes them up.
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
-import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import { type FlowTable, H_DESTINATION, H_SEQUENCE, HOT, TRACK, TUPLE } from '../conntrack/flow-table.ts';
 import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
@@ -56,6 +56,7 @@ import {
   M_PROTOCOL,
   M_REASON,
   M_SOURCE,
+  M_TRACK,
   META,
   parsePacket,
   parseQuote,
@@ -232,6 +233,11 @@ export class Engine {
       meta[m + M_PROTOCOL]!,
       meta[m + M_HASH]!,
     );
+    // The tracker's record of the flow is on its way, too, when its turn comes.
+    const handle = meta[m + M_HANDLE]!;
+    if (handle >= 0 && meta[m + M_PROTOCOL] === PROTO_TCP) {
+      meta[m + M_TRACK] = this.table.track[(handle >> 1) * TRACK]!;
+    }
   }
 
   /** Returns OK (sent, or handed to the host), a drop reason, or DEFER. */

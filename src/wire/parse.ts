@@ -59,6 +59,8 @@ export const M_HASH = 10;
 export const M_HANDLE = 11;
 /** Drop reason found while parsing, OK otherwise. */
 export const M_REASON = 12;
+/** Written so that a tracker record is loaded early; nobody reads it. */
+export const M_TRACK = 13;
 
 /** A packet with a tuple: TCP, UDP, SCTP, ICMP query or another protocol, whole or first fragment. */
 export const KIND_FLOW = 0;

@@ -288,13 +288,16 @@ const ahead = (a: number, b: number) => {
   return distance >= MOD / 2 ? distance - MOD : distance;
 };
 
+/** Whether a is later than b; exactly half the space away counts as later, as with the kernel's after(). */
+const later = (a: number, b: number) => norm(a - b) !== 0 && norm(a - b) <= MOD / 2;
+
 function model(sides: [Side, Side], direction: 0 | 1, seq: number, length: number, ack: number, win: number) {
   const sender = sides[direction];
   const receiver = sides[direction === 0 ? 1 : 0];
   const end = norm(seq + length);
-  const upperData = ahead(seq, sender.maxEnd) <= 0;
+  const upperData = !later(seq, sender.maxEnd);
   const lowerData = ahead(end, norm(sender.end - receiver.maxWin)) >= 0;
-  const upperAck = ahead(ack, receiver.end) <= 0;
+  const upperAck = !later(ack, receiver.end);
   const lowerAck = ahead(ack, norm(receiver.end - Math.max(66_000, sender.maxWin))) >= 0;
   if (!upperData) {
     const overshoot = norm(end - sender.maxEnd + 1);
@@ -305,8 +308,8 @@ function model(sides: [Side, Side], direction: 0 | 1, seq: number, length: numbe
   if (!upperAck) return 'invalid_window';
   if (!lowerData || !lowerAck) return 'passed';
   sender.maxWin = Math.max(sender.maxWin, win);
-  if (ahead(end, sender.end) > 0) sender.end = end;
-  if (ahead(end, sender.maxEnd) > 0) receiver.maxWin += ahead(end, sender.maxEnd);
+  if (later(end, sender.end)) sender.end = end;
+  if (later(end, sender.maxEnd)) receiver.maxWin += norm(end - sender.maxEnd);
   const allowed = norm(ack + Math.max(win, 1));
   if (ahead(norm(ack + win), receiver.maxEnd) >= 0) receiver.maxEnd = allowed;
   return 'in';

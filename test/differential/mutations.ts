@@ -93,9 +93,9 @@ export const mutations: readonly Mutation[] = [
     breaks: 'a connection refused at once stays in the table',
   },
   {
-    file: TCP,
-    find: 'const passed =\n      ((status & SEEN_REPLY) !== 0 && last === (WAS_SYN | other)) ||',
-    replace: 'const passed =\n      ((status & SEEN_REPLY) !== 0 && last === (WAS_SYN | (other ^ 8))) ||',
+    file: 'src/conntrack/tcp-passed.ts',
+    find: 'last === (WAS_SYN | other)',
+    replace: 'last === (WAS_SYN | (other ^ 8))',
     breaks: 'a RST answers a SYN of its own sender',
   },
   {
