@@ -99,11 +99,19 @@ export function remember(
   if (state === SYN_SENT && kind === CLASS_ACK && direction === REPLY) track[t + W_LAST_ACK] = ack;
 }
 
-/** Whether a RST answers a SYN, or in a half-open connection an ACK, that was let through. */
-export function answersPassed(track: Int32Array, status: number, t: number, ack: number): boolean {
-  const last = track[t + W_LAST]! & LAST_CLASS;
+/** Whether a RST answers a SYN, or in a half-open connection an ACK, of the other side that was let through. */
+export function answersPassed(
+  track: Int32Array,
+  status: number,
+  t: number,
+  direction: number,
+  ack: number,
+): boolean {
+  const last = track[t + W_LAST]! & (LAST_CLASS | LAST_DIRECTION);
+  const other = (direction ^ 1) << 3;
   const passed =
-    ((status & SEEN_REPLY) !== 0 && last === WAS_SYN) || ((status & ASSURED) === 0 && last === WAS_ACK);
+    ((status & SEEN_REPLY) !== 0 && last === (WAS_SYN | other)) ||
+    ((status & ASSURED) === 0 && last === (WAS_ACK | other));
   return passed && track[t + W_LAST_END] === ack;
 }
 

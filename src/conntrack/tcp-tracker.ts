@@ -227,7 +227,7 @@ export class TcpTracker {
             if (assured && seq !== maxAck && !train) next = state;
           }
         } else {
-          check = !answersPassed(track, status, t, ack) && !answersChallenge(track, state, t, seq);
+          check = !answersPassed(track, status, t, direction, ack) && !answersChallenge(track, state, t, seq);
         }
       }
     }

@@ -30,7 +30,9 @@ const RATE = 1000;
 const BURST = 200;
 const TTL = 64;
 /** Network control, as the kernel sends its errors (RFC 1812 4.3.2.5). */
-const TOS = 0xc0;
+const PRECEDENCE = 0xc0;
+/** The type of service is that of the packet (RFC 1812 4.3.2.5), without the ECN bit that RFC 1349 left out. */
+const TOS_BITS = 0x1e;
 
 export class IcmpErrors {
   private readonly out: OutList;
@@ -67,7 +69,7 @@ export class IcmpErrors {
     const icmp = at + IP_HEADER;
     u8.fill(0, at - VNET_HEADER, icmp + ICMP_HEADER);
     u8[at] = 0x45;
-    u8[at + 1] = TOS;
+    u8[at + 1] = PRECEDENCE | (u8[offset + 1]! & TOS_BITS);
     putBe16(u8, at + IP_LENGTH, total);
     u8[at + IP_TTL] = TTL;
     u8[at + IP_PROTOCOL] = PROTO_ICMP;

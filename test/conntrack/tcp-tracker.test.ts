@@ -51,6 +51,15 @@ describe('RST', () => {
     expect(bed.flow()).toMatchObject({ state: 'SYN_SENT' });
   });
 
+  test('it answers a SYN of the other side, not one of its own sender, and is checked as any then', () => {
+    const bed = new Bed();
+    feed(bed, out('S', 1000, 0, { window: 100 }), back('S', 5000));
+    expect(feed(bed, back('R', 4000))).toEqual(['reply SYN_SENT2 120']);
+    const other = new Bed();
+    feed(other, out('S', 1000, 0, { window: 100 }), back('S', 5000), out('S', 1000, 0, { window: 100 }));
+    expect(feed(other, back('R', 4000))).toEqual(['reply CLOSE 10']);
+  });
+
   test('a SYN right behind it, before the flow is gone, begins anew', () => {
     const bed = new Bed();
     feed(bed, out('S', 1000), back('RA', 0, 1001));

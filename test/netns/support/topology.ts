@@ -23,7 +23,7 @@ export const SERVER = '198.18.0.2';
 /** A second address of the server's, for what must tell remote hosts apart. */
 export const SERVER_2 = '198.18.0.3';
 
-const PREFIX = 'ngtest-';
+export const PREFIX = 'ngtest-';
 /** Gateways of the tests keep their run directories here, by namespace: those of others on this host are elsewhere. */
 const STATE_FOLDER = '/run/natgate-test';
 

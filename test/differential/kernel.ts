@@ -1,0 +1,112 @@
+/**
+ * The kernel as the gateway: two TUN devices in the network namespace that this process runs in, netfilter's recipe
+ * between them. A packet written into a TUN arrives from that side; what is read from one was sent to that side.
+ *
+ *     private 10.77.0.1/16 p0 ══ ip_forward, MASQUERADE, conntrack ══ w0 198.18.0.1/24 public, default route
+ *
+ * Forwarding happens within write(), so the answer is there when it returns; where one is missing that natgate gave,
+ * a second look waits a moment, so that a busy machine makes no difference. TUNs have no neighbours to resolve.
+ *
+ * What is set apart from the recipe: the host takes nothing for itself (INPUT drops: natgate hands such packets back
+ * to the host, which is no part of the comparison), errors are not rationed, IPv6 and redirects are off.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import {
+  BATCH,
+  IN_LIST,
+  LINEAR_BYTES,
+  OUT_LIST,
+  overflowOffset,
+  packetOffset,
+} from '../../src/engine/arena.ts';
+import { addon, type Exchange } from '../../src/link/addon.ts';
+import { VNET_HEADER } from '../../src/wire/vnet.ts';
+import type { Output } from './output.ts';
+import type { Side } from './step.ts';
+
+const DEVICES: readonly Side[] = ['private', 'public'];
+const SECOND_LOOK_MS = 20;
+
+const SYSCTLS: readonly (readonly [string, string])[] = [
+  ['net/ipv4/ip_forward', '1'],
+  ['net/ipv4/conf/all/rp_filter', '0'],
+  ['net/ipv4/conf/default/rp_filter', '0'],
+  ['net/ipv4/conf/all/send_redirects', '0'],
+  ['net/ipv4/conf/default/send_redirects', '0'],
+  // Datagrams that never become whole would be reported long after their sequence.
+  ['net/ipv4/ipfrag_time', '86400'],
+  ['net/ipv4/ipfrag_high_thresh', String(1 << 28)],
+  ['net/ipv4/icmp_ratelimit', '0'],
+  ['net/ipv4/icmp_ratemask', '0'],
+  ['net/ipv6/conf/all/disable_ipv6', '1'],
+  ['net/ipv6/conf/default/disable_ipv6', '1'],
+];
+
+/** As test/netns/support/gateway.ts has it, with the names of these devices. */
+const RECIPE: readonly string[] = [
+  '-t nat -A POSTROUTING -o w0 -j MASQUERADE',
+  '-A FORWARD -i p0 -o w0 -j ACCEPT',
+  '-A FORWARD -i w0 -o p0 -m state --state RELATED,ESTABLISHED -j ACCEPT',
+  '-P FORWARD DROP',
+  '-P INPUT DROP',
+];
+
+export class KernelGateway {
+  private readonly exchange: Exchange;
+  private readonly u8: Uint8Array;
+  private readonly i32: Int32Array;
+
+  constructor() {
+    for (const [name, value] of SYSCTLS) writeFileSync(`/proc/sys/${name}`, value);
+    const fds = ['p0', 'w0'].map((name) => addon().tunOpen(name).fd);
+    ip('link set lo up');
+    ip('addr add 10.77.0.1/16 dev p0');
+    ip('addr add 198.18.0.1/24 dev w0');
+    for (const name of ['p0', 'w0']) ip(`link set ${name} up mtu 1500 txqueuelen 1000`);
+    ip('route add default dev w0');
+    for (const rule of RECIPE) execFileSync('iptables', ['-w', ...rule.split(' ')]);
+    this.exchange = addon().exchangeOpen(fds, addon().eventfd());
+    this.u8 = new Uint8Array(this.exchange.arena);
+    this.i32 = new Int32Array(this.exchange.arena);
+  }
+
+  /** Sends a packet in and returns what came out of it. */
+  send(from: Side, packet: Uint8Array): Output[] {
+    const at = packetOffset(BATCH);
+    this.u8.fill(0, at - VNET_HEADER, at);
+    this.u8.set(packet.subarray(0, LINEAR_BYTES), at);
+    if (packet.length > LINEAR_BYTES) this.u8.set(packet.subarray(LINEAR_BYTES), overflowOffset(BATCH));
+    this.i32[OUT_LIST >> 2] = (DEVICES.indexOf(from) << 16) | BATCH;
+    this.i32[(OUT_LIST >> 2) + 1] = packet.length;
+    return this.read(1, 0);
+  }
+
+  /** What came later than expected. */
+  lookAgain(): Output[] {
+    return this.read(0, SECOND_LOOK_MS);
+  }
+
+  private read(writes: number, timeoutMs: number): Output[] {
+    const count = this.exchange.run(writes, timeoutMs);
+    if (count < 0) throw new Error(`the TUN devices are gone: error ${-count}`);
+    const outputs: Output[] = [];
+    for (let slot = 0; slot < count; slot++) {
+      const entry = (IN_LIST >> 2) + slot * 2;
+      const length = this.i32[entry + 1]!;
+      const packet = new Uint8Array(length);
+      const at = packetOffset(slot);
+      packet.set(this.u8.subarray(at, at + Math.min(length, LINEAR_BYTES)));
+      if (length > LINEAR_BYTES) {
+        const rest = overflowOffset(slot);
+        packet.set(this.u8.subarray(rest, rest + length - LINEAR_BYTES), LINEAR_BYTES);
+      }
+      if (packet[0]! >> 4 === 4) outputs.push({ to: DEVICES[this.i32[entry]!]!, packet });
+    }
+    return outputs;
+  }
+}
+
+function ip(command: string): void {
+  execFileSync('ip', command.split(' '));
+}
