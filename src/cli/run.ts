@@ -82,6 +82,18 @@ export function builder(argv: Argv) {
       default: true,
       describe: 'Lower the MSS that TCP connections announce to what the MTUs of both sides can carry',
     })
+    .option('evict', {
+      choices: ['never', 'unassured'] as const,
+      default: 'never' as const,
+      describe:
+        'What makes room when the flow table is full: nothing, or connections that were never answered, of the host that has most',
+    })
+    .option('unsolicited', {
+      choices: ['silent', 'unreachable'] as const,
+      default: 'silent' as const,
+      describe:
+        'What a connection attempt from outside gets that nothing expects: no answer, or port unreachable after six seconds',
+    })
     .example('natgate run --private eth1 --public eth0', 'what `iptables -t nat … MASQUERADE` does')
     .example(
       'natgate run --private eth1 --public eth0 --forward tcp:8080=192.168.1.10:80',
@@ -104,6 +116,8 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     user: argv.user,
     txQueueLength: parseTxQueueLength(argv.txqueuelen),
     clampMss: argv.clampMss,
+    evict: argv.evict,
+    unsolicited: argv.unsolicited,
   };
   const { runGateway } = await import('../gateway/supervisor.ts');
   await runGateway(options);

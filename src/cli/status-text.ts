@@ -6,6 +6,8 @@ import { styleText } from 'node:util';
 import type { GatewayStatus, Traffic } from '../gateway/status.ts';
 import { formatBytes, formatCount, formatDuration } from './units.ts';
 
+const REFUSALS = 10;
+
 export function statusText(status: GatewayStatus, nowMs: number): string {
   const { flows, ports, traffic } = status;
   const { count, capacity, ...byProtocol } = flows;
@@ -28,7 +30,17 @@ export function statusText(status: GatewayStatus, nowMs: number): string {
   ];
   const drops = counts(status.drops);
   if (drops.length > 0) blocks.push(block('drops', '', drops));
+  if (status.refused.length > 0) blocks.push(block('refused', '', refusals(status)));
   return blocks.join('\n\n');
+}
+
+/** Whom natgate had to refuse something; the rest of a long list is summed up. */
+function refusals({ refused }: GatewayStatus): [string, string][] {
+  const shown = refused.slice(0, REFUSALS).map(({ host, rule, reason, count }): [string, string] => {
+    return [host, `${formatCount(count)} ${reason}, rule ${rule}`];
+  });
+  const rest = refused.length - REFUSALS;
+  return rest > 0 ? [...shown, ['others', `${rest} more (--json lists them)`]] : shown;
 }
 
 function amount({ packets, bytes }: Traffic): string {

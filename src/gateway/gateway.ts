@@ -100,6 +100,8 @@ export class Gateway {
       public: options.public,
       external: null,
       ports: options.ports,
+      rules: options.nat.rules.map(({ name }) => name),
+      timeouts: options.timeouts,
       statePath: state.path,
       started: new Date().toISOString(),
     };
@@ -116,6 +118,8 @@ export class Gateway {
         held: follower.held,
         ports: options.ports,
         clampMss: options.clampMss,
+        evict: options.evict,
+        unsolicited: options.unsolicited,
         nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
         timeouts: options.timeouts,
         helpers: options.helpers,

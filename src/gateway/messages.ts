@@ -41,6 +41,8 @@ export interface StartMessage {
   timeouts: Partial<Timeouts>;
   held: HeldPorts;
   clampMss: boolean;
+  evict: 'never' | 'unassured';
+  unsolicited: 'silent' | 'unreachable';
   helpers: HelperConfig[];
   flows: number;
   stateBytes: number;

@@ -35,6 +35,9 @@ export interface RunOptions {
   txQueueLength: number;
   /** Whether the MSS of SYNs is lowered to the path's MTU. */
   clampMss: boolean;
+  /** See EngineConfig. */
+  evict: 'never' | 'unassured';
+  unsolicited: 'silent' | 'unreachable';
   /** Folder of the run directories. */
   stateRoot: string;
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Timeouts } from '../conntrack/timeouts.ts';
 import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../host/process-identity.ts';
 import type { PortRange } from './options.ts';
@@ -20,6 +21,10 @@ export interface RunRecord {
   /** The public interface's address as text; null while it has none. */
   external: string | null;
   ports: PortRange;
+  /** Names of the NAT rules, by number. */
+  rules: string[];
+  /** Seconds of silence, where they differ from the defaults. */
+  timeouts: Partial<Timeouts>;
   statePath: string;
   /** When the gateway started, ISO 8601. */
   started: string;

@@ -2,11 +2,11 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FlowInfo, readFlow } from '../conntrack/flow-info.ts';
 import { HOT } from '../conntrack/flow-table.ts';
-import { rfcTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
+import { rfcTimeouts, type Timeouts, TimeoutTable } from '../conntrack/timeouts.ts';
 import { openState, S_NOW, type State } from '../engine/state.ts';
 
-/** Header and counters of a state (engine/state.ts) are within these; the flow table comes after them. */
-const HEAD_BYTES = 8192;
+/** Header, counters and shortages of a state (engine/state.ts) are within these; the flow table comes after them. */
+const HEAD_BYTES = 16384;
 
 /**
  * Reads header and counters, and the flow table only `withFlows`: it may be large. Without it the table looks empty.
@@ -31,10 +31,10 @@ export function readStateFile(path: string, withFlows: boolean): State {
   }
 }
 
-/** The live flows, in the order of their records. */
-export function* readFlows(state: State): Generator<FlowInfo> {
+/** The live flows, in the order of their records. `timeouts`: where they differ from the defaults. */
+export function* readFlows(state: State, timeoutsSet: Partial<Timeouts>): Generator<FlowInfo> {
   const hot = new Int32Array(state.buffer, state.tableOffset, state.capacity * HOT);
-  const timeouts = new TimeoutTable(rfcTimeouts);
+  const timeouts = new TimeoutTable({ ...rfcTimeouts, ...timeoutsSet });
   for (let flow = 0; flow < state.capacity; flow++) {
     const info = readFlow(hot, flow, timeouts, state.header[S_NOW]!);
     if (info !== null) yield info;

@@ -8,7 +8,9 @@ import {
   DEVICES,
   readCounters,
 } from '../engine/counters.ts';
+import { readShortages } from '../engine/shortages.ts';
 import { isAlive } from '../host/process-identity.ts';
+import { formatAddress } from '../wire/address.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
 import { readFlows, readStateFile } from './state-reader.ts';
 import type { WhichGateway } from './teardown.ts';
@@ -38,6 +40,8 @@ export interface GatewayStatus {
   traffic: { out: Traffic; in: Traffic };
   /** By name (core/reasons.ts), without those that are zero. */
   drops: Record<string, number>;
+  /** Private hosts that were refused something (a port, a flow), by rule and drop reason, most refused first. */
+  refused: { host: string; rule: string; reason: string; count: number }[];
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
@@ -45,7 +49,7 @@ export interface GatewayStatus {
 /** Throws NatgateError `not_running`. */
 export function readStatus(which: WhichGateway): GatewayStatus {
   const record = recordOf(which);
-  const { counters, capacity } = readStateFile(record.statePath, false);
+  const { counters, capacity, shortages } = readStateFile(record.statePath, false);
   const { drops, totals } = readCounters(counters);
   const count = (name: string): number => totals[name] ?? 0;
   const sent = (device: number): Traffic => ({
@@ -74,13 +78,20 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     flows: { count: flows.tcp + flows.udp + flows.icmp + flows.other, capacity, ...flows },
     traffic: { out: sent(1), in: sent(0) },
     drops,
+    refused: readShortages(shortages).map(({ host, rule, reason, count }) => ({
+      host: formatAddress(host),
+      rule: record.rules[rule] ?? `${rule}`,
+      reason,
+      count,
+    })),
     counters: totals,
   };
 }
 
 /** The flows of a gateway. Throws NatgateError `not_running`. */
 export function readFlowList(which: WhichGateway): Iterable<FlowInfo> {
-  return readFlows(readStateFile(recordOf(which).statePath, true));
+  const { statePath, timeouts } = recordOf(which);
+  return readFlows(readStateFile(statePath, true), timeouts);
 }
 
 function recordOf({ stateRoot, name }: WhichGateway): RunRecord {

@@ -38,11 +38,12 @@ function main({ start, tunFds, stateFd, ownedFd, wakeFd, flags, control }: Worke
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
   const exchange = native.exchangeOpen(tunFds, wakeFd);
   if (!isFormatted(state)) formatState(state, start.flows, randomSeed());
-  const { devices, ports, nat, timeouts, held, clampMss, helpers } = start;
+  const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers } = start;
   const [seed] = randomSeed();
   warmUp(exchange.arena);
   const now = monotonicMs();
-  const config = { state, owned, devices, ports, nat, timeouts, held, clampMss, helpers, seed, now };
+  const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers };
+  const config = { state, owned, devices, ...asked, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   say({ type: 'ready' });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { NO_FREE_PORT } from '../../src/core/reasons.ts';
 import { stateBytes } from '../../src/engine/state.ts';
 import { packageVersion } from '../../src/gateway/version.ts';
 import { thisProcess } from '../../src/host/process-identity.ts';
@@ -108,6 +109,8 @@ describe('status of a gateway without flows', () => {
     public: 'g1',
     external: null,
     ports: { first: 32768, last: 65535 },
+    rules: ['masquerade'],
+    timeouts: {},
     statePath: join(root, 'office', 'state'),
     started: new Date().toISOString(),
   });
@@ -119,6 +122,10 @@ describe('status of a gateway without flows', () => {
     state.writeInt32LE(0x6e616774, 0);
     state.writeInt32LE(2, 4);
     state.writeInt32LE(1024, 8);
+    // 10.77.0.2 was refused a port seven times.
+    state.writeInt32LE(0x02004d0a, 8192);
+    state.writeInt32LE(NO_FREE_PORT, 8196);
+    state.writeInt32LE(7, 8200);
     // The drop counter of `not_ipv4`, and 5 packets of 700 bytes that left by device 1.
     state.writeDoubleLE(3, 4096 + 8 * 2);
     state.writeDoubleLE(5, 4096 + 8 * (128 + 8 + 2));
@@ -146,6 +153,9 @@ describe('status of a gateway without flows', () => {
         '',
         'drops:',
         '  not_ipv4: 3',
+        '',
+        'refused:',
+        '  10.77.0.2: 7 no_free_port, rule masquerade',
         '',
       ].join('\n'),
     );

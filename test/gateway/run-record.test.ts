@@ -20,6 +20,8 @@ const record: RunRecord = {
   public: 'g1',
   external: null,
   ports: { first: 32768, last: 65535 },
+  rules: ['masquerade'],
+  timeouts: {},
   statePath: '/dev/shm/x',
   started: '2026-01-02T03:04:05.000Z',
 };
