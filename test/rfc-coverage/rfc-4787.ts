@@ -123,17 +123,24 @@ export const rfc4787: Document = {
       BEHAVIOURS,
       'UDP: the other host sees the external source, answers come back',
     ]),
-    row('REQ-10', 'SHOULD', 'ALGs are off', 'yes', 'No payload is touched unless a helper was asked for.', [
-      RFC,
-      'the payload of %s stays as it is',
-    ]),
+    row(
+      'REQ-10',
+      'SHOULD',
+      'ALGs are off',
+      'yes',
+      'No payload is touched unless a `--helper` was asked for.',
+      [RFC, 'the payload of %s stays as it is'],
+    ),
     row(
       'REQ-10a',
       'RECOMMENDED',
       'Each ALG has its own switch',
       'yes',
-      'Each helper is enabled by its name, on its ports; none is by default.',
-      [RFC, 'the payload of %s stays as it is'],
+      '`--helper NAME[=PORT]` enables one, on its ports; none is by default.',
+      [
+        'engine/helpers.test.ts',
+        'FTP › nobody but the server may use it, and without the helper nobody at all',
+      ],
     ),
     row(
       'REQ-11',

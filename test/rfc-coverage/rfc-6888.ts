@@ -130,6 +130,7 @@ export const rfc6888: Document = {
       [RFC, 'the packet is dropped, its sender told 3/13, the shortage noted, and no mapping gives way'],
       ['engine/limits.test.ts', 'table full: 3/13 for the new, the old go on; room once one has ended'],
       [BEHAVIOURS, 'when ports run out › a connection in TIME_WAIT gives its port to a new one elsewhere'],
+      [RFC, 'a connection that both sides open at once is not over: its port stays'],
     ),
     row('REQ-12', 'SHOULD NOT', 'Destinations are logged', 'yes', 'Nothing about flows is logged.', [
       BEHAVIOURS,
