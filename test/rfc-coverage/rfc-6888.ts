@@ -39,10 +39,14 @@ export const rfc6888: Document = {
       BEHAVIOURS,
       'ports: its own, not its neighbours’; who was refused is noted',
     ]),
-    row('REQ-4B', 'MAY', 'and for each protocol by itself', 'yes', 'By rules that match a protocol.', [
-      BEHAVIOURS,
-      'rules › by protocol and port',
-    ]),
+    row(
+      'REQ-4B',
+      'MAY',
+      'and for each protocol by itself',
+      'yes',
+      'In the engine’s configuration, by rules that match a protocol; `run` has one limit for each.',
+      [BEHAVIOURS, 'rules › by protocol and port'],
+    ),
     row(
       'REQ-4C',
       'RECOMMENDED',
@@ -59,7 +63,7 @@ export const rfc6888: Document = {
       'MUST',
       'No translation for chosen destinations and ports',
       'yes',
-      '`--exempt`; rules match destinations, protocols and ports.',
+      '`--exempt` by destination; the engine’s rules match protocols and ports, too.',
       [BEHAVIOURS, 'rules › the first that matches decides: an exemption goes untranslated and comes back'],
     ),
     row(
