@@ -117,18 +117,9 @@ export class Engine {
     );
     this.ids = new IpIds(state.seed, new Random(config.seed));
     this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
+    const { table, ids, helpers } = this;
     const { prefixes } = this.sessions;
-    this.errors = new ErrorPath({
-      devices,
-      table: this.table,
-      path,
-      out,
-      meta,
-      counters,
-      ids: this.ids,
-      helpers: this.helpers,
-      prefixes,
-    });
+    this.errors = new ErrorPath({ devices, table, path, out, meta, counters, ids, helpers, prefixes });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited =

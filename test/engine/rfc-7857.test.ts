@@ -4,7 +4,7 @@ import { echoPacket, icmpError } from '../../src/testing/index.ts';
 import { Bed, EXTERNAL, PRIVATE, PUBLIC, to } from './bed.ts';
 import { A, B, bedWith, connect, ends, only, portOf, tcp, udp, X } from './nat-bed.ts';
 
-describe('2.2: timers of opening and closing', () => {
+describe('timers of opening and closing', () => {
   test('are set apart, below four minutes where wanted', () => {
     const bed = new Bed({ timeouts: { tcpSynSent: 30, tcpFinWait: 90 } });
     connect(bed);
@@ -18,7 +18,7 @@ describe('2.2: timers of opening and closing', () => {
   });
 });
 
-describe('2.3: RST', () => {
+describe('RST', () => {
   test.each(['in', 'out'] as const)('is translated (%s), and the session stays four minutes', (from) => {
     const bed = new Bed();
     const external = connect(bed);
@@ -48,7 +48,7 @@ describe('2.3: RST', () => {
   });
 });
 
-describe('7: unwanted packets under endpoint-independent filtering', () => {
+describe('unwanted packets under endpoint-independent filtering', () => {
   test('TCP: SYNs that nobody answers, from ever new ports, keep no mapping', () => {
     const bed = bedWith({ filtering: 'endpoint-independent' }, { flows: 512 });
     bed.out(tcp(`${X}:40000`, `${A}:80`, 'S', { seq: 1 }));
@@ -61,7 +61,7 @@ describe('7: unwanted packets under endpoint-independent filtering', () => {
   });
 });
 
-describe('8: outbound errors do not refresh', () => {
+describe('outbound errors do not refresh', () => {
   test('ICMP errors that answer what came in', () => {
     const bed = new Bed();
     const port = portOf(bed, `${X}:40000`, `${A}:1000`);
@@ -98,7 +98,7 @@ describe('8: outbound errors do not refresh', () => {
   });
 });
 
-describe('12: ICMP query mappings', () => {
+describe('ICMP query mappings', () => {
   test('go with their last session', () => {
     const bed = new Bed();
     bed.out(echoPacket({ from: X, to: A, identifier: 7 }));

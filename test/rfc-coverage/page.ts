@@ -17,11 +17,11 @@ export function coveragePage(documents: readonly Document[]): string {
 
 What the NAT RFCs require, whether natgate does it, and the test that would fail if it did not. This page is written by
 \`npm run docs:rfc\` from \`test/rfc-coverage/\`; \`test/rfc-coverage.test.ts\` checks that it is up to date, that every test it
-names exists, and that no MUST or MUST NOT is unmet.
+names exists, and that no MUST or MUST NOT stands under *no*. Those with a reserve, and the one that is outside, are listed below.
 
 - **yes**: with the defaults, or, where the requirement is that something can be had, when asked for.
 - **yes, with a reserve**: with the defaults up to a point that is named; without reserve by the option that is named.
-- **no**: not, for the reason given. No MUST is among these.
+- **no**: not, for the reason given.
 - **outside**: about something that natgate is not; what that means is said.
 
 A requirement that says MUST NOT is met when natgate does not. Options are those of \`natgate run\` unless they are called the

@@ -56,7 +56,12 @@ export const rfc3022: Document = {
       '–',
       'PORT and PASV are translated, sequence numbers follow',
       'yes',
-      'By a helper that is enabled by name; without it the payload stays, as RFC 4787 REQ-10 has it.',
+      'With `--helper ftp`; without it the payload stays, as RFC 4787 REQ-10 has it.',
+      [
+        'engine/helpers.test.ts',
+        'FTP › what changes its length moves the numbers of both directions, and a repetition comes out the same',
+      ],
+      ['engine/helpers.test.ts', 'FTP › passive: nothing is rewritten, the data connection is RELATED'],
       ['engine/rfc-4787.test.ts', 'the payload of %s stays as it is'],
     ),
     row('4.5 DNS', '–', 'Payload is not changed', 'yes', 'No payload is, unless by a helper.', [

@@ -32,7 +32,7 @@ export const rfc4787: Document = {
       'MUST NOT',
       'Ports are not overloaded',
       'reserved',
-      'While a port is free, nobody shares one. When none is free, one is shared towards different remotes, as RFC 7857 3 allows, and counted (`ports_overloaded`). With `--overload never` the flow is refused instead (3/13).',
+      'While a port is free, nobody shares one. When none is free, one is shared towards different remotes, as RFC 7857 allows, and counted (`ports_overloaded`). With `--overload never` the flow is refused instead (3/13).',
       ['nat/mappings.test.ts', 'the same port of two clients: the first keeps it, the second gets another'],
       [RFC, 'an external port is never two hosts’, not even when none is left and the remotes differ'],
       [
@@ -53,7 +53,7 @@ export const rfc4787: Document = {
       'RECOMMENDED',
       'Port parity is preserved',
       'yes',
-      'The default; `--no-parity` gives it up (RFC 7857 9).',
+      'The default; `--no-parity` gives it up (RFC 7857).',
       [BEHAVIOURS, 'ports (RFC 4787 4.2) › parity and class are kept when the port cannot be'],
     ),
     row('REQ-5', 'MUST NOT', 'UDP mappings expire in less than 2 min', 'yes', '300 s.', [
@@ -93,7 +93,7 @@ export const rfc4787: Document = {
       'MAY',
       'Inbound packets refresh it, too',
       'yes',
-      'They do, except those of a flow that began outside and was never answered (RFC 7857 7).',
+      'They do, except those of a flow that began outside and was never answered (RFC 7857).',
       [RFC, 'what comes in from who was written to keeps it, too'],
       [BEHAVIOURS, 'nobody keeps a mapping alive from outside that is not answered (RFC 7857 6)'],
     ),
@@ -112,7 +112,7 @@ export const rfc4787: Document = {
       'RECOMMENDED',
       'Filtering is endpoint-independent or address-dependent',
       'no',
-      'The default is address-and-port-dependent, as MASQUERADE’s; `--filtering eif` and `adf` are there, per rule.',
+      'The default is address-and-port-dependent, as MASQUERADE’s; `--filtering eif` and `adf` are there.',
       [BEHAVIOURS, 'filtering (RFC 4787 5) › %s'],
     ),
     row('REQ-9', 'MUST', 'Hairpinning', 'yes', 'On by default, for mappings, forwards and 1:1 addresses.', [
@@ -123,17 +123,24 @@ export const rfc4787: Document = {
       BEHAVIOURS,
       'UDP: the other host sees the external source, answers come back',
     ]),
-    row('REQ-10', 'SHOULD', 'ALGs are off', 'yes', 'No payload is touched unless a helper was asked for.', [
-      RFC,
-      'the payload of %s stays as it is',
-    ]),
+    row(
+      'REQ-10',
+      'SHOULD',
+      'ALGs are off',
+      'yes',
+      'No payload is touched unless a `--helper` was asked for.',
+      [RFC, 'the payload of %s stays as it is'],
+    ),
     row(
       'REQ-10a',
       'RECOMMENDED',
       'Each ALG has its own switch',
       'yes',
-      'Each helper is enabled by its name, on its ports; none is by default.',
-      [RFC, 'the payload of %s stays as it is'],
+      '`--helper NAME[=PORT]` enables one, on its ports; none is by default.',
+      [
+        'engine/helpers.test.ts',
+        'FTP › nobody but the server may use it, and without the helper nobody at all',
+      ],
     ),
     row(
       'REQ-11',

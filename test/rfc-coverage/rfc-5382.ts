@@ -55,7 +55,7 @@ export const rfc5382: Document = {
       'MAY',
       'and apart from UDP’s',
       'yes',
-      'Behaviour is a matter of the rule, and rules may name protocols.',
+      'In the engine’s configuration, where each rule has a behaviour and may name protocols; `run` has one for all.',
       [BEHAVIOURS, 'rules › by protocol and port'],
     ),
     row(
@@ -85,7 +85,7 @@ export const rfc5382: Document = {
       'MUST NOT',
       'Idle timers: established below 2 h 4 min, transitory below 4 min',
       'yes',
-      '7440 s, whatever is outstanding; 240 s in every other state. A RST or SYN reuse that shows a connection to be over ends it sooner (RFC 7857 2.3).',
+      '7440 s, whatever is outstanding; 240 s in every other state. A RST or SYN reuse that shows a connection to be over ends it sooner (RFC 7857).',
       [RFC, 'an established connection has two hours and four minutes, with data outstanding too'],
       [RFC, 'a transitory one has four minutes: %s'],
       [

@@ -124,7 +124,7 @@ export const rfc5508: Document = {
       'MUST',
       'Hairpinned errors pass; under Basic NAT hairpinned queries, too',
       'yes',
-      'Queries for NAPT as well (RFC 7857 13).',
+      'Queries for NAPT as well (RFC 7857).',
       [RFC, 'UDP: about what came, to the host that sent it, in its words'],
       [RFC, 'TCP: about the answer, to the host that was called'],
       [RFC, 'a query: about what came'],

@@ -39,10 +39,14 @@ export const rfc6888: Document = {
       BEHAVIOURS,
       'ports: its own, not its neighbours’; who was refused is noted',
     ]),
-    row('REQ-4B', 'MAY', 'and for each protocol by itself', 'yes', 'By rules that match a protocol.', [
-      BEHAVIOURS,
-      'rules › by protocol and port',
-    ]),
+    row(
+      'REQ-4B',
+      'MAY',
+      'and for each protocol by itself',
+      'yes',
+      'In the engine’s configuration, by rules that match a protocol; `run` has one limit for each.',
+      [BEHAVIOURS, 'rules › by protocol and port'],
+    ),
     row(
       'REQ-4C',
       'RECOMMENDED',
@@ -59,7 +63,7 @@ export const rfc6888: Document = {
       'MUST',
       'No translation for chosen destinations and ports',
       'yes',
-      '`--exempt`; rules match destinations, protocols and ports.',
+      '`--exempt` by destination; the engine’s rules match protocols and ports, too.',
       [BEHAVIOURS, 'rules › the first that matches decides: an exemption goes untranslated and comes back'],
     ),
     row(
@@ -130,6 +134,7 @@ export const rfc6888: Document = {
       [RFC, 'the packet is dropped, its sender told 3/13, the shortage noted, and no mapping gives way'],
       ['engine/limits.test.ts', 'table full: 3/13 for the new, the old go on; room once one has ended'],
       [BEHAVIOURS, 'when ports run out › a connection in TIME_WAIT gives its port to a new one elsewhere'],
+      [RFC, 'a connection that both sides open at once is not over: its port stays'],
     ),
     row('REQ-12', 'SHOULD NOT', 'Destinations are logged', 'yes', 'Nothing about flows is logged.', [
       BEHAVIOURS,

@@ -9,7 +9,7 @@ export const rfc7857: Document = {
   title: 'Updates to NAT behavioral requirements',
   requirements: [
     row(
-      '2.1 TCP tracking',
+      'TCP session tracking',
       'SHOULD',
       'State machine adapted from RFC 6146',
       'yes',
@@ -18,7 +18,7 @@ export const rfc7857: Document = {
       ['conntrack/tcp-states.test.ts', 'all 256 flag bytes in all states, both directions'],
     ),
     row(
-      '2.2 timers',
+      'transitory timers',
       'SHOULD',
       'Opening and closing have timers of their own',
       'yes',
@@ -26,16 +26,20 @@ export const rfc7857: Document = {
       [RFC, 'are set apart, below four minutes where wanted'],
       ['conntrack/timeouts.test.ts', 'each timeout may be set by itself'],
     ),
-    row('2.2 below 4 min', 'MAY', 'Transitory timers may be configured below 4 min', 'yes', 'They may.', [
-      RFC,
-      'are set apart, below four minutes where wanted',
-    ]),
-    row('2.2 default', 'RECOMMENDED', 'Transitory default of 4 min or more', 'yes', '240 s.', [
+    row(
+      'transitory timers, below 4 min',
+      'MAY',
+      'Transitory timers may be configured below 4 min',
+      'yes',
+      'They may.',
+      [RFC, 'are set apart, below four minutes where wanted'],
+    ),
+    row('transitory timers, default', 'RECOMMENDED', 'Transitory default of 4 min or more', 'yes', '240 s.', [
       'engine/rfc-5382.test.ts',
       'a transitory one has four minutes: %s',
     ]),
     row(
-      '2.3 RST',
+      'TCP RST',
       'MUST',
       'A RST is translated',
       'yes',
@@ -43,7 +47,7 @@ export const rfc7857: Document = {
       [RFC, 'is translated (%s), and the session stays four minutes'],
     ),
     row(
-      '2.3 RST, session',
+      'TCP RST, session',
       'SHOULD',
       'The session stays 4 min after a RST',
       'reserved',
@@ -60,7 +64,7 @@ export const rfc7857: Document = {
       ],
     ),
     row(
-      '3 port overlapping',
+      'port overlapping',
       'MAY',
       'One external port for several hosts, towards different remotes',
       'yes',
@@ -75,7 +79,7 @@ export const rfc7857: Document = {
       ],
     ),
     row(
-      '4 paired pooling',
+      'address pooling paired',
       'SHOULD',
       'What a paired host gets when its address is full is configurable',
       'yes',
@@ -84,15 +88,15 @@ export const rfc7857: Document = {
       [BEHAVIOURS, 'pools › arbitrary: a host may have several'],
     ),
     row(
-      '5 EIM by protocol',
+      'EIM protocol independence',
       'SHOULD',
       'Mapping behaviour may be set per protocol',
       'yes',
-      'Rules match protocols and destination ports, and have a behaviour each.',
+      'In the engine’s configuration, where rules match protocols and ports and have a behaviour each; `run` has one for all.',
       [BEHAVIOURS, 'rules › by protocol and port'],
     ),
     row(
-      '6 EIF by protocol',
+      'EIF protocol independence',
       'SHOULD',
       'Filtering behaviour may be set per protocol',
       'yes',
@@ -100,7 +104,7 @@ export const rfc7857: Document = {
       [BEHAVIOURS, 'rules › by protocol and port'],
     ),
     row(
-      '7 EIF refresh',
+      'EIF mapping refresh',
       'SHOULD',
       'Unwanted inbound packets do not hold a mapping for ever',
       'yes',
@@ -109,7 +113,7 @@ export const rfc7857: Document = {
       [RFC, 'TCP: SYNs that nobody answers, from ever new ports, keep no mapping'],
     ),
     row(
-      '8 outbound errors',
+      'outbound errors',
       'SHOULD NOT',
       'Outbound ICMP errors and RSTs that answer inbound packets refresh',
       'yes',
@@ -118,12 +122,12 @@ export const rfc7857: Document = {
       [RFC, 'RSTs on a connection that a RST has closed'],
       [RFC, 'a RST of a private host that answers an uninvited SYN ends what the SYN began'],
     ),
-    row('9 port parity', 'MAY', 'Parity may be given up', 'yes', 'Kept by default; `--no-parity`.', [
+    row('port parity', 'MAY', 'Parity may be given up', 'yes', 'Kept by default; `--no-parity`.', [
       BEHAVIOURS,
       'random: not the internal port; sequential: one after the other',
     ]),
     row(
-      '10 port randomisation',
+      'port randomisation',
       'SHOULD',
       'Ports are randomised where they are not preserved',
       'yes',
@@ -135,7 +139,7 @@ export const rfc7857: Document = {
       [BEHAVIOURS, 'random: not the internal port; sequential: one after the other'],
     ),
     row(
-      '11 IP identification',
+      'IP identification',
       'SHOULD',
       'RFC 6864 5.3.1: unique for datagrams that are not atomic',
       'yes',
@@ -145,12 +149,12 @@ export const rfc7857: Document = {
       [IDS, 'outwards › atomic datagrams keep theirs'],
       [IDS, 'the fragments of one datagram have one, two hosts with the same have two'],
     ),
-    row('12 query mappings', 'MAY', 'An ICMP mapping goes with its last session', 'yes', 'It does.', [
+    row('ICMP query mappings', 'MAY', 'An ICMP mapping goes with its last session', 'yes', 'It does.', [
       RFC,
       'go with their last session',
     ]),
     row(
-      '13 hairpinned queries',
+      'hairpinned ICMP',
       'MUST',
       'Hairpinned ICMP queries pass, for NAPT too',
       'yes',
