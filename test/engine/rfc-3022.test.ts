@@ -29,7 +29,7 @@ describe('private addresses', () => {
   test('none leaves: not in a packet, not in an error, not of a host without a rule', () => {
     const bed = new Bed({ nat: { ...poolOf(['198.18.0.20']), rules: [] } });
     expect(only(PRIVATE, bed.out(udp(`${X}:5`, `${A}:6`)))).toMatchObject({ type: 3, code: 13, dst: X });
-    expect(bed.drops).toEqual({ no_rule: 1 });
+    expect(bed.drops).toEqual({ no_rule_matches: 1 });
     const other = new Bed();
     const packet = udp(`${B}:5`, `${X}:6`);
     expect(other.out(icmpError({ from: X, to: B, type: 3, code: 3, packet }))).toEqual([]);

@@ -87,7 +87,7 @@ export const configurations: readonly Configuration[] = [
           hairpin: false,
           overload: 'never',
           ports: 'random',
-          portsPerHost: 24,
+          portsPerHost: 8,
           flowsPerHost: 40,
         }).rules.map((rule) => ({
           ...rule,
