@@ -88,7 +88,7 @@ export const configurations: readonly Configuration[] = [
           overload: 'never',
           ports: 'random',
           portsPerHost: 8,
-          flowsPerHost: 40,
+          flowsPerHost: 14,
         }).rules.map((rule) => ({
           ...rule,
           match: { ...rule.match, sources: [parsePrefix('10.77.0.0/30')!] },
