@@ -112,8 +112,8 @@ export const mutations: readonly Mutation[] = [
   },
   {
     file: ERRORS,
-    find: 'const source = direction === ORIGINAL || sender === hot[own]',
-    replace: 'const source = sender === hot[own]',
+    find: 'isInside && isTranslated ? router : sender;',
+    replace: 'sender;',
     breaks: 'errors of private routers leave with their private address',
   },
   {
@@ -135,7 +135,7 @@ export const mutations: readonly Mutation[] = [
     breaks: 'source quench is not translated',
   },
   {
-    file: 'src/engine/engine.ts',
+    file: 'src/engine/error-path.ts',
     find: 'side !== table.sideOf(handle) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]',
     replace: 'side !== table.sideOf(handle)',
     breaks: 'an ICMP error may go to another host than the sender of what it quotes',
