@@ -63,7 +63,7 @@ export const rfc5382: Document = {
       'MUST NOT',
       'Answer an unsolicited SYN within 6 s',
       'yes',
-      'Not at all by default. With the engine’s option `unsolicited: unreachable` after six seconds, unless the other half of a simultaneous open has come.',
+      'Not at all by default. With `--unsolicited unreachable` after six seconds, unless the other half of a simultaneous open has come.',
       [RFC, 'neither a RST nor an ICMP error leaves, for whatever port of the range, by default'],
       [BEHAVIOURS, 'unreachable: 3/3 after six seconds'],
       [BEHAVIOURS, 'unreachable: not when the other half of a simultaneous open comes in time'],
@@ -73,7 +73,7 @@ export const rfc5382: Document = {
       'SHOULD',
       'ICMP 3/3 thereafter, unless REQ-4a applies',
       'yes',
-      'With the engine’s option `unsolicited: unreachable`. The default is a policy of silence (REQ-4a).',
+      'With `--unsolicited unreachable`. The default is a policy of silence (REQ-4a).',
       [BEHAVIOURS, 'unreachable: 3/3 after six seconds'],
     ),
     row('REQ-4a', 'MUST', 'Silence where policy forbids an answer', 'yes', 'The default.', [

@@ -130,7 +130,7 @@ export const rfc6888: Document = {
       'MUST NOT',
       'Mappings are deleted to make room',
       'yes',
-      'None that is in use. A TCP port whose only connection is over (TIME_WAIT, CLOSE) may change hands, as REQ-8A has it. The engine’s `evict` is the administrator’s choice.',
+      'None that is in use. A TCP port whose only connection is over (TIME_WAIT, CLOSE) may change hands, as REQ-8A has it. `--evict unassured` is the administrator’s choice.',
       [RFC, 'the packet is dropped, its sender told 3/13, the shortage noted, and no mapping gives way'],
       ['engine/limits.test.ts', 'table full: 3/13 for the new, the old go on; room once one has ended'],
       [BEHAVIOURS, 'when ports run out › a connection in TIME_WAIT gives its port to a new one elsewhere'],
