@@ -10,7 +10,7 @@
  *  - A RST must not lie before what the other side has acknowledged; in ESTABLISHED one that does not lie exactly there passes and
  *    leaves the state, since its receiver will challenge it (RFC 5961 3.2). While a connection closes, RSTs are not checked.
  *  - A RST before there was any answer ends the flow at once, behind the packet: FINAL.
- *  - A SYN that is sent again, unanswered, does not prolong; nor does a RST behind a RST (RFC 7857 7.1: else who sends to a closed
+ *  - A SYN that is sent again, unanswered, does not prolong; nor does a RST behind a RST (RFC 7857, outbound refresh: else who sends to a closed
  *    connection and is answered with RSTs would hold its mapping).
  *
  * The step writes H_STATUS (state, timer) and the track record; the Tracker does the rest. The outcome is OK, PASSED, FINAL,

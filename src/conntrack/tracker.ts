@@ -71,7 +71,7 @@ export function refusal(protocol: number): number {
 }
 
 /**
- * Who is outside keeps a flow alive that he began only while it is answered (RFC 7857 6): else he could hold a mapping
+ * Who is outside keeps a flow alive that he began only while it is answered (RFC 7857, EIF mapping refresh): else he could hold a mapping
  * for ever.
  */
 function refreshes(status: number, direction: number): boolean {

@@ -176,7 +176,7 @@ export class Decider {
     const { decision, mappings } = this;
     const t = portTableOf(protocol);
     if (t === OTHER) return NO_FLOW;
-    // Queries from outside are the host's own to answer; only private hosts reach each other by an id (RFC 7857 10).
+    // Queries from outside are the host's own to answer; only private hosts reach each other by an id (RFC 7857, hairpinning of ICMP).
     if (t === ICMP && !(isInside && isIcmpRequest((ports >>> 16) & 0xff))) return NO_FLOW;
     const owner = mappings.ownerOf(number, t, t === ICMP ? ports & 0xffff : ports >>> 16);
     if (owner === NO_MAPPING || number === LOCAL) return NO_FLOW;

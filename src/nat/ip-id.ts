@@ -1,5 +1,5 @@
 /**
- * Identifications of datagrams that leave with a shared source address (RFC 6864 5.3.1, RFC 7857 9): two private hosts that
+ * Identifications of datagrams that leave with a shared source address (RFC 6864 5.3.1, RFC 7857, IP identification): two private hosts that
  * choose the same one for the same destination would have their fragments mixed up there.
  *
  * A non-atomic datagram (it may be, or is, fragmented) gets the next number of a counter that it shares with all others of

@@ -1,5 +1,5 @@
 /**
- * Which free port a new mapping gets (RFC 4787 4.2, RFC 6056, RFC 7857 5).
+ * Which free port a new mapping gets (RFC 4787 4.2, RFC 6056, RFC 7857, port randomization).
  *
  * First the internal port itself, where the rule preserves ports and nobody else has it. Else a search from a place that
  * is random, or the next one up, over ports of the same class and parity, then of the same class, then over all.

@@ -120,7 +120,7 @@ describe('filtering (RFC 4787 5)', () => {
     bed.checkInvariants();
   });
 
-  test('nobody keeps a mapping alive from outside that is not answered (RFC 7857 6)', () => {
+  test('nobody keeps a mapping alive from outside that is not answered (RFC 7857, EIF mapping refresh)', () => {
     const bed = bedWith({ filtering: 'endpoint-independent' });
     portOf(bed, `${X}:40000`, `${A}:1`);
     for (let i = 0; i < 8; i++) {

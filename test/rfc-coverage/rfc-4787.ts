@@ -95,7 +95,10 @@ export const rfc4787: Document = {
       'yes',
       'They do, except those of a flow that began outside and was never answered (RFC 7857).',
       [RFC, 'what comes in from who was written to keeps it, too'],
-      [BEHAVIOURS, 'nobody keeps a mapping alive from outside that is not answered (RFC 7857 6)'],
+      [
+        BEHAVIOURS,
+        'nobody keeps a mapping alive from outside that is not answered (RFC 7857, EIF mapping refresh)',
+      ],
     ),
     row(
       'REQ-7',

@@ -109,7 +109,10 @@ export const rfc7857: Document = {
       'Unwanted inbound packets do not hold a mapping for ever',
       'yes',
       'A flow that began outside is not refreshed from outside until it has been answered.',
-      [BEHAVIOURS, 'nobody keeps a mapping alive from outside that is not answered (RFC 7857 6)'],
+      [
+        BEHAVIOURS,
+        'nobody keeps a mapping alive from outside that is not answered (RFC 7857, EIF mapping refresh)',
+      ],
       [RFC, 'TCP: SYNs that nobody answers, from ever new ports, keep no mapping'],
     ),
     row(
