@@ -110,6 +110,7 @@ export class Engine {
     this.tracker = this.sessions.tracker;
     this.mappings = this.sessions.mappings;
     this.path = new Path(this.devices, this.table, this.out, this.meta, this.counters, config.now);
+    this.path.sharesLocal = nat.forwards.some((forward) => forward.twice);
     const { devices, tracker, path, out, meta, counters } = this;
     this.fragments = new FragmentPath(
       { devices, tracker, path, out, meta, counters, seed: state.seed },
@@ -296,6 +297,8 @@ export class Engine {
     // A source that answers could not reach (RFC 1812 5.3.8).
     if (isInside && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) return MARTIAN_SOURCE;
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
+    // Answers to twice NAT have a flow; nobody is reached behind that address.
+    if (path.isForLocal(m)) return this.leaveToHost(slot, m);
     if (nowhere !== OK) {
       if (path.isForHost(m) && !this.isOurs(m)) return this.leaveToHost(slot, m);
       // Nothing of a private host is behind that external endpoint.

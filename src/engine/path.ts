@@ -7,6 +7,7 @@
  */
 import { type FlowTable, H_ROUTE, HOT, ORIGINAL, TUPLE } from '../conntrack/flow-table.ts';
 import { NO_ROUTE, NO_SLOT, NOT_PUBLIC, OK, TOO_BIG, TTL_EXCEEDED } from '../core/reasons.ts';
+import { PRIVATE } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
 import {
   FRAGMENTATION_NEEDED,
@@ -47,6 +48,8 @@ export const DEFER = -1;
 
 export class Path {
   readonly routes = new RouteTable();
+  /** The gateway's private address is shared with the host too: twice NAT makes it a source. */
+  sharesLocal = false;
   private readonly devices: Devices;
   private readonly table: FlowTable;
   private readonly out: OutList;
@@ -237,10 +240,17 @@ export class Path {
     this.counters[sent ? ICMP_SENT : ICMP_SUPPRESSED]!++;
   }
 
-  /** Whether a packet of either side is for the address that natgate shares with the host. */
+  /** Whether a packet of either side is for an address that natgate shares with the host. */
   isForHost(m: number): boolean {
     const { external } = this.devices;
-    return external !== 0 && this.meta[m + M_DESTINATION] === external;
+    return (external !== 0 && this.meta[m + M_DESTINATION] === external) || this.isForLocal(m);
+  }
+
+  /** Whether a packet is for the gateway's private address, and that one is shared. */
+  isForLocal(m: number): boolean {
+    const { meta, devices } = this;
+    if (!this.sharesLocal || devices.side[meta[m + M_DEVICE]!] !== PRIVATE) return false;
+    return devices.local !== 0 && meta[m + M_DESTINATION] === devices.local;
   }
 
   /** Gives a packet to the host, as it came, on the side where it came. */

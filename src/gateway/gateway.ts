@@ -31,7 +31,7 @@ import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFile, statePath } from './state-file.ts';
-import { Steering } from './steering.ts';
+import { Steering, steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
 import { packageVersion } from './version.ts';
@@ -137,7 +137,7 @@ export class Gateway {
     if (this.#stopping) return;
 
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
-    const steering = new Steering({ routes, ownedFd }, tuns, follower.view);
+    const steering = new Steering({ routes, ownedFd }, steeringNeeds(options.nat), tuns, follower.view);
     const { steps, close } = steering.steps();
     const outside = follower.view.interfaces.at(-1)!;
     const addressSteps = this.#addresses.steps(outside);

@@ -18,10 +18,26 @@ import { privateIngress } from '../host/steering/private-ingress.ts';
 import { publicIngress } from '../host/steering/public-ingress.ts';
 import type { RouteMap } from '../host/steering/routes-map.ts';
 import { tunIngress } from '../host/steering/tun-ingress.ts';
+import type { NatConfig } from '../nat/config.ts';
 import type { HostView } from './host-follower.ts';
 
 /** Marks a packet on its way from a TUN to the host (`natg` in ASCII); it is cleared on arrival. */
 const HANDBACK_MARK = 0x6e617467;
+
+/** What of the NAT configuration the programs depend on. */
+export interface SteeringNeeds {
+  /** Some forward is twice NAT: answers come to the gateway's private address. */
+  twice: boolean;
+  /** Some flows are not translated: answers come to private addresses. */
+  exempt: boolean;
+}
+
+export function steeringNeeds({ forwards, rules }: NatConfig): SteeringNeeds {
+  return {
+    twice: forwards.some((forward) => forward.twice),
+    exempt: rules.some((rule) => rule.action === 'none'),
+  };
+}
 
 export interface SteeringMaps {
   routes: RouteMap;
@@ -37,13 +53,15 @@ interface Program {
 
 export class Steering {
   readonly #maps: SteeringMaps;
+  readonly #needs: SteeringNeeds;
   readonly #tuns: readonly InterfaceReference[];
   /** Those whose filters are attached. */
   #programs: Program[];
 
   /** `tuns` by device index, as the interfaces of `view`. */
-  constructor(maps: SteeringMaps, tuns: readonly InterfaceReference[], view: HostView) {
+  constructor(maps: SteeringMaps, needs: SteeringNeeds, tuns: readonly InterfaceReference[], view: HostView) {
     this.#maps = maps;
+    this.#needs = needs;
     this.#tuns = tuns;
     this.#programs = this.#build(view);
     this.syncRoutes(view);
@@ -91,10 +109,13 @@ export class Steering {
   #build({ interfaces }: HostView): Program[] {
     const last = interfaces.length - 1;
     const external = interfaces[last]!.address;
+    // That of the first private interface, as in the engine (engine/devices.ts).
+    const local = this.#needs.twice ? interfaces[0]!.address : 0;
     const { routes, ownedFd } = this.#maps;
     const leave = interfaces.map((facts, i): Program => {
       const mac = Buffer.from(facts.mac.replaceAll(':', ''), 'hex');
-      const handback = { external, mac, mark: HANDBACK_MARK };
+      const addresses = i === last ? [external] : [external, local];
+      const handback = { addresses, mac, mark: HANDBACK_MARK };
       const code = tunIngress({ device: facts.index, routesMapFd: routes.fd, handback });
       return { target: this.#tuns[i]!, role: 'tun', code };
     });
@@ -108,8 +129,8 @@ export class Steering {
       };
       const target = { name, index };
       return i === last
-        ? { target, role: 'public', code: publicIngress(options) }
-        : { target, role: 'private', code: privateIngress(options) };
+        ? { target, role: 'public', code: publicIngress({ ...options, privateToTun: this.#needs.exempt }) }
+        : { target, role: 'private', code: privateIngress({ ...options, local }) };
     });
     return [...leave, ...enter];
   }

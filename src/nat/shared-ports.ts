@@ -3,10 +3,12 @@
  *
  * Invariant: the bitmap has the TCP and UDP ports of the range that the host does not hold, mapped ones, and forwarded
  * ones, wherever they are; ICMP ids and protocols only while somebody uses them, since those are shared with the host.
+ * Twice NAT takes ports of the gateway's private address, which is steered by the same bitmap: what the host holds is held
+ * there too. Limit: a socket that begins to hold such a port while a flow has it at the private address takes the answers.
  */
 import { swap16 } from '../wire/bytes.ts';
 import type { Forward } from './config.ts';
-import { type ExternalAddresses, ICMP, portTableOf, SHARED, TCP, UDP } from './external-addresses.ts';
+import { type ExternalAddresses, ICMP, LOCAL, portTableOf, SHARED, TCP, UDP } from './external-addresses.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP, setOwned } from './owned.ts';
 import { HELD_BY_FORWARD, HELD_BY_HOST, type PortSpace } from './port-space.ts';
 
@@ -21,6 +23,8 @@ export interface HeldPorts {
 export class SharedPorts {
   private readonly owned: Uint8Array;
   private readonly externals: ExternalAddresses;
+  /** The host's addresses whose ports natgate gives. */
+  private readonly ofHost: readonly number[];
   /** Uses of protocols without ports. */
   private readonly protocols = new Int32Array(256);
 
@@ -36,6 +40,7 @@ export class SharedPorts {
   ) {
     this.owned = owned;
     this.externals = externals;
+    this.ofHost = forwards.some((forward) => forward.twice) ? [SHARED, LOCAL] : [SHARED];
     for (const forward of forwards) {
       const number = forward.address === 0 ? SHARED : externals.add(forward.address);
       const space = externals.space(number, portTableOf(forward.protocol));
@@ -47,8 +52,9 @@ export class SharedPorts {
       [TCP, held.tcp],
       [UDP, held.udp],
     ] as const) {
-      const space = externals.space(SHARED, table);
-      for (const port of ports) space.hold(port, HELD_BY_HOST, true);
+      for (const number of this.ofHost) {
+        for (const port of ports) externals.space(number, table).hold(port, HELD_BY_HOST, true);
+      }
       for (let port = 0; port < 65536; port++) this.show(table, port);
     }
     owned.fill(0, OWNED_ICMP, OWNED_BYTES);
@@ -76,12 +82,14 @@ export class SharedPorts {
   /** Says which TCP or UDP ports of the range sockets of the host hold. Replaces what was said before. */
   setHeld(protocol: number, ports: readonly number[]): void {
     const table = portTableOf(protocol);
-    const space = this.externals.space(SHARED, table);
     const held = new Set(ports);
-    for (let port = space.first; port <= space.last; port++) {
-      if (((space.holders(port) & HELD_BY_HOST) !== 0) === held.has(port)) continue;
-      space.hold(port, HELD_BY_HOST, held.has(port));
-      this.show(table, port);
+    for (const number of this.ofHost) {
+      const space = this.externals.space(number, table);
+      for (let port = space.first; port <= space.last; port++) {
+        if (((space.holders(port) & HELD_BY_HOST) !== 0) === held.has(port)) continue;
+        space.hold(port, HELD_BY_HOST, held.has(port));
+        if (number === SHARED) this.show(table, port);
+      }
     }
   }
 }

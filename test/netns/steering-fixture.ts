@@ -114,10 +114,10 @@ function fill(routes: RouteMap, owned: number): void {
 function build(routesMapFd: number, ownedMapFd: number): Record<Program, Uint8Array> {
   const external = address(EXTERNAL);
   const common = { tunIndex: TUN, external, routesMapFd, ownedMapFd, handbackMark: MARK };
-  const handback = { external, mac: Buffer.from(MAC.replaceAll(':', ''), 'hex'), mark: MARK };
+  const handback = { addresses: [external], mac: Buffer.from(MAC.replaceAll(':', ''), 'hex'), mark: MARK };
   return {
-    private: privateIngress(common),
-    public: publicIngress(common),
+    private: privateIngress({ ...common, local: 0 }),
+    public: publicIngress({ ...common, privateToTun: false }),
     tunPrivate: tunIngress({ device: PRIVATE, routesMapFd, handback }),
     tunPublic: tunIngress({ device: PUBLIC, routesMapFd, handback }),
   };

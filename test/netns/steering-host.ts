@@ -64,9 +64,19 @@ const external = address(GATEWAY_PUBLIC);
 attach(
   g0,
   'private',
-  privateIngress({ ...maps, tunIndex: tun0.index, external, handbackMark: HANDBACK_MARK }),
+  privateIngress({ ...maps, tunIndex: tun0.index, external, local: 0, handbackMark: HANDBACK_MARK }),
 );
-attach(g1, 'public', publicIngress({ ...maps, tunIndex: tun1.index, external, handbackMark: HANDBACK_MARK }));
+attach(
+  g1,
+  'public',
+  publicIngress({
+    ...maps,
+    tunIndex: tun1.index,
+    external,
+    privateToTun: false,
+    handbackMark: HANDBACK_MARK,
+  }),
+);
 attach(tun0, 'tun0', leave(g0));
 attach(tun1, 'tun1', leave(g1));
 attach(
@@ -76,12 +86,17 @@ attach(
     ...maps,
     tunIndex: tun0.index,
     external: address(L3_ADDRESS),
+    privateToTun: false,
     handbackMark: HANDBACK_MARK,
   }),
 );
 
 function leave({ index, mac }: InterfaceFacts): Uint8Array {
-  const handback = { external, mac: Buffer.from(mac.replaceAll(':', ''), 'hex'), mark: HANDBACK_MARK };
+  const handback = {
+    addresses: [external],
+    mac: Buffer.from(mac.replaceAll(':', ''), 'hex'),
+    mark: HANDBACK_MARK,
+  };
   return tunIngress({ device: index, routesMapFd: routes.fd, handback });
 }
 

@@ -18,6 +18,8 @@ export interface PrivateIngress {
   tunIndex: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none. */
   external: number;
+  /** The gateway's private address when it is the source of twice NAT, int32 in wire order; else 0. */
+  local: number;
   routesMapFd: number;
   ownedMapFd: number;
   /** Mark of packets that the TUN's program hands back to the host; not 0. */
@@ -28,17 +30,18 @@ const BROADCAST = -1;
 
 /**
  * Ingress of a private interface: what is for the internet, for another private network, or for private hosts by an
- * external address (hairpin), goes to the TUN; the host stack keeps what is for the host itself, for the link, or for
+ * external address (hairpin), goes to the TUN, and so do answers to twice NAT; the host stack keeps what is for the host itself, for the link, or for
  * devices that natgate does not serve. Destinations without a route or with an unreachable one go to the TUN too: the
  * engine answers for them.
  */
 export function privateIngress(options: PrivateIngress): Uint8Array {
-  const { tunIndex, external, routesMapFd } = options;
+  const { tunIndex, routesMapFd, ownedMapFd } = options;
+  const shared = [options.external, options.local].filter((address) => address !== 0);
   const a = new Assembler();
   gate(a);
   handedBack(a, options.handbackMark);
   loadDestination(a, 'host');
-  if (external !== 0) a.jumpIf32(r1, '==', external, 'external');
+  for (const address of shared) a.jumpIf32(r1, '==', address, 'shared');
 
   // The first address byte is the lowest: 224.0.0.0/4, then 169.254.0.0/16.
   a.jumpIf32(r1, '==', BROADCAST, 'host')
@@ -53,10 +56,10 @@ export function privateIngress(options: PrivateIngress): Uint8Array {
     .jumpIf32(r1, '==', TO_HOST, 'host')
     .jump('tun');
 
-  if (external !== 0) {
-    a.label('external');
+  if (shared.length > 0) {
+    a.label('shared');
     loadHeaders(a, 0);
-    toExternal(a, options);
+    toExternal(a, ownedMapFd);
   }
   toTun(a, tunIndex);
   toHandedBack(a);

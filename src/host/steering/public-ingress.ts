@@ -21,6 +21,8 @@ export interface PublicIngress {
   tunIndex: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none (yet). */
   external: number;
+  /** Private hosts are known outside by their own addresses (exemptions): the engine says what may come to them. */
+  privateToTun: boolean;
   routesMapFd: number;
   ownedMapFd: number;
   /** Mark of packets that the TUN's program hands back to the host; not 0. */
@@ -29,19 +31,18 @@ export interface PublicIngress {
 
 /**
  * Ingress of the public interface: what belongs to natgate, by the owned-port bitmap or because it is for a dedicated
- * address, goes to the TUN; nothing reaches a private network directly; everything else is the host's own.
+ * address, goes to the TUN; nothing reaches a private network but through the engine; everything else is the host's own.
  */
 export function publicIngress(options: PublicIngress): Uint8Array {
-  const { tunIndex, external, routesMapFd } = options;
+  const { tunIndex, external, routesMapFd, ownedMapFd } = options;
   const a = new Assembler();
   gate(a);
   handedBack(a, options.handbackMark);
   loadHeaders(a, 0);
-  a.load(r1, 'u32', fp, IP_DESTINATION);
+  a.load(r1, 'u32', fp, IP_DESTINATION).store('u32', fp, KEY_ADDRESS, r1);
   if (external !== 0) a.jumpIf32(r1, '==', external, 'external');
 
-  // Another address: natgate's when dedicated to it, dropped when it is behind another served device.
-  a.store('u32', fp, KEY_ADDRESS, r1);
+  // Another address: natgate's when dedicated to it; what is behind another served device is not the host's.
   lookUpRoute(a, routesMapFd);
   a.jumpIf(r0, '==', 0, 'host')
     .load(r1, 'u32', r0, ROUTE_DEVICE)
@@ -49,11 +50,12 @@ export function publicIngress(options: PublicIngress): Uint8Array {
     .jumpIf32(r1, 's<=', 0, 'host')
     .load(r2, 'u32', r6, SKB_IFINDEX)
     .jumpIf32(r1, '==', r2, 'host');
-  toDrop(a);
+  if (options.privateToTun) a.jump('tun');
+  else toDrop(a);
 
   if (external !== 0) {
     a.label('external');
-    toExternal(a, options);
+    toExternal(a, ownedMapFd);
   }
   toTun(a, tunIndex);
   toHandedBack(a);

@@ -1,12 +1,13 @@
 /**
- * What of the packets to the external address is natgate's. The address is shared with the host, so this is asked on
- * both sides: on the public one about everybody's packets, on the private one about those of hosts that reach each
- * other by it (hairpin), the answers and ICMP errors to such packets included.
+ * What of the packets to an address that natgate shares with the host is natgate's. For the external address this is asked
+ * on both sides: on the public one about everybody's packets, on the private one about those of hosts that reach each
+ * other by it (hairpin), the answers and ICMP errors to such packets included. With twice NAT the gateway's private
+ * address is shared as well: what its targets answer comes there.
  *
  *     fragment                  TUN: only the engine knows what the first one was
  *     TCP, UDP                  by the owned bit of the destination port
  *     ICMP answer               by the owned bit of its id
- *     ICMP error                by what it quotes: a packet from the external address, its owned source port or id
+ *     ICMP error                by what it quotes: a packet from that address, its owned source port or id
  *     ICMP query, other ICMP    host
  *     other protocols           by the owned bit of the protocol
  *
@@ -22,18 +23,13 @@ import {
   IP_FRAGMENT,
   IP_PROTOCOL,
   IP_SOURCE,
+  KEY_ADDRESS,
   L4,
   loadHeaders,
   ownedCheck,
   TCP,
   UDP,
 } from './parse.ts';
-
-export interface ToExternal {
-  /** The address natgate translates to, int32 in wire order; not 0. */
-  external: number;
-  ownedMapFd: number;
-}
 
 /** Sets of ICMP types, as bits: answers to queries, and errors, which quote a packet (RFC 792, RFC 950). */
 const REPLIES = types(0, 14, 16, 18);
@@ -42,8 +38,8 @@ const QUERIES = types(8, 13, 15, 17);
 const HIGHEST_TYPE = 18;
 const ICMP_HEADER = 8;
 
-/** A packet to the external address, its headers in IP and L4: to `tun` or to `host`. Uses r7. */
-export function toExternal(a: Assembler, options: ToExternal): void {
+/** A packet to a shared address, that in KEY_ADDRESS, its headers in IP and L4: to `tun` or to `host`. Uses r7. */
+export function toExternal(a: Assembler, ownedMapFd: number): void {
   a.load(r1, 'u16', fp, IP_FRAGMENT)
     .jumpIf(r1, '&', ANY_FRAGMENT, 'tun')
     .load(r3, 'u8', fp, IP_PROTOCOL)
@@ -60,7 +56,7 @@ export function toExternal(a: Assembler, options: ToExternal): void {
     .jumpIf(r3, '==', UDP, 'owned')
     .alu(r1, '=', r3)
     .alu(r2, '=', OWNED_PROTOCOLS);
-  ownedCheck(a, options.ownedMapFd);
+  ownedCheck(a, ownedMapFd);
   a.jump('host');
 
   a.label('icmp')
@@ -78,7 +74,8 @@ export function toExternal(a: Assembler, options: ToExternal): void {
   a.alu(r7, '+=', ICMP_HEADER);
   loadHeaders(a, r7);
   a.load(r1, 'u32', fp, IP_SOURCE)
-    .jumpIf32(r1, '!=', options.external, 'host')
+    .load(r2, 'u32', fp, KEY_ADDRESS)
+    .jumpIf32(r1, '!=', r2, 'host')
     .load(r1, 'u16', fp, IP_FRAGMENT)
     .jumpIf(r1, '&', FRAGMENT_OFFSET, 'host')
     .load(r3, 'u8', fp, IP_PROTOCOL)

@@ -20,8 +20,8 @@ export interface TunIngress {
   routesMapFd: number;
   /** How to give the host what the engine found not to be its own. */
   handback: {
-    /** The host's address that natgate translates to, int32 in wire order; 0 when there is none (yet). */
-    external: number;
+    /** The host's addresses that natgate shares, int32 in wire order: none (0), the external one, that of twice NAT. */
+    addresses: readonly number[];
     /** The interface's own MAC address, 6 bytes. */
     mac: Uint8Array;
     /** Lets the interface's program know the packet again; not 0. */
@@ -38,7 +38,7 @@ const NEXT_HOP_BYTES = 20;
 /**
  * Ingress of a TUN: what the engine wrote leaves through the interface, to the next hop that the route map names.
  * A packet without a route through this interface is dropped; nothing the engine writes reaches the host stack
- * except by hand-back: a packet to the external address, as it came in from this interface.
+ * except by hand-back: a packet to an address that both share, as it came in from this interface.
  *
  * The next hop is always given to the kernel. Left to find it, the kernel attaches a route to the packet, and
  * when ARP fails it answers with an ICMP error that quotes addresses of the other side.
@@ -49,8 +49,8 @@ export function tunIngress(options: TunIngress): Uint8Array {
   const a = new Assembler();
   a.alu(r6, '=', r1).load(r2, 'u32', r6, SKB_PROTOCOL).jumpIf(r2, '!=', ETH_P_IP_WIRE, 'drop');
   loadDestination(a, 'drop');
-  const canHandBack = handback.external !== 0;
-  if (canHandBack) a.jumpIf32(r1, '==', handback.external, 'hand_back');
+  const shared = handback.addresses.filter((address) => address !== 0);
+  for (const address of shared) a.jumpIf32(r1, '==', address, 'hand_back');
 
   lookUpRoute(a, routesMapFd);
   a.jumpIf(r0, '==', 0, 'drop')
@@ -73,7 +73,7 @@ export function tunIngress(options: TunIngress): Uint8Array {
     .call(REDIRECT_NEIGH)
     .exit();
 
-  if (canHandBack) {
+  if (shared.length > 0) {
     const { mac, mark } = handback;
     const destination = new DataView(mac.buffer, mac.byteOffset, 6);
     a.label('hand_back');

@@ -146,7 +146,8 @@ def pattern_pieces(size):
 
 
 class Http(http.server.BaseHTTPRequestHandler):
-    """GET /SIZE answers SIZE bytes of the pattern; PUT answers the SHA-256 of what was sent; GET /peer the client's address."""
+    """GET /SIZE answers SIZE bytes of the pattern; PUT answers the SHA-256 of what was sent; GET /peer the client's address,
+    GET /ends that and the server's own, as the server sees them."""
 
     protocol_version = "HTTP/1.1"
     peers = set()
@@ -155,6 +156,8 @@ class Http(http.server.BaseHTTPRequestHandler):
         Http.peers.add(self.client_address[0])
         if self.path == "/peer":
             return self.answer(self.client_address[0].encode())
+        if self.path == "/ends":
+            return self.answer(f"{self.client_address[0]} {self.connection.getsockname()[0]}".encode())
         size = int(self.path[1:].partition("?")[0])
         self.send_response(200)
         self.send_header("Content-Length", str(size))

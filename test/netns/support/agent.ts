@@ -121,7 +121,7 @@ export class Agent {
     return this.ask('udp_echo', { host, port, ...(device && { device }) });
   }
 
-  /** HTTP server of agent.py: GET /SIZE, PUT, GET /peer. */
+  /** HTTP server of agent.py: GET /SIZE, PUT, GET /peer, GET /ends. */
   http(port: number, host = '0.0.0.0'): Promise<void> {
     return this.ask('http', { host, port });
   }

@@ -1,0 +1,73 @@
+/** A `natgate run` in the background. Knows nothing of the test runner, so that scripts may use it too. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { MAIN } from './contender.ts';
+import { type Background, type CommandResult, type RunOptions, run } from './process.ts';
+import type { Namespace } from './topology.ts';
+
+export interface Gateway {
+  /** Ends it and restores the host. */
+  stop(): Promise<void>;
+}
+
+export const READY = /^natgate: ready private=(\S+) public=(\S+) external=(\S+)$/m;
+
+let started = 0;
+
+/** A `natgate run` in the background. */
+export class Natgate implements Gateway {
+  readonly ns: Namespace;
+  readonly name: string;
+  readonly process: Background;
+
+  private constructor(ns: Namespace, args: readonly string[], name: string) {
+    this.ns = ns;
+    this.name = name;
+    const which = ['--name', name, '--state-root', ns.stateRoot];
+    this.process = ns.spawn([process.execPath, MAIN, 'run', ...which, ...args]);
+  }
+
+  /** Starts it between g0 and g1 and waits until packets flow. */
+  static async start(ns: Namespace, args: readonly string[] = [], name = newName()): Promise<Natgate> {
+    const natgate = Natgate.launch(ns, ['--private', 'g0', '--public', 'g1', ...args], name);
+    await natgate.process.shows(READY, 15_000);
+    return natgate;
+  }
+
+  /** Starts it with these arguments and waits for nothing. */
+  static launch(ns: Namespace, args: readonly string[], name = newName()): Natgate {
+    return new Natgate(ns, args, name);
+  }
+
+  /** Runs another verb of the command line on this gateway. */
+  cli(verb: string, args: readonly string[] = [], options: RunOptions = {}): Promise<CommandResult> {
+    const which = ['--name', this.name, '--state-root', this.ns.stateRoot];
+    return run(this.ns.argv([process.execPath, MAIN, verb, ...which, ...args]), options);
+  }
+
+  async status(): Promise<{ drops: Record<string, number> } & Record<string, unknown>> {
+    return JSON.parse((await this.cli('status', ['--json'])).stdout);
+  }
+
+  /** The pid of the engine process: the child of the supervisor. */
+  async enginePid(): Promise<number> {
+    const { stdout } = await run(['cat', `/proc/${this.process.pid}/task/${this.process.pid}/children`]);
+    const pids = stdout.split(' ').filter(Boolean).map(Number);
+    if (pids.length !== 1) throw new Error(`expected one child of the supervisor, found: ${pids.join(' ')}`);
+    return pids[0]!;
+  }
+
+  async stop(): Promise<void> {
+    const code = await this.process.stop('SIGTERM');
+    if (code !== 0) {
+      await this.cli('down', [], { check: false });
+      throw new Error(`natgate ended with ${code}\n${this.process.stderr}`);
+    }
+    const left = join(this.ns.stateRoot, this.name);
+    if (existsSync(left)) throw new Error(`${left} was left behind`);
+  }
+}
+
+function newName(): string {
+  return `test${process.pid}x${++started}`;
+}
