@@ -107,6 +107,7 @@ export const PASSED = -2;
 /** Let it through, then end the flow. */
 export const FINAL = -3;
 
+/** How strict TCP is taken. */
 export interface TcpOptions {
   /** Segments outside the window pass (`nf_conntrack_tcp_be_liberal`); default false. */
   liberal?: boolean;

@@ -53,18 +53,29 @@ export interface Timeouts {
   udpDns: number;
   /** A UDP flow on which a helper waits for requests (SIP). */
   udpSignalling: number;
+  /** ICMP queries. */
   icmp: number;
+  /** GRE that has not been answered. */
   gre: number;
   /** GRE that has been answered. */
   greStream: number;
+  /** SCTP, by netfilter’s states: CLOSED. */
   sctpClosed: number;
+  /** INIT was sent. */
   sctpCookieWait: number;
+  /** COOKIE ECHO was sent. */
   sctpCookieEchoed: number;
+  /** The association is up. */
   sctpEstablished: number;
+  /** SHUTDOWN was sent by the original side. */
   sctpShutdownSent: number;
+  /** SHUTDOWN was sent by the reply side. */
   sctpShutdownRecd: number;
+  /** SHUTDOWN was acknowledged. */
   sctpShutdownAckSent: number;
+  /** A second path of an association, by HEARTBEAT. */
   sctpHeartbeatSent: number;
+  /** Protocols without a timeout of their own. */
   generic: number;
 }
 

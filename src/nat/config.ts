@@ -79,15 +79,21 @@ export interface PortRange {
 
 /** What a flow from the private side must be for a rule to decide about it; an empty list matches everything. */
 export interface NatMatch {
+  /** Internal addresses. */
   sources: readonly Prefix[];
+  /** Remote addresses. */
   destinations: readonly Prefix[];
+  /** IP protocol numbers. */
   protocols: readonly number[];
   /** Only TCP and UDP have ports; a rule that names some matches no other protocol. */
   destinationPorts: readonly PortRange[];
 }
 
+/** What becomes of the flows from the private side that it matches. */
 export interface NatRule {
+  /** For people: `natgate status` names it. */
   name: string;
+  /** Which flows. */
   match: NatMatch;
   /**
    * `masquerade`: to the public interface's own address; `pool`: to `addresses`; `none`: no translation (the flow is
@@ -98,10 +104,13 @@ export interface NatRule {
   addresses: readonly number[];
   /** External TCP and UDP ports. Of the shared address of `masquerade`, only those that natgate owns. */
   ports: PortRange;
+  /** In RFC 4787's words. */
   behaviour: NatBehaviour;
 }
 
+/** Where a forward leads. */
 export interface ForwardTarget {
+  /** Internal address. */
   address: number;
   /** Internal port of the forward's first external one; the others follow in step. */
   port: number;
@@ -109,11 +118,13 @@ export interface ForwardTarget {
 
 /** A range of external ports whose flows go to internal hosts. */
 export interface Forward {
+  /** For people. */
   name: string;
   /** PROTO_TCP or PROTO_UDP. */
   protocol: number;
   /** External address; 0: the public interface's own, whatever that is at the time. */
   address: number;
+  /** External ports. */
   ports: PortRange;
   /** Who may use it; empty: everybody. */
   sources: readonly Prefix[];
@@ -127,18 +138,25 @@ export interface Forward {
 
 /** Two prefixes of one length, translated address by address, both ways (1:1 NAT; NETMAP). */
 export interface PrefixPair {
+  /** For people. */
   name: string;
+  /** Private addresses. */
   internal: Prefix;
   /** Dedicated addresses. */
   external: Prefix;
 }
 
+/** All that NAT is asked to do. */
 export interface NatConfig {
+  /** The first that matches decides. */
   rules: readonly NatRule[];
+  /** Asked before prefixes and mappings. */
   forwards: readonly Forward[];
+  /** 1:1 NAT. */
   prefixes: readonly PrefixPair[];
 }
 
+/** Every flow. */
 export const matchAll: Readonly<NatMatch> = {
   sources: [],
   destinations: [],

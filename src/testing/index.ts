@@ -7,9 +7,24 @@
 export type { FlowInfo, FlowTuple } from '../conntrack/flow-info.ts';
 export type { Timeouts } from '../conntrack/timeouts.ts';
 export { NatgateError } from '../core/errors.ts';
-export type { HelperConfig } from '../nat/alg/registry.ts';
-export type { Dependence, NatBehaviour, Overload, PortChoice, PortRange } from '../nat/config.ts';
-export { formatAddress, parseAddress } from '../wire/address.ts';
+export type { HelperConfig, HelperName } from '../nat/alg/registry.ts';
+export {
+  type Dependence,
+  defaultBehaviour,
+  type Forward,
+  type ForwardTarget,
+  masqueradeAll,
+  matchAll,
+  type NatBehaviour,
+  type NatConfig,
+  type NatMatch,
+  type NatRule,
+  type Overload,
+  type PortChoice,
+  type PortRange,
+  type PrefixPair,
+} from '../nat/config.ts';
+export { formatAddress, type Prefix, parseAddress, parsePrefix } from '../wire/address.ts';
 export { MemoryGateway, type MemoryGatewayOptions } from './memory-gateway.ts';
 export { type NatName, namedNats } from './named-nats.ts';
 export {

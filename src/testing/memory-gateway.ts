@@ -38,6 +38,7 @@ export interface MemoryGatewayOptions {
   evict?: 'never' | 'unassured';
   /** What becomes of a SYN from outside that nothing expects (RFC 5382 REQ-4). */
   unsolicited?: 'silent' | 'unreachable';
+  /** Bytes of an IPv4 packet, default 1500. */
   mtu?: {
     /** Of the private side. */
     private?: number;

@@ -24,9 +24,11 @@ export function formatAddress(address: number): string {
   return `${address & 0xff}.${(address >>> 8) & 0xff}.${(address >>> 16) & 0xff}.${address >>> 24}`;
 }
 
+/** A network: an address and how many of its bits count. */
 export interface Prefix {
   /** Wire order, host bits zero. */
   address: number;
+  /** 0-32 */
   length: number;
 }
 

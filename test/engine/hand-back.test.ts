@@ -1,8 +1,9 @@
 /** What either side brings that is the host's own goes back to it, untouched. */
 import { describe, expect, test } from 'vitest';
+import { type Forward, masqueradeAll } from '../../src/nat/config.ts';
 import { echoPacket, icmpError, icmpPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { hex } from '../wire/hex.ts';
-import { address, Bed, EXTERNAL, PRIVATE, PUBLIC } from './bed.ts';
+import { address, Bed, EXTERNAL, GATEWAY, PRIVATE, PUBLIC } from './bed.ts';
 import { cut, filler, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
@@ -100,6 +101,40 @@ test('from a private host: what the steering cannot tell from hairpin', () => {
   for (const packet of later.reverse()) expect(bed.out(packet)).toEqual([]);
   const vnet = new Uint8Array(10);
   expect(bed.out(first)).toEqual([first, ...later].map((packet) => ({ device: PRIVATE, packet, vnet })));
+});
+
+test('with twice NAT: what comes to the private address and no flow expects', () => {
+  const own = tcpPacket({ from: `${GATEWAY}:40000`, to: `${CLIENT}:443`, flags: 'S' });
+  const datagram = udpPacket({
+    from: `${CLIENT}:53`,
+    to: `${GATEWAY}:40000`,
+    payload: filler(4000),
+    fragment: 0,
+  });
+  const target = { address: address(CLIENT), port: 8080 };
+  const forward: Forward = {
+    name: 'web',
+    protocol: 6,
+    address: 0,
+    ports: { first: 80, last: 80 },
+    sources: [],
+    targets: [target],
+    affinitySeconds: 0,
+    twice: true,
+  };
+  const nat = { ...masqueradeAll({ first: 32768, last: 65535 }), forwards: [forward] };
+  const packets = [
+    tcpPacket({ from: `${CLIENT}:5000`, to: `${GATEWAY}:40000`, flags: 'S' }),
+    udpPacket({ from: `${CLIENT}:5000`, to: `${GATEWAY}:40000` }),
+    icmpError({ from: CLIENT, to: GATEWAY, type: 3, code: 3, packet: own }),
+    echoPacket({ from: CLIENT, to: GATEWAY, identifier: 5, reply: true }),
+    ...cut(datagram, 1480),
+  ];
+  expectHandedBack(new Bed({ nat }), packets, PRIVATE);
+  // From outside nobody has business there.
+  const bed = new Bed({ nat });
+  expect(bed.in(udpPacket({ from: `${SERVER}:5000`, to: `${GATEWAY}:40000` }))).toEqual([]);
+  expect(bed.totals['handed_back']).toBe(0);
 });
 
 test('fragments to a port of the range that a host socket holds', () => {

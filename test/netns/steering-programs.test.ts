@@ -12,6 +12,7 @@ import { tunIngress } from '../../src/host/steering/tun-ingress.ts';
 import { addon } from '../../src/link/addon.ts';
 import { OWNED_BYTES, OWNED_PROTOCOLS, OWNED_TCP, setOwned } from '../../src/nat/owned.ts';
 import {
+  address,
   CLIENT,
   DEDICATED,
   EXTERNAL,
@@ -29,6 +30,7 @@ import {
   otherUdp,
   ownTcp,
   ownUdp,
+  PRIVATE,
   type Program,
   PUBLIC,
   query,
@@ -132,6 +134,7 @@ describe('private ingress', () => {
       privateIngress({
         tunIndex: TUN,
         external: 0,
+        local: 0,
         routesMapFd: steering.routes.fd,
         ownedMapFd: steering.owned,
         handbackMark: MARK,
@@ -143,6 +146,50 @@ describe('private ingress', () => {
     expect(action(ownTcp({ src: CLIENT }))).toBe('host'); // the route map says so
   });
 
+  test('twice NAT: what is natgate’s at the private address goes to the TUN', () => {
+    const local = '10.77.0.1';
+    const fd = load(
+      't_twice',
+      privateIngress({
+        tunIndex: TUN,
+        external: address(EXTERNAL),
+        local: address(local),
+        routesMapFd: steering.routes.fd,
+        ownedMapFd: steering.owned,
+        handbackMark: MARK,
+      }),
+    );
+    const action = (packet: Buffer) => run(fd, frame(packet));
+    const there = { src: CLIENT, dst: local };
+    const sent = (src: string, sport: number) => tcp({ src, dst: CLIENT, sport, dport: 80, flags: SYN });
+    const error = (quote: Buffer) => icmp({ ...there, type: 3, code: 3 }, quote);
+    for (const packet of [
+      ownTcp(there),
+      ownUdp(there),
+      ownUdp({ ...there, offset: 8 }),
+      error(sent(local, OWN_TCP)),
+      ownTcp({ src: CLIENT }),
+      icmp({ src: CLIENT, dst: EXTERNAL, type: 3, code: 3 }, sent(EXTERNAL, OWN_TCP)),
+    ]) {
+      expect(action(packet)).toBe('redirect');
+      // Without twice NAT the private address is the host's alone.
+      if (packet.subarray(16, 20).equals(Buffer.from([10, 77, 0, 1]))) {
+        expect(run(steering.fds.private, frame(packet))).toBe('host');
+      }
+    }
+    for (const packet of [
+      otherTcp(there),
+      otherUdp(there),
+      query(8, OWN_ID, there),
+      error(sent(local, 22)),
+      // What it quotes was sent from another address than the one it is for.
+      error(sent(EXTERNAL, OWN_TCP)),
+      otherTcp({ src: CLIENT }),
+    ]) {
+      expect(action(packet)).toBe('host');
+    }
+  });
+
   test('a destination without a route goes to the TUN', () => {
     const empty = RouteMap.create();
     try {
@@ -151,6 +198,7 @@ describe('private ingress', () => {
         privateIngress({
           tunIndex: TUN,
           external: 0,
+          local: 0,
           routesMapFd: empty.fd,
           ownedMapFd: steering.owned,
           handbackMark: MARK,
@@ -256,8 +304,24 @@ describe('TUN ingress', () => {
     },
   );
 
+  test('twice NAT: what is for the private address is handed back as well', () => {
+    const addresses = [address(EXTERNAL), address('10.77.0.1')];
+    const mac = Buffer.from(MAC.replaceAll(':', ''), 'hex');
+    const handback = { addresses, mac, mark: MARK };
+    const fd = load(
+      't_tun_twice',
+      tunIngress({ device: PRIVATE, routesMapFd: steering.routes.fd, handback }),
+    );
+    for (const dst of [EXTERNAL, '10.77.0.1']) {
+      const input = frame(to(dst));
+      const { output } = addon().bpfProgRun(fd, input, 2048);
+      expect(Buffer.from(output)).toEqual(ethernet(MAC, OWN_MAC, input));
+    }
+    expect(run(steering.fds.tunPrivate, frame(to('10.77.0.1')))).toBe('drop');
+  });
+
   test('before there is an external address', () => {
-    const handback = { external: 0, mac: new Uint8Array(6), mark: MARK };
+    const handback = { addresses: [0], mac: new Uint8Array(6), mark: MARK };
     const fd = load(
       't_tun_waiting',
       tunIngress({ device: PUBLIC, routesMapFd: steering.routes.fd, handback }),

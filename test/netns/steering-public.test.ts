@@ -9,6 +9,7 @@ import { SKB_MARK } from '../../src/host/ebpf/kernel.ts';
 import { publicIngress } from '../../src/host/steering/public-ingress.ts';
 import { addon } from '../../src/link/addon.ts';
 import {
+  address,
   CLIENT,
   DEDICATED,
   EXTERNAL,
@@ -193,6 +194,7 @@ describe('public ingress', () => {
       publicIngress({
         tunIndex: TUN,
         external: 0,
+        privateToTun: false,
         routesMapFd: steering.routes.fd,
         ownedMapFd: steering.owned,
         handbackMark: MARK,
@@ -203,6 +205,30 @@ describe('public ingress', () => {
     expect(action(ownTcp({ dst: '0.0.0.0', mf: true }))).toBe('host');
     expect(action(ownTcp({ dst: CLIENT }))).toBe('drop');
     expect(action(otherTcp({ dst: DEDICATED }))).toBe('redirect');
+  });
+
+  test('where some flows are not translated the engine judges what comes to private hosts', () => {
+    const fd = load(
+      't_exempt',
+      publicIngress({
+        tunIndex: TUN,
+        external: address(EXTERNAL),
+        privateToTun: true,
+        routesMapFd: steering.routes.fd,
+        ownedMapFd: steering.owned,
+        handbackMark: MARK,
+      }),
+    );
+    const action = (packet: Buffer) => run(fd, frame(packet));
+    for (const dst of [CLIENT, '10.9.9.9']) {
+      expect(action(ownTcp({ dst }))).toBe('redirect');
+      expect(action(otherUdp({ dst, offset: 8 }))).toBe('redirect');
+    }
+    for (const dst of ['10.77.0.1', '10.77.0.255', '10.8.1.1', '198.18.0.7']) {
+      expect(action(ownTcp({ dst }))).toBe('host');
+    }
+    expect(action(ownTcp())).toBe('redirect');
+    expect(action(otherTcp())).toBe('host');
   });
 
   test.each(['public', 'private'] as const)(

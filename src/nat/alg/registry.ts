@@ -7,13 +7,16 @@ import type { Alg } from './session.ts';
 import { sip } from './sip.ts';
 import { tftp } from './tftp.ts';
 
+/** Names of helpers. */
 export type HelperName = 'ftp' | 'tftp' | 'irc' | 'pptp' | 'sip';
 
 /** Flows to `port` (host order) of this protocol are read by the helper. */
 export interface HelperConfig {
+  /** Which helper. */
   name: HelperName;
   /** PROTO_TCP or PROTO_UDP. */
   protocol: number;
+  /** Original destination port of the flows that it reads. */
   port: number;
 }
 
