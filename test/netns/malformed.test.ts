@@ -177,7 +177,9 @@ natgateOnly('malformed packets', () => {
         return packet;
       });
     };
-    const capture = await sniff(net.topology.server, 's0', { filter: 'ip', direction: 'in' });
+    // Short frames: the ring then holds all that comes at once.
+    const options = { filter: 'ip', direction: 'in', snapLength: 1024 } as const;
+    const capture = await sniff(net.topology.server, 's0', options);
     await fromClient(mutated({ src: CLIENT, dst: SERVER }, PORT + 1, REMOTE_PORT));
     await fromServer(mutated({ src: SERVER, dst: GATEWAY_PUBLIC }, REMOTE_PORT, PORT));
     await expectForwarding();
