@@ -8,8 +8,8 @@
  * been counted under a reason (core/reasons.ts). Per packet there is no allocation, no exception, no policy:
  * rules, mappings and routes are asked when a flow begins, and routes again when they changed.
  *
- * Packets of the public side that turn out to be the host's own (ICMP, fragments and protocols share its address)
- * are handed back: sent unchanged to the public device, whose steering passes them up.
+ * Packets of either side that turn out to be the host's own (ICMP, fragments and protocols share its address)
+ * are handed back: sent unchanged to the device where they came, whose steering passes them up.
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
 import type { Expectation } from '../conntrack/expectations.ts';

@@ -40,7 +40,7 @@ import {
   Decider,
   MAPPED,
 } from '../nat/decide.ts';
-import { ExternalAddresses, LOCAL, SHARED } from '../nat/external-addresses.ts';
+import { ExternalAddresses, ICMP, LOCAL, SHARED, TCP, UDP } from '../nat/external-addresses.ts';
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
@@ -261,10 +261,9 @@ export class Sessions {
     counters[PORTS_RECYCLED] = allocator.recycled;
     counters[QUARANTINE_CUT] = allocator.quarantineCut;
     counters[PORTS_OVERLOADED] = allocator.overloaded;
-    counters[PORTS_TCP] = counters[PORTS_UDP] = counters[IDS_ICMP] = 0;
-    externals.each((space, _number, table) => {
-      counters[PORTS_TCP + table]! += space.inUse;
-    });
+    counters[PORTS_TCP] = externals.inUse(TCP);
+    counters[PORTS_UDP] = externals.inUse(UDP);
+    counters[IDS_ICMP] = externals.inUse(ICMP);
   }
 
   private refuse(host: number, reason: number, now: number): number {

@@ -43,10 +43,6 @@ export class ExternalAddresses {
     this.last = last;
   }
 
-  get count(): number {
-    return this.addresses.length;
-  }
-
   /** Numbers a dedicated address, or gives the number that it has. */
   add(address: number): number {
     const known = this.numbers.get(address);
@@ -84,7 +80,19 @@ export class ExternalAddresses {
     return space;
   }
 
-  /** The spaces that have been made, for gauges and housekeeping. */
+  /** Housekeeping of all spaces, once a batch: ports whose quarantine is over are free again, at most `budget` a space. */
+  expire(now: number, budget: number): void {
+    for (let at = 0; at < this.spaces.length; at++) this.spaces[at]?.expire(now, budget);
+  }
+
+  /** Mapped ports of one table, over all addresses. */
+  inUse(table: number): number {
+    let mapped = 0;
+    for (let at = table; at < this.spaces.length; at += 3) mapped += this.spaces[at]?.inUse ?? 0;
+    return mapped;
+  }
+
+  /** The spaces that have been made. */
   each(visit: (space: PortSpace, number: number, table: number) => void): void {
     for (let at = 0; at < this.spaces.length; at++) {
       const space = this.spaces[at];

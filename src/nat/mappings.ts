@@ -215,7 +215,7 @@ export class Mappings {
 
   /** Quarantines that are over end; once a batch. */
   expire(now: number): void {
-    this.externals.each((space) => space.expire(now, EXPIRY_BUDGET));
+    this.externals.expire(now, EXPIRY_BUDGET);
   }
 
   private refuse(reason: number): number {
