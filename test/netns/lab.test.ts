@@ -22,6 +22,10 @@ async function remains(): Promise<string[]> {
   ];
 }
 
+function isNamespace(remnant: string): boolean {
+  return remnant.startsWith('natgate-lab-');
+}
+
 natgateOnly('natgate lab', () => {
   const argv = [process.execPath, MAIN, 'lab', '--size', '48M'];
 
@@ -46,14 +50,25 @@ natgateOnly('natgate lab', () => {
   });
 
   it.each([
-    ['SIGINT', 300, 130],
-    ['SIGINT', 2500, 130],
-    ['SIGTERM', 3500, 143],
-  ] as const)('leaves nothing behind after %s at %i ms', async (signal, afterMs, code) => {
+    ['SIGINT', 'its first namespace is there', async () => (await remains()).some(isNamespace), 130],
+    ['SIGINT', 'the gateway is there', async (lab: Background) => lab.stdout.includes('\ngateway '), 130],
+    ['SIGTERM', 'it has pinged', async (lab: Background) => lab.stdout.includes('\nping '), 143],
+  ] as const)('leaves nothing behind after %s as soon as %s', async (signal, _when, reached, code) => {
     const lab = new Background([...argv.slice(0, -1), '1G']);
-    await sleep(afterMs);
+    const deadline = Date.now() + 30_000;
+    while (!(await reached(lab))) {
+      if (Date.now() > deadline) throw new Error(`the lab did not come that far:\n${lab.stdout}${lab.stderr}`);
+      await sleep(20);
+    }
     expect(await lab.stop(signal, 20_000)).toBe(code);
     expect(lab.stderr).toBe('natgate lab: interrupted, all undone\n');
+    expect(await remains()).toEqual([]);
+  });
+
+  it('leaves nothing behind when it is interrupted while it loads', async () => {
+    const lab = new Background(argv);
+    await sleep(30);
+    expect(await lab.stop('SIGINT', 20_000)).toBe(130);
     expect(await remains()).toEqual([]);
   });
 });
