@@ -6,7 +6,7 @@
  *     masters   by flow number: the expectations of one flow, oldest first
  *
  * An expectation is used once, unless it is permanent, and goes with its time, its master or its place: a master has a
- * limited number of each kind, and the oldest gives way (as nf_conntrack_expect.c). `onRemove` is called once for each.
+ * limited number of each kind, and the oldest gives way (as nf_conntrack_expect.c). `onAdd` and `onRemove` are called once for each.
  *
  * Asked only for packets without a flow, and then only while `count` is not zero; looking costs no allocation.
  * Invariant: an entry is in its bucket and in its master's list, or in neither. No two live entries have the same tuple.
@@ -59,6 +59,7 @@ export interface Expectation {
 export class Expectations {
   /** Live entries. */
   count = 0;
+  onAdd: (expectation: Expectation) => void = () => {};
   onRemove: (expectation: Expectation) => void = () => {};
   private sweepAt: number;
   private readonly buckets: Expectation[][] = Array.from({ length: BUCKETS }, () => []);
@@ -89,6 +90,7 @@ export class Expectations {
     if (all === undefined) this.masters.set(master, [expectation]);
     else all.push(expectation);
     this.count++;
+    this.onAdd(expectation);
     return true;
   }
 

@@ -26,6 +26,8 @@ export const UNKNOWN = -1;
 export const FOR_HOST = -2;
 /** verdict(): the datagram is dropped, and sequence() is the reason. */
 export const DROPPED = -3;
+/** verdict(): this and below: the datagram is that of worker HANDED - verdict (engine/hand-off.ts). */
+export const HANDED = -16;
 
 const SETS = 1024;
 const WAYS = 4;

@@ -111,6 +111,14 @@ export const NO_ROUTE = reason('no_route', 'the host has no route to the destina
 export const TTL_EXCEEDED = reason('ttl_exceeded', 'time to live ran out (answered 11/0)');
 export const TOO_BIG = reason('too_big', 'larger than the path and may not be fragmented (answered 3/4)');
 export const NO_SLOT = reason('no_slot', 'more fragments than the arena has slots');
+export const HAND_OFF_FULL = reason(
+  'hand_off_full',
+  'the ring to the worker whose packet it is was full (--workers)',
+);
+export const HAND_OFF_LATE = reason(
+  'hand_off_late',
+  'handed to the worker of a flow that had ended by then (--workers)',
+);
 
 // The device.
 export const WRITE_REFUSED = reason('write_refused', 'the kernel refused the packet (EINVAL)');

@@ -21,6 +21,7 @@ import type { Tracker } from '../conntrack/tracker.ts';
 import type { Forward } from '../nat/config.ts';
 import { LOCAL, NOT_EXTERNAL, SHARED } from '../nat/external-addresses.ts';
 import { type Mappings, NO_MAPPING } from '../nat/mappings.ts';
+import { type PortClass, workerOfPort } from '../nat/port-class.ts';
 import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
 import type { Rules } from '../nat/rules.ts';
 import { swap16 } from '../wire/bytes.ts';
@@ -31,6 +32,10 @@ export interface NatOfFlows {
   rules: Rules;
   forwards: readonly Forward[];
   prefixes: PrefixPairs;
+  /** Several workers: whose ports are given here. */
+  own: PortClass;
+  /** Called for a flow whose destination is behind another worker's mapping. */
+  guest(flow: number): void;
 }
 
 /** The flow needs no mapping, or cannot have the one it had. */
@@ -141,6 +146,10 @@ function targetMapping(table: FlowTable, flow: number, nat: NatOfFlows): number 
     if (forward.protocol !== protocol || address !== destination) continue;
     if (port < forward.ports.first || port > forward.ports.last) continue;
     return forward.targets.some((target) => target.address === internal) ? NONE_NEEDED : LOST;
+  }
+  if (protocol !== PROTO_ICMP && workerOfPort(port, nat.own.workers) !== nat.own.number) {
+    nat.guest(flow);
+    return NONE_NEEDED;
   }
   // The internal endpoint's own flows bring the mapping back; one that nobody else refers to is made as its rule would.
   const isIcmp = protocol === PROTO_ICMP;

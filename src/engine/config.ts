@@ -3,6 +3,7 @@ import type { Timeouts } from '../conntrack/timeouts.ts';
 import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
+import type { WorkerSeat } from './hub.ts';
 
 export interface DeviceConfig {
   side: 'private' | 'public';
@@ -40,6 +41,8 @@ export interface EngineConfig {
   clampMss?: boolean;
   /** Which flows helpers read; none when absent. */
   helpers?: readonly HelperConfig[];
+  /** Where there are several workers: which one this is, and what they share (hub.ts). */
+  seat?: WorkerSeat;
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

@@ -50,6 +50,8 @@ export const PORTS_UDP = counter('ports_udp');
 export const IDS_ICMP = counter('ids_icmp');
 /** Fragments that wait for the first one of their datagram. */
 export const FRAGMENTS_HELD = counter('fragments_held');
+/** Packets that one worker gave to another. */
+export const HANDED_OFF = counter('handed_off');
 
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {

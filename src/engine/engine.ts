@@ -65,6 +65,7 @@ import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, 
 import { Devices } from './devices.ts';
 import { ErrorPath } from './error-path.ts';
 import { FragmentPath, RELEASE_ROW } from './fragment-path.ts';
+import { type HandOff, HERE, handOffOf } from './hand-off.ts';
 import { Helpers } from './helpers.ts';
 import { LinkCounters } from './link-counters.ts';
 import { OutList } from './out-list.ts';
@@ -93,6 +94,8 @@ export class Engine {
   private readonly path: Path;
   private readonly linkCounters: LinkCounters;
   readonly helpers: Helpers;
+  /** Several workers: what goes to the others and comes from them. */
+  readonly handOff: HandOff | null;
   private readonly unsolicited: Unsolicited | null;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
@@ -116,11 +119,13 @@ export class Engine {
       { devices, tracker, path, out, meta, counters, seed: state.seed },
       config.now,
     );
-    this.ids = new IpIds(state.seed, new Random(config.seed));
+    this.ids = new IpIds(state.seed, new Random(config.seed), this.sessions.ownership?.class);
     this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
     const { table, ids, helpers } = this;
     const { prefixes } = this.sessions;
     this.errors = new ErrorPath({ devices, table, path, out, meta, counters, ids, helpers, prefixes });
+    const { sessions, fragments, errors } = this;
+    this.handOff = handOffOf(config.seat, { sessions, devices, out, meta, counters, fragments, errors });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited =
@@ -267,7 +272,11 @@ export class Engine {
 
   private handleFlow(slot: number, m: number, now: number): number {
     const handle = this.meta[m + M_HANDLE]!;
-    return handle < 0 ? this.handleNew(slot, m, now) : this.handleEstablished(slot, m, handle, now);
+    if (handle >= 0) return this.handleEstablished(slot, m, handle, now);
+    const { handOff } = this;
+    if (handOff === null) return this.handleNew(slot, m, now);
+    const elsewhere = handOff.route(slot, m, now);
+    return elsewhere === HERE ? handOff.made(m, this.handleNew(slot, m, now)) : elsewhere;
   }
 
   private handleEstablished(slot: number, m: number, handle: number, now: number): number {

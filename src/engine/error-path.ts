@@ -34,6 +34,7 @@ import {
 import { BATCH } from './arena.ts';
 import { ICMP_TRANSLATED } from './counters.ts';
 import type { Devices } from './devices.ts';
+import { type HandOff, HERE } from './hand-off.ts';
 import type { Helpers } from './helpers.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
@@ -65,6 +66,8 @@ export class ErrorPath {
   private readonly ids: IpIds;
   private readonly helpers: Helpers;
   private readonly prefixes: PrefixPairs;
+  /** Several workers: where errors about another's flows go. */
+  handOff: HandOff | null = null;
 
   constructor({ devices, table, path, out, meta, counters, ids, helpers, prefixes }: ErrorPathParts) {
     this.devices = devices;
@@ -98,7 +101,7 @@ export class ErrorPath {
       invertPorts(protocol, meta[QUOTE_ROW + M_PORTS]!),
       protocol,
     );
-    if (handle < 0) return path.isForHost(m) ? path.handBack(slot, m) : NO_RELATED;
+    if (handle < 0) return this.handleUnrelated(slot, m, protocol);
     const tuple = (handle >> 1) * HOT + (handle & 1) * TUPLE;
     const side = this.devices.side[meta[m + M_DEVICE]!];
     if (side !== table.sideOf(handle) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]) {
@@ -117,6 +120,19 @@ export class ErrorPath {
     this.counters[ICMP_TRANSLATED]!++;
     path.sendWhole(egress, slot, meta[m + M_LENGTH]!);
     return OK;
+  }
+
+  /** About a flow that is not here: another worker's, the host's, or nobody's. */
+  private handleUnrelated(slot: number, m: number, protocol: number): number {
+    const { meta, path, handOff } = this;
+    if (handOff !== null) {
+      const source = meta[QUOTE_ROW + M_DESTINATION]!;
+      const destination = meta[QUOTE_ROW + M_SOURCE]!;
+      const ports = invertPorts(protocol, meta[QUOTE_ROW + M_PORTS]!);
+      const given = handOff.give(handOff.owner(m, source, destination, protocol, ports), slot, m);
+      if (given !== HERE) return given;
+    }
+    return path.isForHost(m) ? path.handBack(slot, m) : NO_RELATED;
   }
 
   /**

@@ -19,6 +19,7 @@ import {
   FRESH,
   Fragments,
   fragmentKey,
+  HANDED,
   NO_ID,
   OVERLAP,
   UNKNOWN,
@@ -57,6 +58,7 @@ import { BATCH, packetOffset, SLOTS } from './arena.ts';
 import { DROPS, FRAGMENTS_HELD } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { FragmentStore, NONE } from './fragment-store.ts';
+import type { HandOff } from './hand-off.ts';
 import type { OutList } from './out-list.ts';
 import { DEFER, type Path } from './path.ts';
 
@@ -91,6 +93,8 @@ export class FragmentPath {
   private releasing = UNKNOWN;
   private complete = false;
   private nextExpiry: number;
+  /** Several workers: where the fragments go whose first one was another worker's. */
+  handOff: HandOff | null = null;
 
   constructor(parts: FragmentPathParts, now: number) {
     this.devices = parts.devices;
@@ -149,7 +153,7 @@ export class FragmentPath {
   /** The first fragment of row `m` has been handled, with this outcome. */
   endFirst(m: number, reason: number, now: number): void {
     const datagram = this.current;
-    if (reason === DEFER) return;
+    if (reason === DEFER || this.handOff?.takeAsked() === true) return;
     if (reason !== OK) {
       // What follows a dropped first fragment is no use to anybody, the host included.
       this.giveUp(datagram, FRAGMENT_FIRST_MISSING);
@@ -289,6 +293,7 @@ export class FragmentPath {
     const { meta, path, fragments, out } = this;
     const { hot } = this.table;
     const verdict = fragments.verdict(datagram);
+    if (verdict <= HANDED) return this.handOff!.give(HANDED - verdict, slot, m);
     const length = meta[m + M_LENGTH]!;
     // The host's address may have changed since the first one came.
     if (verdict === FOR_HOST) return path.isForHost(m) ? path.handBack(slot, m) : FRAGMENT_FIRST_MISSING;

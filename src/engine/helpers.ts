@@ -98,8 +98,11 @@ export class Helpers {
     this.sequences = new SequenceAdjust(new Int32Array(SequenceAdjust.words()), hot);
     this.greKeys = new GreKeys([config.seed, ~config.seed]);
     this.expectations = new Expectations(config.now);
-    this.expectations.onRemove = ({ mapping }) => {
-      if (mapping >= 0) ports.release(mapping);
+    const { ownership } = sessions;
+    this.expectations.onAdd = (expected) => ownership?.expectation(expected, true);
+    this.expectations.onRemove = (expected) => {
+      ownership?.expectation(expected, false);
+      if (expected.mapping >= 0) ports.release(expected.mapping);
     };
     this.session = new HelperSession(tracker, ports, this.expectations, this.greKeys);
     this.path = path;

@@ -44,8 +44,10 @@ import { ExternalAddresses, ICMP, LOCAL, SHARED, TCP, UDP } from '../nat/externa
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
+import { ALL_PORTS, classMask } from '../nat/port-class.ts';
 import { PrefixPairs } from '../nat/prefixes.ts';
 import { Rules } from '../nat/rules.ts';
+import { SharedHosts } from '../nat/shared-hosts.ts';
 import { setDeltas } from '../nat/translate.ts';
 import { type Bytes, swap32 } from '../wire/bytes.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
@@ -69,6 +71,7 @@ import {
   PORTS_UDP,
   QUARANTINE_CUT,
 } from './counters.ts';
+import { Ownership } from './ownership.ts';
 import { Shortages } from './shortages.ts';
 import type { State } from './state.ts';
 import { hostOf, isOver, Yielding } from './yielding.ts';
@@ -95,6 +98,12 @@ export class Sessions {
   private readonly yielding: Yielding;
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
+  /** Several workers: who has what. */
+  readonly ownership: Ownership | null;
+  /** Flows that lived on whose destination is behind another worker's mapping. */
+  readonly guests: number[] = [];
+  /** Several workers: called with each flow that is about to end. */
+  onGuestEnd: (flow: number) => void = () => {};
   /** ms, of the last begin() or tick(). */
   now: number;
 
@@ -112,11 +121,19 @@ export class Sessions {
     this.random = new Random(config.seed);
     this.evicts = config.evict === 'unassured';
 
-    const externals = new ExternalAddresses(shared, local, config.ports.first, config.ports.last);
+    const { seat } = config;
+    this.ownership = seat === undefined ? null : new Ownership(seat);
+    const own = this.ownership?.class ?? ALL_PORTS;
+    const { first, last } = config.ports;
+    const externals = new ExternalAddresses(shared, local, first, last, classMask(own));
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
     const quotas = rules.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
-    this.hosts = new Hosts(quotas || this.evicts);
+    const isCounting = quotas || this.evicts;
+    this.hosts =
+      seat === undefined
+        ? new Hosts(isCounting)
+        : new SharedHosts(isCounting, new Int32Array(seat.hub.hosts), own.workers, own.number);
     this.yielding = new Yielding(this.tracker, this.hosts, this.random);
     this.mappings = new Mappings({
       owned: new Uint8Array(config.owned),
@@ -129,12 +146,16 @@ export class Sessions {
       flows: this.yielding,
       random: this.random,
       seed: state.seed,
+      own,
+      ...(seat && { protocols: new Int32Array(seat.hub.protocols) }),
     });
+    this.mappings.onForeign = (table, address, port, begins) =>
+      this.ownership!.mapping(table, address, port, begins);
     this.prefixes = new PrefixPairs(nat.prefixes);
     const { prefixes } = this;
     this.decider = new Decider(
       this.rules,
-      new Forwards(nat.forwards),
+      new Forwards(nat.forwards, own.workers > 1),
       prefixes,
       this.mappings,
       this.rules.twice,
@@ -142,7 +163,14 @@ export class Sessions {
     for (const gauge of [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER]) this.counters[gauge] = 0;
     this.counters[FLOWS_LOST]! += adoptFlows(
       this.tracker,
-      { mappings: this.mappings, rules: this.rules, forwards: nat.forwards, prefixes },
+      {
+        mappings: this.mappings,
+        rules: this.rules,
+        forwards: nat.forwards,
+        prefixes,
+        own,
+        guest: (flow) => this.guests.push(flow),
+      },
       config.now,
       (flow, target) => this.begun(flow, target),
     );
@@ -289,6 +317,7 @@ export class Sessions {
       if ((status & ORIGINAL_SIDE) === 0) decider.contact(mapping, hot[h + H_DESTINATION]!, 1);
     }
     this.counters[flowGauge(protocol)]!++;
+    this.ownership?.flowBegun(table, flow);
   }
 
   private ended(flow: number, why: number): void {
@@ -299,6 +328,10 @@ export class Sessions {
     const protocol = status & 0xff;
     const mapping = table.cold[flow * COLD + C_MAPPING]!;
     this.onEnd(flow);
+    if (this.ownership !== null) {
+      this.ownership.flowEnded(table, flow);
+      this.onGuestEnd(flow);
+    }
     const isQuiet = why === END_ADDRESS || isOver(status);
     if (mapping !== NO_MAPPING) {
       if ((status & ORIGINAL_SIDE) === 0) this.decider.contact(mapping, hot[h + H_DESTINATION]!, -1);

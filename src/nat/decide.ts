@@ -49,6 +49,10 @@ export class Decider {
   /** Remote addresses that the owner of a mapping has flows to, where filtering is address-dependent: how many. */
   private readonly contacts = new Map<number, number>();
   private forward = NO_FORWARD;
+  /** What another worker found behind the external endpoint of the next packet: address (0: nothing), port, rule. */
+  private foreignAddress = 0;
+  private foreignPort = 0;
+  private foreignRule = 0;
 
   constructor(
     rules: Rules,
@@ -139,6 +143,29 @@ export class Decider {
     return this.translateSource(this.twiceRule, protocol, source, this.mappings);
   }
 
+  /**
+   * Number of the external address that the packet of row `m`, from inside, is for, where nothing but the mappings says what is
+   * behind it; else NOT_EXTERNAL.
+   */
+  onlyMapped(meta: Int32Array, m: number): number {
+    const { forwards, mappings, prefixes } = this;
+    const destination = meta[m + M_DESTINATION]!;
+    const number = mappings.externals.numberOf(destination);
+    if (number === NOT_EXTERNAL || number === LOCAL) return NOT_EXTERNAL;
+    const shared = mappings.externals.addressOf(SHARED);
+    const port = meta[m + M_PORTS]! >>> 16;
+    const forward = forwards.find(meta[m + M_PROTOCOL]!, destination, port, meta[m + M_SOURCE]!, shared);
+    if (forward !== NO_FORWARD || prefixes.toInternal(destination) !== NO_ADDRESS) return NOT_EXTERNAL;
+    return number;
+  }
+
+  /** What another worker's mapping has behind the external endpoint of the next packet; address 0: nothing. `port`: wire order. */
+  setForeign(address: number, port: number, rule: number): void {
+    this.foreignAddress = address;
+    this.foreignPort = port;
+    this.foreignRule = rule;
+  }
+
   /** A flow of `mapping` to `remote` begins (+1) or ends (-1): what address-dependent filtering goes by. */
   contact(mapping: number, remote: number, by: 1 | -1): void {
     const rule = this.rules.rules[this.mappings.table.ruleOf(mapping)]!;
@@ -179,6 +206,13 @@ export class Decider {
     // Queries from outside are the host's own to answer; only private hosts reach each other by an id (RFC 7857, hairpinning of ICMP).
     if (t === ICMP && !(isInside && isIcmpRequest((ports >>> 16) & 0xff))) return NO_FLOW;
     const owner = mappings.ownerOf(number, t, t === ICMP ? ports & 0xffff : ports >>> 16);
+    if (owner === NO_MAPPING && this.foreignAddress !== 0 && isInside) {
+      decision[D_DESTINATION] = this.foreignAddress;
+      decision[D_PORTS] = (ports & 0xffff) | (this.foreignPort << 16);
+      decision[D_KIND] = MAPPED;
+      decision[D_RULE] = this.foreignRule;
+      return OK;
+    }
     if (owner === NO_MAPPING || number === LOCAL) return NO_FLOW;
     const rule = this.rules.rules[mappings.table.ruleOf(owner)]!;
     if (isInside && !rule.hairpin) return NO_HAIRPIN;

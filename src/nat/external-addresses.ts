@@ -35,12 +35,14 @@ export class ExternalAddresses {
   private readonly spaces: (PortSpace | undefined)[] = [];
   private readonly first: number;
   private readonly last: number;
+  private readonly mask: number;
 
-  /** `shared`, `local`: 0 for none yet. `first`, `last`: natgate's ports of these two. */
-  constructor(shared: number, local: number, first: number, last: number) {
+  /** `shared`, `local`: 0 for none yet. `first`, `last`: natgate's ports of these two. `mask`: those that are given here. */
+  constructor(shared: number, local: number, first: number, last: number, mask = -1) {
     this.addresses = [shared, local];
     this.first = first;
     this.last = last;
+    this.mask = mask;
   }
 
   /** Numbers a dedicated address, or gives the number that it has. */
@@ -72,9 +74,10 @@ export class ExternalAddresses {
     const at = number * 3 + table;
     let space = this.spaces[at];
     if (space === undefined) {
-      if (table === ICMP) space = new PortSpace(0, 65535);
-      else if (number === SHARED || number === LOCAL) space = new PortSpace(this.first, this.last);
-      else space = new PortSpace(FIRST_DEDICATED_PORT, 65535);
+      const isHosts = number === SHARED || number === LOCAL;
+      if (table === ICMP) space = new PortSpace(0, 65535, this.mask);
+      else if (isHosts) space = new PortSpace(this.first, this.last, this.mask);
+      else space = new PortSpace(FIRST_DEDICATED_PORT, 65535, this.mask);
       this.spaces[at] = space;
     }
     return space;

@@ -3,7 +3,7 @@
  * inside towards an external address (hairpin).
  *
  * Of several targets each new flow gets the next one in turn; with affinity, a remote host that is still known keeps its
- * own. Limits: 4096 remote hosts are remembered per forward; beyond them the one that came first is forgotten.
+ * own. Where several workers serve the forward, affinity is by a hash of the remote address. Limits: 4096 remote hosts are remembered per forward; beyond them the one that came first is forgotten.
  */
 import { swap16 } from '../wire/bytes.ts';
 import type { Forward, ForwardTarget } from './config.ts';
@@ -23,9 +23,12 @@ export class Forwards {
   readonly list: readonly Forward[];
   private readonly turns: Int32Array;
   private readonly affinities: Map<number, Affinity>[];
+  private readonly bySource: boolean;
 
-  constructor(list: readonly Forward[]) {
+  /** `bySource`: several workers serve one forward, and a remote host has one target in all of them, chosen by its address. */
+  constructor(list: readonly Forward[], bySource = false) {
     this.list = list;
+    this.bySource = bySource;
     this.turns = new Int32Array(list.length);
     this.affinities = list.map(() => new Map());
   }
@@ -47,6 +50,7 @@ export class Forwards {
   target(i: number, source: number, now: number): ForwardTarget {
     const { targets, affinitySeconds } = this.list[i]!;
     if (targets.length === 1) return targets[0]!;
+    if (this.bySource && affinitySeconds > 0) return targets[mix(source) % targets.length]!;
     const known = affinitySeconds > 0 ? this.affinities[i]!.get(source) : undefined;
     const isFresh = known !== undefined && ((known.until - now) | 0) > 0;
     const target = isFresh ? known.target : this.turns[i]!;
@@ -62,6 +66,11 @@ export class Forwards {
     if (affinities.size >= REMEMBERED) affinities.delete(affinities.keys().next().value!);
     affinities.set(source, affinity);
   }
+}
+
+function mix(address: number): number {
+  const mixed = Math.imul(address ^ (address >>> 15), 0x9e3779b1);
+  return (mixed ^ (mixed >>> 13)) >>> 1;
 }
 
 /** The internal port (wire order) for external port `port` (wire order). */

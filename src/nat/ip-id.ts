@@ -5,7 +5,8 @@
  * A non-atomic datagram (it may be, or is, fragmented) gets the next number of a counter that it shares with all others of
  * its (source, destination, protocol). 4096 counters chosen by a keyed hash, begun at random, like the kernel's ip_idents; the
  * number is the counter plus an offset from the hash, so that destinations which share a counter do not see the same numbers. An
- * identification comes again after 65536 datagrams of one counter, never before.
+ * identification comes again after 65536 datagrams of one counter, never before; of several workers each has its part of
+ * the numbers.
  *
  * Atomic datagrams keep what they have (RFC 6864 4.1): one branch, needsId().
  *
@@ -18,6 +19,7 @@ import { type Bytes, swap16 } from '../wire/bytes.ts';
 import { adjust, delta16 } from '../wire/checksum.ts';
 import { IP_CHECKSUM, IP_DESTINATION, IP_FRAGMENT, IP_ID, IP_PROTOCOL, IP_SOURCE } from '../wire/ipv4.ts';
 import { GSO_NONE, VNET_GSO_SIZE, VNET_GSO_TYPE, VNET_HDR_LEN, VNET_HEADER } from '../wire/vnet.ts';
+import { ALL_PORTS, type PortClass } from './port-class.ts';
 
 const COUNTERS = 4096;
 /** Bits of the flags byte: DF and MF. */
@@ -28,10 +30,15 @@ export class IpIds {
   private readonly counters = new Uint16Array(COUNTERS);
   private readonly key0: number;
   private readonly key1: number;
+  /** With several workers: the highest bits of an identification name the one that gave it. */
+  private readonly mask: number;
+  private readonly base: number;
 
-  constructor(seed: readonly [number, number], random: Random) {
+  constructor(seed: readonly [number, number], random: Random, own: PortClass = ALL_PORTS) {
     this.key0 = seed[0];
     this.key1 = seed[1];
+    this.mask = 0x10000 / own.workers - 1;
+    this.base = own.number * (this.mask + 1);
     for (let i = 0; i < COUNTERS; i++) this.counters[i] = random.next() >>> 16;
   }
 
@@ -42,7 +49,7 @@ export class IpIds {
     const at = hash & (COUNTERS - 1);
     const id = this.counters[at]!;
     this.counters[at] = id + count;
-    return swap16((id + (hash >>> 16)) & 0xffff);
+    return swap16(this.base | ((id + (hash >>> 16)) & this.mask));
   }
 
   /**

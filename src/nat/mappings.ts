@@ -10,10 +10,11 @@ import type { Random } from '../core/random.ts';
 import { HOST_PORT_LIMIT, NO_EXTERNAL_ADDRESS, NO_FREE_PORT, TABLE_FULL } from '../core/reasons.ts';
 import { swap16 } from '../wire/bytes.ts';
 import type { Forward } from './config.ts';
-import { type ExternalAddresses, ICMP, OTHER, portTableOf, SHARED } from './external-addresses.ts';
+import { type ExternalAddresses, ICMP, LOCAL, OTHER, portTableOf, SHARED } from './external-addresses.ts';
 import type { Hosts } from './hosts.ts';
 import { MappingTable, NO_MAPPING } from './mapping-table.ts';
 import { type FlowsOfMappings, PortAllocator } from './port-allocator.ts';
+import { ALL_PORTS, type PortClass, workerOfWire } from './port-class.ts';
 import type { PortSpace } from './port-space.ts';
 import { ADDRESS_AND_PORT_DEPENDENT, ADDRESS_DEPENDENT, type CompiledRule, OVERLOAD_NEVER } from './rules.ts';
 import { type HeldPorts, SharedPorts } from './shared-ports.ts';
@@ -41,6 +42,10 @@ export interface MappingsOptions {
   random: Random;
   /** Keys of hashes. */
   seed: readonly [number, number];
+  /** Several workers: whose ports are given here. */
+  own?: PortClass;
+  /** Uses of protocols without ports, over all workers (256 words). */
+  protocols?: Int32Array;
 }
 
 export class Mappings {
@@ -49,6 +54,12 @@ export class Mappings {
   /** Why the last acquire() gave NO_MAPPING: a drop reason. */
   refusal = NO_FREE_PORT;
   readonly allocator: PortAllocator;
+  /**
+   * Several workers: told of a mapping of an internal endpoint whose packets are another worker's by its port, when it begins
+   * and when it ends.
+   */
+  onForeign: (table: number, address: number, port: number, begins: boolean) => void = () => {};
+  private readonly own: PortClass;
   private readonly rules: readonly CompiledRule[];
   private readonly flows: FlowsOfMappings;
   private readonly hosts: Hosts;
@@ -57,6 +68,7 @@ export class Mappings {
 
   constructor(options: MappingsOptions) {
     const { owned, externals, rules, forwards, held, capacity, hosts, flows, random, seed } = options;
+    this.own = options.own ?? ALL_PORTS;
     this.externals = externals;
     this.rules = rules;
     this.hosts = hosts;
@@ -64,7 +76,7 @@ export class Mappings {
     this.random = random;
     this.table = new MappingTable(capacity, seed);
     this.allocator = new PortAllocator(externals, this.table, flows, random, seed);
-    this.shared = new SharedPorts(owned, externals, forwards, held);
+    this.shared = new SharedPorts(owned, externals, forwards, held, this.own, options.protocols);
   }
 
   /**
@@ -190,6 +202,7 @@ export class Mappings {
     }
     const space = this.externals.space(external, t);
     this.unchain(space, port, mapping);
+    this.tellForeign(t, address, table.internalPort(mapping), external, false);
     table.destroy(mapping);
     this.hosts.remove(address, t);
     this.allocator.blocksOf(rule, external)?.release(port);
@@ -308,8 +321,27 @@ export class Mappings {
       table.setNext(head, mapping);
     }
     this.hosts.add(address, t);
+    this.tellForeign(t, address, port, external, true);
     if (t === ICMP && external === SHARED) this.shared.show(t, externalPort);
     return mapping;
+  }
+
+  /** The mapping of an internal endpoint on an external port, as a RELEASE or ADOPT of another worker names it; or NO_MAPPING. */
+  mappingAt(external: number, t: number, externalPort: number, address: number, port: number): number {
+    const { table } = this;
+    let mapping = this.ownerOf(external, t, externalPort);
+    while (mapping !== NO_MAPPING) {
+      if (table.internalAddress(mapping) === address && table.internalPort(mapping) === port) return mapping;
+      mapping = table.next(mapping);
+    }
+    return NO_MAPPING;
+  }
+
+  private tellForeign(t: number, address: number, port: number, external: number, begins: boolean): void {
+    const { workers, number } = this.own;
+    // Nobody sends from the private side as whom twice NAT translates.
+    if (workers === 1 || external === LOCAL || workerOfWire(port, workers) === number) return;
+    this.onForeign(t, address, port, begins);
   }
 
   private unchain(space: PortSpace, port: number, mapping: number): void {

@@ -13,6 +13,14 @@ export const OWNED_ICMP = 16384;
 export const OWNED_PROTOCOLS = 24576;
 export const OWNED_BYTES = 24608;
 
+/** setOwned() for a bitmap that several threads write. */
+export function setOwnedAtomic(bitmap: Uint8Array, section: number, number: number, owned: boolean): void {
+  const at = section + (number >> 3);
+  const bit = 1 << (number & 7);
+  if (owned) Atomics.or(bitmap, at, bit);
+  else Atomics.and(bitmap, at, ~bit);
+}
+
 export function setOwned(bitmap: Uint8Array, section: number, number: number, owned: boolean): void {
   const at = section + (number >> 3);
   const bit = 1 << (number & 7);

@@ -2,7 +2,7 @@
  * The ports of one external address and protocol (or its ICMP query ids): which are free, and who waits for which.
  *
  * A port is a number in host order. `taken` has a bit per port that cannot be given away: mapped, held by a socket of the
- * host or by a forward, in quarantine, or outside the range. Searching is by words of the bitmap, 32 ports a look, so it
+ * host or by a forward, in quarantine, another worker's, or outside the range. Searching is by words of the bitmap, 32 ports a look, so it
  * fails only when nothing is free.
  *
  * Quarantine (RFC 6888 REQ-8): a port that came free is given to nobody but its last owner for a while, because packets
@@ -42,12 +42,19 @@ export class PortSpace {
   private readonly ring = new Int32Array(RING * 2);
   private ringStart = 0;
   private ringCount = 0;
+  private readonly mask: number;
 
-  constructor(first: number, last: number) {
+  /** `mask`: which of each 32 ports are given here (port-class.ts); the others are another worker's. */
+  constructor(first: number, last: number, mask = -1) {
     this.first = first;
     this.last = last;
     this.next = first;
-    for (let port = first; port <= last; port++) this.setTaken(port, false);
+    this.mask = mask;
+    for (let port = first; port <= last; port++) if (this.isOwn(port)) this.setTaken(port, false);
+  }
+
+  private isOwn(port: number): boolean {
+    return (this.mask & (1 << (port & 31))) !== 0;
   }
 
   isFree(port: number): boolean {
@@ -148,7 +155,7 @@ export class PortSpace {
   hold(port: number, holder: number, isHolding: boolean): void {
     const before = this.held[port]!;
     this.held[port] = isHolding ? before | holder : before & ~holder;
-    if (port < this.first || port > this.last || this.head[port]! >= 0) return;
+    if (port < this.first || port > this.last || this.head[port]! >= 0 || !this.isOwn(port)) return;
     this.waiting[port] = 0;
     this.setTaken(port, this.held[port] !== 0);
   }

@@ -4,12 +4,21 @@
  * Invariant: the bitmap has the TCP and UDP ports of the range that the host does not hold, mapped ones, and forwarded
  * ones, wherever they are; ICMP ids and protocols only while somebody uses them, since those are shared with the host.
  * Twice NAT takes ports of the gateway's private address, which is steered by the same bitmap: what the host holds is held
- * there too. Limit: a socket that begins to hold such a port while a flow has it at the private address takes the answers.
+ * there too. Several workers write one bitmap, each the bits of its own ports. Limit: a socket that begins to hold such a port while a flow has it at the private address takes the answers.
  */
 import { swap16 } from '../wire/bytes.ts';
 import type { Forward } from './config.ts';
 import { type ExternalAddresses, ICMP, LOCAL, portTableOf, SHARED, TCP, UDP } from './external-addresses.ts';
-import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP, setOwned } from './owned.ts';
+import {
+  OWNED_BYTES,
+  OWNED_ICMP,
+  OWNED_PROTOCOLS,
+  OWNED_TCP,
+  OWNED_UDP,
+  setOwned,
+  setOwnedAtomic,
+} from './owned.ts';
+import { ALL_PORTS, type PortClass, workerOfPort } from './port-class.ts';
 import { HELD_BY_FORWARD, HELD_BY_HOST, type PortSpace } from './port-space.ts';
 
 const SECTIONS = [OWNED_TCP, OWNED_UDP, OWNED_ICMP] as const;
@@ -26,18 +35,26 @@ export class SharedPorts {
   /** The host's addresses whose ports natgate gives. */
   private readonly ofHost: readonly number[];
   /** Uses of protocols without ports. */
-  private readonly protocols = new Int32Array(256);
+  private readonly protocols: Int32Array;
+  private readonly own: PortClass;
+  private readonly set: typeof setOwned;
 
   /**
    * `owned`: a bitmap of OWNED_BYTES, brought to the right state port by port, so that an engine that starts anew never
-   * leaves a port to the host in between.
+   * leaves a port to the host in between. With several workers `own` says whose ports these are, and `protocols` (256 words)
+   * counts for all of them.
    */
   constructor(
     owned: Uint8Array,
     externals: ExternalAddresses,
     forwards: readonly Forward[],
     held: HeldPorts,
+    own: PortClass = ALL_PORTS,
+    protocols: Int32Array = new Int32Array(256),
   ) {
+    this.own = own;
+    this.protocols = protocols;
+    this.set = own.workers === 1 ? setOwned : setOwnedAtomic;
     this.owned = owned;
     this.externals = externals;
     this.ofHost = forwards.some((forward) => forward.twice) ? [SHARED, LOCAL] : [SHARED];
@@ -57,21 +74,40 @@ export class SharedPorts {
       }
       for (let port = 0; port < 65536; port++) this.show(table, port);
     }
-    owned.fill(0, OWNED_ICMP, OWNED_BYTES);
+    if (own.workers === 1) owned.fill(0, OWNED_ICMP, OWNED_BYTES);
+    else this.clearOwn();
+  }
+
+  /** What an earlier process left of ids and protocols: each worker clears its own ids, and protocols that nobody uses yet. */
+  private clearOwn(): void {
+    for (let id = 0; id < 65536; id++) this.show(ICMP, id);
+    for (let protocol = 0; protocol < 256; protocol++) {
+      if (Atomics.load(this.protocols, protocol) === 0) this.showProtocol(protocol);
+    }
   }
 
   /** Brings the bit of a port or id up to date. */
   show(table: number, port: number): void {
+    const { own } = this;
+    if (workerOfPort(port, own.workers) !== own.number) return;
     const space = this.externals.space(SHARED, table);
     const isOwned = table === ICMP ? space.isMapped(port) : isOurs(space, port);
-    setOwned(this.owned, SECTIONS[table as 0 | 1 | 2], port, isOwned);
+    this.set(this.owned, SECTIONS[table as 0 | 1 | 2], port, isOwned);
   }
 
   /** One use more, or one less, of a protocol without ports. */
   use(protocol: number, by: 1 | -1): void {
-    const uses = this.protocols[protocol]! + by;
-    this.protocols[protocol] = uses;
-    setOwned(this.owned, OWNED_PROTOCOLS, protocol, uses > 0);
+    Atomics.add(this.protocols, protocol, by);
+    this.showProtocol(protocol);
+  }
+
+  /** Another worker may begin to use it at the same time: who clears the bit looks again. */
+  private showProtocol(protocol: number): void {
+    for (;;) {
+      const isUsed = Atomics.load(this.protocols, protocol) > 0;
+      this.set(this.owned, OWNED_PROTOCOLS, protocol, isUsed);
+      if (isUsed || Atomics.load(this.protocols, protocol) === 0) return;
+    }
   }
 
   /** Whether a TCP or UDP port (wire order) is natgate's and not the host's. */
