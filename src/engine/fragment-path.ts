@@ -126,6 +126,11 @@ export class FragmentPath {
   /** A first fragment is about to be handled: OK, or why it must not be. */
   beginFirst(m: number, now: number): number {
     const { fragments } = this;
+    if (this.handOff?.isQuestion(m / META) === true) {
+      // The datagram is another worker's.
+      this.current = UNKNOWN;
+      return OK;
+    }
     const datagram = this.open(m, now);
     const verdict = fragments.verdict(datagram);
     if (verdict === DROPPED && fragments.sequence(datagram) !== FRAGMENT_FIRST_MISSING) {
@@ -142,18 +147,18 @@ export class FragmentPath {
 
   /** What becomes of the datagram whose first fragment is being handled: see Fragments.decide(). */
   decide(verdict: number, sequence: number): void {
-    this.fragments.decide(this.current, verdict, sequence);
+    if (this.current !== UNKNOWN) this.fragments.decide(this.current, verdict, sequence);
   }
 
   /** Identification with which the datagram whose first fragment is being handled leaves, wire order. */
   setId(id: number): void {
-    this.fragments.setId(this.current, id);
+    if (this.current !== UNKNOWN) this.fragments.setId(this.current, id);
   }
 
   /** The first fragment of row `m` has been handled, with this outcome. */
   endFirst(m: number, reason: number, now: number): void {
     const datagram = this.current;
-    if (reason === DEFER || this.handOff?.takeAsked() === true) return;
+    if (reason === DEFER || datagram === UNKNOWN || this.handOff?.takeAsked() === true) return;
     if (reason !== OK) {
       // What follows a dropped first fragment is no use to anybody, the host included.
       this.giveUp(datagram, FRAGMENT_FIRST_MISSING);

@@ -206,6 +206,11 @@ export class HandOff {
     return this.kindOf(slot) === PACKET ? HAND_OFF_LATE : this.pass(PACKET, owner, slot, m, 0, 0, 0);
   }
 
+  /** Whether what is in `slot` is another worker's, which only asks about it. */
+  isQuestion(slot: number): boolean {
+    return this.kindOf(slot) === HAIRPIN;
+  }
+
   /** Whether the first fragment just handled will come again, with the answer to a question. */
   takeAsked(): boolean {
     const { isAsked } = this;
@@ -284,7 +289,11 @@ export class HandOff {
     if (protocol !== PROTO_TCP && protocol !== PROTO_UDP) return this.number;
     const keeper = workerOfWire(meta[m + M_PORTS]! >>> 16, this.hub.workers);
     if (keeper === this.number || this.devices.side[meta[m + M_DEVICE]!] !== PRIVATE) return this.number;
-    return this.sessions.decider.onlyMapped(meta, m) === NOT_EXTERNAL ? this.number : keeper;
+    const { decider, mappings } = this.sessions;
+    const number = decider.onlyMapped(meta, m);
+    // A port that is the host's is nobody's mapping.
+    const isHosts = number === SHARED && !mappings.shared.owns(protocol, meta[m + M_PORTS]! >>> 16);
+    return number === NOT_EXTERNAL || isHosts ? this.number : keeper;
   }
 
   /** Says what is behind an external endpoint of this worker's. HERE: nothing that another may have. */
@@ -311,7 +320,7 @@ export class HandOff {
     counters[HANDED_OFF]!++;
     if (meta[m + M_FRAGMENT] !== 0 && meta[m + M_KIND] === KIND_FLOW) {
       if (kind === PACKET) this.fragments.decide(HANDED - to, 0);
-      else this.isAsked = true;
+      else if (kind === HAIRPIN) this.isAsked = true;
     }
     // Who handles it counts it.
     const at = DEVICES + device * DEVICE_COUNTERS;

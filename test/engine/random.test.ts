@@ -42,6 +42,9 @@ const NOT_BY_CHANCE = [
   // 512 KiB of fragments without their first ones.
   'fragment_limit',
   'helper_failed',
+  // These take several workers.
+  'hand_off_full',
+  'hand_off_late',
 ];
 const PORTS = { first: 33000, last: 33063 };
 const HELD = { tcp: [33001], udp: [33002] };
