@@ -15,6 +15,7 @@
 static const napi_property_descriptor functions[] = {
     FUNCTION("tunOpen", tun_open),
     FUNCTION("tunSetPersist", tun_set_persist),
+    FUNCTION("tunSetSteering", tun_set_steering),
     FUNCTION("exchangeOpen", exchange_open),
     FUNCTION("eventfd", system_eventfd),
     FUNCTION("eventfdWake", system_eventfd_wake),

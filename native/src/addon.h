@@ -9,6 +9,7 @@
 /* tun.c */
 EXPORT(tun_open);
 EXPORT(tun_set_persist);
+EXPORT(tun_set_steering);
 
 /* exchange.c */
 EXPORT(exchange_open);

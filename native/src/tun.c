@@ -77,3 +77,13 @@ napi_value tun_set_persist(napi_env env, napi_callback_info info) {
                        on ? "persistent" : "transient");
   return undefined(env);
 }
+
+napi_value tun_set_steering(napi_env env, napi_callback_info info) {
+  Call call;
+  int fd, program;
+  if (!call_begin(&call, env, info, "tunSetSteering") || !take_fd(&call, 0, &fd) || !take_fd(&call, 1, &program))
+    return NULL;
+  if (ioctl(fd, TUNSETSTEERINGEBPF, &program) < 0)
+    return throw_errno(env, errno, "ioctl(TUNSETSTEERINGEBPF)", "steer the queues of TUN descriptor %d", fd);
+  return undefined(env);
+}

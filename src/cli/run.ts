@@ -13,6 +13,7 @@ import {
   type RunOptions,
 } from '../gateway/options.ts';
 import { parseTimeouts } from '../gateway/timeout-option.ts';
+import { parseWorkers, refuseWithWorkers } from '../gateway/workers-option.ts';
 import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
@@ -48,6 +49,12 @@ export function builder(argv: Argv) {
       requiresArg: true,
       default: DEFAULT_FLOWS,
       describe: 'Connections tracked at the same time; the memory for them is taken at the start',
+    })
+    .option('workers', {
+      type: 'number',
+      requiresArg: true,
+      default: 1,
+      describe: 'Threads that forward, each with its part of the ports: 1, 2, 4, 8 or 16',
     })
     .option('helper', {
       type: 'string',
@@ -111,6 +118,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     nat: parseNatOptions(argv, ports),
     timeouts: parseTimeouts(argv.timeout),
     flows: parseFlows(argv.flows),
+    workers: parseWorkers(argv.workers),
     helpers: parseHelpers(argv.helper),
     lingerSeconds: parseLinger(argv.linger),
     user: argv.user,
@@ -119,6 +127,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     evict: argv.evict,
     unsolicited: argv.unsolicited,
   };
+  refuseWithWorkers(options);
   const { runGateway } = await import('../gateway/supervisor.ts');
   await runGateway(options);
 }

@@ -66,3 +66,12 @@ export function readCounters(counters: Float64Array): {
   for (const [i, name] of NAMES.entries()) totals[name] = counters[REST + i]!;
   return { drops, totals };
 }
+
+/** Over all workers. Gauges add up as well. */
+export function sumOfCounters(states: readonly { counters: Float64Array }[]): Float64Array {
+  const sums = new Float64Array(COUNTERS);
+  for (const { counters } of states) {
+    for (let i = 0; i < COUNTERS; i++) sums[i]! += counters[i]!;
+  }
+  return sums;
+}

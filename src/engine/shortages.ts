@@ -74,3 +74,18 @@ export function readShortages(words: Int32Array): Shortage[] {
   }
   return found.sort((a, b) => b.count - a.count);
 }
+
+/** The entries of all workers, each host's of one kind as one. */
+export function readAllShortages(states: readonly { shortages: Int32Array }[]): Shortage[] {
+  const found = new Map<string, Shortage>();
+  for (const entry of states.flatMap(({ shortages }) => readShortages(shortages))) {
+    const key = `${entry.host} ${entry.rule} ${entry.reason}`;
+    const known = found.get(key);
+    if (known === undefined) found.set(key, entry);
+    else {
+      known.count += entry.count;
+      known.last = Math.max(known.last, entry.last);
+    }
+  }
+  return [...found.values()].sort((a, b) => b.count - a.count);
+}

@@ -12,6 +12,7 @@
 
 import { FlowTable } from '../conntrack/flow-table.ts';
 import { NatgateError } from '../core/errors.ts';
+import { ALL_PORTS, type PortClass } from '../nat/port-class.ts';
 import { COUNTERS } from './counters.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
 
@@ -22,6 +23,8 @@ const S_VERSION = 1;
 const S_CAPACITY = 2;
 /** The hash key, kept so that an index survives its process. */
 const S_SEED = 3;
+/** Whose state it is: workers | number << 8; 0 where there is one worker. */
+const S_WORKER = 7;
 /** Goes up with every exchange, at least once a second. */
 export const S_HEARTBEAT = 5;
 /** Time of the last exchange, ms of CLOCK_MONOTONIC (int32, wraps). */
@@ -37,13 +40,28 @@ export function stateBytes(capacity: number): number {
 }
 
 /** Makes an all-zero buffer of stateBytes(capacity) a state without flows. */
-export function formatState(state: ArrayBuffer, capacity: number, seed: readonly [number, number]): void {
+export function formatState(
+  state: ArrayBuffer,
+  capacity: number,
+  seed: readonly [number, number],
+  worker: PortClass = ALL_PORTS,
+): void {
   const header = new Int32Array(state, 0, 16);
   header[S_VERSION] = VERSION;
   header[S_CAPACITY] = capacity;
   header[S_SEED] = seed[0];
   header[S_SEED + 1] = seed[1];
+  header[S_WORKER] = workerWord(worker);
   header[S_MAGIC] = MAGIC;
+}
+
+/** Whether a formatted state is that of this worker, of so many. */
+export function isStateOf(state: ArrayBuffer, worker: PortClass): boolean {
+  return new Int32Array(state, 0, 16)[S_WORKER] === workerWord(worker);
+}
+
+function workerWord({ workers, number }: PortClass): number {
+  return workers === 1 ? 0 : workers | (number << 8);
 }
 
 export function isFormatted(state: ArrayBuffer): boolean {

@@ -1,17 +1,18 @@
 /**
- * The hot loop of a shard: write what was decided, read what came, decide, for ever.
+ * The hot loop of a worker: write what was decided, read what came, decide, for ever.
  *
- *     run ──▶ process ─┬─ all done ──▶ tick ──▶ control messages, when flagged ──▶ run
+ *     run ──▶ process ─┬─ all done ──▶ (what other workers gave) ──▶ tick ──▶ control messages, when flagged ──▶ run
  *                      └─ out of slots ──▶ flush ──▶ process the rest
  *
  * One Node-API call per batch; nothing is allocated per packet or per batch; the event loop of the thread never
  * turns. Whoever has a control message for this thread posts it, sets CONTROL_FLAG, and writes to the eventfd that
- * the exchange waits on. A wait lasts at most a second, so the heartbeat (`tick`) moves while the line is silent.
+ * the exchange waits on. So does another worker that has handed a packet over. A wait lasts at most a second, so the heartbeat (`tick`) moves while the line is silent.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { NatgateError } from '../core/errors.ts';
 import { NOW } from '../engine/arena.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { HandOff } from '../engine/hand-off.ts';
 import type { Exchange } from '../link/addon.ts';
 import type { ControlMessage } from './messages.ts';
 
@@ -36,21 +37,17 @@ export interface DataPlane {
  */
 export function runDataPlane({ exchange, engine, flags, control }: DataPlane): number {
   const words = new Int32Array(exchange.arena);
+  const handOff = engine.handOff ?? null;
   for (;;) {
-    const count = exchange.run(engine.outCount, WAIT_MS);
+    const count = exchange.run(engine.outCount, handOff === null || handOff.maySleep() ? WAIT_MS : 0);
     engine.clearOut();
     if (count < 0) return count;
     const now = words[NOW]!;
-    let done = engine.process(0, count, now);
-    while (done < count) {
-      exchange.flush(engine.outCount);
-      engine.clearOut();
-      const before = done;
-      done = engine.process(before, count, now);
-      if (done === before && engine.outCount === 0)
-        throw new NatgateError('engine_stuck', 'the engine did not take a packet with all slots free');
-    }
+    handle(exchange, engine, count, now);
+    if (handOff !== null) takeOver(exchange, engine, handOff, now);
     engine.tick(now);
+    // Flows may have ended, of which other workers must know.
+    handOff?.tellAll();
     if (Atomics.load(flags, CONTROL_FLAG) !== 0) {
       Atomics.store(flags, CONTROL_FLAG, 0);
       if (takeMessages(engine, control)) {
@@ -60,6 +57,30 @@ export function runDataPlane({ exchange, engine, flags, control }: DataPlane): n
       }
     }
   }
+}
+
+function handle(exchange: DataPlane['exchange'], engine: Engine, count: number, now: number): void {
+  let done = engine.process(0, count, now);
+  while (done < count) {
+    exchange.flush(engine.outCount);
+    engine.clearOut();
+    const before = done;
+    done = engine.process(before, count, now);
+    if (done === before && engine.outCount === 0)
+      throw new NatgateError('engine_stuck', 'the engine did not take a packet with all slots free');
+  }
+}
+
+/** Several workers: tells the others what they have been given, and handles a batch of what they gave. */
+function takeOver(exchange: DataPlane['exchange'], engine: Engine, handOff: HandOff, now: number): void {
+  handOff.awake();
+  handOff.tellAll();
+  if (handOff.isIdle) return;
+  // They take the slots of the batch before, which must have left by then.
+  exchange.flush(engine.outCount);
+  engine.clearOut();
+  handle(exchange, engine, handOff.receive(now), now);
+  handOff.received();
 }
 
 /** Applies what was posted, in order. Returns whether `stop` was among it. */

@@ -1,14 +1,16 @@
 /**
  * The engine process. The supervisor spawns it as root with the descriptors it needs and nothing else:
  *
- *     0-2 stdio | 3 IPC | 4… one TUN per device | state file | owned ports (BPF map)
+ *     0-2 stdio | 3 IPC | 4… a TUN queue per device and worker | state file per worker | owned ports (BPF map)
  *
- * It loads every module, in both threads, and only then becomes an unprivileged user for good: natgate may be
+ * It loads every module, in all threads, and only then becomes an unprivileged user for good: natgate may be
  * installed where that user cannot read. From then on no file is opened. This thread passes control messages on
- * to the worker; it sees no packet. It lives as long as its supervisor: when the IPC channel closes, it ends.
+ * to the workers; it sees no packet. It lives as long as its supervisor: when the IPC channel closes, it ends.
  */
 import { constants, setPriority } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { randomSeed } from '../core/random.ts';
+import { makeHub } from '../engine/hub.ts';
 import { addon } from '../link/addon.ts';
 import { CONTROL_FLAG, FLAG_BYTES, GO_FLAG } from './data-plane.ts';
 import {
@@ -23,7 +25,7 @@ import {
 import type { Credentials } from './user.ts';
 import type { WorkerInput } from './worker.ts';
 
-/** Gives a message to the worker; there once the worker is being made. */
+/** Gives a message to the workers; there once they are being made. */
 let passOn: ((message: ControlMessage) => void) | undefined;
 /** Once set, the process ends when its last word has been sent. */
 let failing = false;
@@ -47,50 +49,64 @@ process.on('message', (message) => {
   else passOn?.(message);
 });
 
-/** Returns what gives the worker a message. */
+/** Makes the workers. Returns what gives them a message. */
 function start(settings: StartMessage): (message: ControlMessage) => void {
   const native = addon();
-  const wakeFd = native.eventfd();
-  const flags = new Int32Array(new SharedArrayBuffer(FLAG_BYTES));
-  const { port1: toWorker, port2: control } = new MessageChannel();
-  const devices = settings.devices.length;
-  const input: WorkerInput = {
-    start: settings,
-    tunFds: settings.devices.map((_, index) => FIRST_INHERITED_FD + index),
-    stateFd: FIRST_INHERITED_FD + devices,
-    ownedFd: FIRST_INHERITED_FD + devices + 1,
-    wakeFd,
-    flags,
-    control,
-  };
-  const worker = new Worker(new URL('./worker.js', import.meta.url), {
-    workerData: input,
-    transferList: [control],
-    name: 'data-plane',
+  const { workers } = settings;
+  const wakeFds = Array.from({ length: workers }, () => native.eventfd());
+  const hub = workers === 1 ? null : makeHub(workers, settings.flows * workers, randomSeed());
+  const states = FIRST_INHERITED_FD + settings.devices.length * workers;
+  let ready = 0;
+  const all = wakeFds.map((wakeFd, number) => {
+    const flags = new Int32Array(new SharedArrayBuffer(FLAG_BYTES));
+    const { port1: toWorker, port2: control } = new MessageChannel();
+    const input: WorkerInput = {
+      number,
+      hub,
+      start: settings,
+      tunFds: settings.devices.map((_, device) => FIRST_INHERITED_FD + device * workers + number),
+      stateFd: states + number,
+      ownedFd: states + workers,
+      wakeFds,
+      flags,
+      control,
+    };
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: input,
+      transferList: [control],
+      name: `data-plane-${number}`,
+    });
+    worker.on('message', (message: unknown) => {
+      if (!isFromEngine(message)) return;
+      if (message.type === 'failed') fail(message);
+      else if (++ready === workers) go();
+    });
+    worker.on('error', (error) => fail({ type: 'failed', message: error.message }));
+    // Only a `stop` ends one without an error, and it ends all.
+    worker.on('exit', () => {
+      if (!failing && --ready === 0) process.exit(0);
+    });
+    return { flags, toWorker, wakeFd };
   });
-  worker.on('message', (message: unknown) => {
-    if (!isFromEngine(message)) return;
-    if (message.type === 'failed') fail(message);
-    else {
-      dropPrivileges(settings.credentials);
+  const go = () => {
+    dropPrivileges(settings.credentials);
+    for (const { flags } of all) {
       Atomics.store(flags, GO_FLAG, 1);
       Atomics.notify(flags, GO_FLAG);
-      tell({ type: 'ready' });
     }
-  });
-  worker.on('error', (error) => fail({ type: 'failed', message: error.message }));
-  worker.on('exit', () => {
-    if (!failing) process.exit(0);
-  });
+    tell({ type: 'ready' });
+  };
   return (message) => {
-    toWorker.postMessage(message);
-    // The event loop of the worker never turns, hence the flag; it may wait for packets, hence the eventfd.
-    Atomics.store(flags, CONTROL_FLAG, 1);
-    native.eventfdWake(wakeFd);
+    for (const { flags, toWorker, wakeFd } of all) {
+      toWorker.postMessage(message);
+      // The event loop of the worker never turns, hence the flag; it may wait for packets, hence the eventfd.
+      Atomics.store(flags, CONTROL_FLAG, 1);
+      native.eventfdWake(wakeFd);
+    }
   };
 }
 
-/** Of this thread, and so of the worker that it makes. */
+/** Of this thread, and so of the workers that it makes. */
 function raisePriority(): void {
   try {
     setPriority(NICE);

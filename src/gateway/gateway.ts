@@ -10,6 +10,7 @@
 import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../core/errors.ts';
+import { randomSeed } from '../core/random.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
@@ -30,7 +31,7 @@ import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
-import { emptyStateFile, openStateFile, statePath } from './state-file.ts';
+import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
@@ -85,9 +86,18 @@ export class Gateway {
       () => routes.close(),
       () => closeSync(ownedFd),
     );
-    const bytes = stateBytes(options.flows);
-    const state = openStateFile(statePath(this.#directory, options.name), bytes, journal.adopted);
-    this.#open.push(() => closeSync(state.fd));
+    const { workers } = options;
+    const flows = Math.ceil(options.flows / workers);
+    const bytes = stateBytes(flows);
+    const path = statePath(this.#directory, options.name);
+    const { files, isNew } = openStateFiles(path, bytes, workers, journal.adopted);
+    this.#open.push(() => files.forEach(({ fd }) => void closeSync(fd)));
+    if (journal.adopted && isNew) {
+      log(
+        'the flows of the earlier run are forgotten: it had other --flows or --workers, or was of another version',
+      );
+    }
+    const stateSeed = randomSeed();
 
     const follower = this.#follow();
     this.#open.push(() => follower.close());
@@ -102,7 +112,8 @@ export class Gateway {
       ports: options.ports,
       rules: options.nat.rules.map(({ name }) => name),
       timeouts: options.timeouts,
-      statePath: state.path,
+      statePath: path,
+      workers,
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
@@ -110,7 +121,7 @@ export class Gateway {
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     this.#engine = new EngineProcess({
-      fds: [...plan.tuns.map((tun) => tun.fd), state.fd, ownedFd],
+      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ownedFd],
       settings: () => ({
         type: 'start',
         devices: follower.view.devices,
@@ -123,14 +134,16 @@ export class Gateway {
         nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
         timeouts: options.timeouts,
         helpers: options.helpers,
-        flows: options.flows,
+        workers,
+        flows,
         stateBytes: bytes,
+        stateSeed,
         ownedBytes: OWNED_BYTES,
         credentials,
       }),
       onReady: () => log('the packet engine forwards again'),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
-      emptyState: () => emptyStateFile(state.fd, bytes),
+      emptyState: () => files.forEach(({ fd }) => void emptyStateFile(fd, bytes)),
       log,
     });
     await this.#engine.start();
@@ -150,8 +163,11 @@ export class Gateway {
     this.#steering = steering;
     this.#addresses.announce(outside);
 
-    const header = new Int32Array(addon().mmap(state.fd, bytes, false), 0, 16);
-    const watchdog = feedWatchdog(manager, () => header[S_HEARTBEAT]!);
+    const headers = files.map(({ fd }) => new Int32Array(addon().mmap(fd, bytes, false), 0, 16));
+    const watchdog = feedWatchdog(
+      manager,
+      headers.map((header) => () => header[S_HEARTBEAT]!),
+    );
     this.#open.push(() => watchdog.close());
     this.#announce(follower.view);
   }

@@ -1,5 +1,5 @@
 /**
- * What supervisor, engine process and data-plane worker say to each other: plain objects with a `type`, over the
+ * What supervisor, engine process and data-plane workers say to each other: plain objects with a `type`, over the
  * IPC channel of `spawn` (JSON) and on to the worker by MessagePort.
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
@@ -30,7 +30,10 @@ export interface ServedDevice extends DeviceSetting {
 /** The engine process gets these descriptors, in this order, after stdin, stdout, stderr and the IPC channel. */
 export const FIRST_INHERITED_FD = 4;
 
-/** First message of the supervisor. Descriptors: one TUN per device, then the state file, then the owned map. */
+/**
+ * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, then the
+ * owned map.
+ */
 export interface StartMessage {
   type: 'start';
   /** In the order of the device index: private interfaces first, the public one last. */
@@ -44,8 +47,13 @@ export interface StartMessage {
   evict: 'never' | 'unassured';
   unsolicited: 'silent' | 'unreachable';
   helpers: HelperConfig[];
+  workers: number;
+  /** That fit at each worker. */
   flows: number;
+  /** Of each worker's state. */
   stateBytes: number;
+  /** Key of the hashes in a new state, the same for all workers. */
+  stateSeed: readonly [number, number];
   ownedBytes: number;
   credentials: Credentials;
 }

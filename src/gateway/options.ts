@@ -23,8 +23,10 @@ export interface RunOptions {
   nat: NatConfig;
   /** Those that differ from the defaults, in seconds. */
   timeouts: Partial<Timeouts>;
-  /** Capacity of the flow table. */
+  /** Capacity of the flow table, over all workers. */
   flows: number;
+  /** Threads that forward: a power of two. */
+  workers: number;
   /** Application helpers, one for each protocol and port. */
   helpers: HelperConfig[];
   /** Seconds that devices, filters and state stay after SIGTERM. 0: everything is undone at once. */

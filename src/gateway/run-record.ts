@@ -25,7 +25,10 @@ export interface RunRecord {
   rules: string[];
   /** Seconds of silence, where they differ from the defaults. */
   timeouts: Partial<Timeouts>;
+  /** State of the first worker; those of the others lie beside it (state-file.ts). */
   statePath: string;
+  /** One, where it says nothing. */
+  workers?: number;
   /** When the gateway started, ISO 8601. */
   started: string;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */

@@ -1,5 +1,5 @@
 /**
- * The state file: flows, ports and counters, mapped by the engine and read by `status`.
+ * The state file: flows, ports and counters, mapped by the engine and read by `status`. Each worker has its own.
  *
  * It lies on a tmpfs, so that it costs no disk writes and is gone after a boot (its clock is the monotonic one):
  * in the run directory where that is a tmpfs, else in /dev/shm. It is preallocated, so that a full file system is
@@ -10,8 +10,10 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, rmSync, statfsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isSystemError, NatgateError } from '../core/errors.ts';
-import { openState, stateBytes } from '../engine/state.ts';
+import { isStateOf, openState, stateBytes } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
+import { MAX_WORKERS, type PortClass } from '../nat/port-class.ts';
+import { workerStatePath } from './state-path.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const SHARED_MEMORY = '/dev/shm';
@@ -29,14 +31,45 @@ export function statePath(directory: string, name: string): string {
   return join(SHARED_MEMORY, `natgate-${name}-${which}.state`);
 }
 
+/** All that may lie there, whatever the number of workers was. */
+export function removeStateFiles(path: string): void {
+  for (let worker = 0; worker < MAX_WORKERS; worker++) rmSync(workerStatePath(path, worker), { force: true });
+}
+
+export interface StateFiles {
+  /** By worker. */
+  files: StateFile[];
+  /** An earlier run's that was there could not be adopted. */
+  isNew: boolean;
+}
+
 /**
- * Opens the state of an earlier run when `adopt` says so and it is of the same size and version, else makes an empty
- * one of `bytes` bytes in its place. Throws NatgateError `state_no_memory` when there is not enough memory for it.
+ * Opens the states of an earlier run when `adopt` says so and they are of the same size, version and number of workers, else
+ * makes empty ones of `bytes` bytes in their place: all of them, since a flow is in the state of the worker that its ports name.
+ * Throws NatgateError `state_no_memory` when there is not enough memory for them.
  */
-export function openStateFile(path: string, bytes: number, adopt: boolean): StateFile {
-  const existing = adopt ? openOwn(path, bytes) : null;
-  if (existing !== null) return { fd: existing, path };
-  rmSync(path, { force: true });
+export function openStateFiles(path: string, bytes: number, workers: number, adopt: boolean): StateFiles {
+  const files: StateFile[] = [];
+  try {
+    for (let number = 0; adopt && number < workers; number++) {
+      const own = workerStatePath(path, number);
+      const fd = openOwn(own, bytes, { workers, number });
+      if (fd === null) break;
+      files.push({ fd, path: own });
+    }
+    if (files.length === workers) return { files, isNew: false };
+    for (const { fd } of files.splice(0)) closeSync(fd);
+    removeStateFiles(path);
+    for (let number = 0; number < workers; number++) files.push(create(workerStatePath(path, number), bytes));
+    return { files, isNew: true };
+  } catch (error) {
+    for (const { fd } of files) closeSync(fd);
+    removeStateFiles(path);
+    throw error;
+  }
+}
+
+function create(path: string, bytes: number): StateFile {
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
@@ -60,7 +93,7 @@ export function emptyStateFile(fd: number, bytes: number): void {
   addon().fallocate(fd, bytes);
 }
 
-function openOwn(path: string, bytes: number): number | null {
+function openOwn(path: string, bytes: number, worker: PortClass): number | null {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
@@ -70,15 +103,16 @@ function openOwn(path: string, bytes: number): number | null {
   }
   const found = fstatSync(fd);
   const own = found.isFile() && found.uid === process.geteuid!() && (found.mode & 0o077) === 0;
-  if (own && found.nlink === 1 && found.size === bytes && isReadable(fd, bytes)) return fd;
+  if (own && found.nlink === 1 && found.size === bytes && isReadable(fd, bytes, worker)) return fd;
   closeSync(fd);
   return null;
 }
 
 /** Whether this version of the engine can go on with it. */
-function isReadable(fd: number, bytes: number): boolean {
+function isReadable(fd: number, bytes: number, worker: PortClass): boolean {
   try {
-    return stateBytes(openState(addon().mmap(fd, bytes, false)).capacity) === bytes;
+    const { buffer, capacity } = openState(addon().mmap(fd, bytes, false));
+    return stateBytes(capacity) === bytes && isStateOf(buffer, worker);
   } catch (error) {
     if (error instanceof NatgateError) return false;
     throw error;

@@ -7,11 +7,14 @@ import {
   DEVICE_OUT_PACKETS,
   DEVICES,
   readCounters,
+  sumOfCounters,
 } from '../engine/counters.ts';
-import { readShortages } from '../engine/shortages.ts';
+import { readAllShortages } from '../engine/shortages.ts';
+import type { State } from '../engine/state.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
+import { workerStatePath } from './state-path.ts';
 import { readFlows, readStateFile } from './state-reader.ts';
 import type { WhichGateway } from './teardown.ts';
 
@@ -36,6 +39,8 @@ export interface GatewayStatus {
   external: string | null;
   ports: { first: number; last: number; inUse: { tcp: number; udp: number; icmp: number } };
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; other: number };
+  /** Threads that forward. */
+  workers: number;
   /** `out`: what went to the public side; `in`: what went to private hosts. Packets as the engine sees them. */
   traffic: { out: Traffic; in: Traffic };
   /** By name (core/reasons.ts), without those that are zero. */
@@ -49,7 +54,9 @@ export interface GatewayStatus {
 /** Throws NatgateError `not_running`. */
 export function readStatus(which: WhichGateway): GatewayStatus {
   const record = recordOf(which);
-  const { counters, capacity, shortages } = readStateFile(record.statePath, false);
+  const states = statesOf(record, false);
+  const counters = sumOfCounters(states);
+  const capacity = states.reduce((sum, state) => sum + state.capacity, 0);
   const { drops, totals } = readCounters(counters);
   const count = (name: string): number => totals[name] ?? 0;
   const sent = (device: number): Traffic => ({
@@ -76,9 +83,10 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       inUse: { tcp: count('ports_tcp'), udp: count('ports_udp'), icmp: count('ids_icmp') },
     },
     flows: { count: flows.tcp + flows.udp + flows.icmp + flows.other, capacity, ...flows },
+    workers: states.length,
     traffic: { out: sent(1), in: sent(0) },
     drops,
-    refused: readShortages(shortages).map(({ host, rule, reason, count }) => ({
+    refused: readAllShortages(states).map(({ host, rule, reason, count }) => ({
       host: formatAddress(host),
       rule: record.rules[rule] ?? `${rule}`,
       reason,
@@ -89,9 +97,16 @@ export function readStatus(which: WhichGateway): GatewayStatus {
 }
 
 /** The flows of a gateway. Throws NatgateError `not_running`. */
-export function readFlowList(which: WhichGateway): Iterable<FlowInfo> {
-  const { statePath, timeouts } = recordOf(which);
-  return readFlows(readStateFile(statePath, true), timeouts);
+export function* readFlowList(which: WhichGateway): Generator<FlowInfo> {
+  const record = recordOf(which);
+  for (const state of statesOf(record, true)) yield* readFlows(state, record.timeouts);
+}
+
+/** The states of all workers. */
+function statesOf({ statePath, workers }: RunRecord, withFlows: boolean): State[] {
+  return Array.from({ length: workers ?? 1 }, (_, worker) =>
+    readStateFile(workerStatePath(statePath, worker), withFlows),
+  );
 }
 
 function recordOf({ stateRoot, name }: WhichGateway): RunRecord {

@@ -17,6 +17,7 @@ import { natWarnings } from './nat-options.ts';
 import { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { engineCredentials } from './user.ts';
+import { workersWarning } from './workers-option.ts';
 
 /** SIGHUP: the terminal has gone; without a handler it would end the process and leave the host as it is. */
 const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
@@ -36,6 +37,8 @@ export async function runGateway(options: RunOptions): Promise<void> {
   }
 
   for (const line of natWarnings(nat)) log(`warning: ${line}`);
+  const tooMany = workersWarning(options.workers);
+  if (tooMany !== null) log(`warning: ${tooMany}`);
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: names });

@@ -10,7 +10,7 @@ import { readJournal } from '../host/plan/journal.ts';
 import { type UndoReport, undoJournal } from '../host/plan/undo.ts';
 import { withStateLock } from '../host/state-root.ts';
 import { recordPath, runDirectory } from './run-record.ts';
-import { statePath } from './state-file.ts';
+import { removeStateFiles, statePath } from './state-file.ts';
 
 export interface WhichGateway {
   stateRoot: string;
@@ -66,7 +66,7 @@ export function undoAll({ stateRoot, name }: WhichGateway, owner?: string): Undo
 
 /** The run directory goes too, if nothing else is in it. */
 function removeFiles(directory: string, state: string | null): void {
-  if (state !== null) rmSync(state, { force: true });
+  if (state !== null) removeStateFiles(state);
   rmSync(recordPath(directory), { force: true });
   try {
     rmdirSync(directory);

@@ -1,5 +1,5 @@
 /**
- * The data-plane worker: maps the state and the owned ports, opens the exchange, makes the engine, waits until the
+ * A data-plane worker: maps its state and the owned ports, opens the exchange, makes the engine, waits until the
  * process has dropped its privileges, and then never leaves runDataPlane.
  *
  * Each thread maps for itself (a plain ArrayBuffer belongs to one thread). Everything that opens a file (modules,
@@ -8,6 +8,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
 import { Engine } from '../engine/engine.ts';
+import type { HubMemory } from '../engine/hub.ts';
 import { formatState, isFormatted } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
@@ -15,11 +16,16 @@ import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
 
 export interface WorkerInput {
+  /** Which worker this is, from 0. */
+  number: number;
+  /** What the workers share; null where there is one. */
+  hub: HubMemory | null;
   start: StartMessage;
   tunFds: number[];
   stateFd: number;
   ownedFd: number;
-  wakeFd: number;
+  /** By worker. */
+  wakeFds: number[];
   flags: Int32Array;
   control: MessagePort;
 }
@@ -32,18 +38,22 @@ try {
   say({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
 }
 
-function main({ start, tunFds, stateFd, ownedFd, wakeFd, flags, control }: WorkerInput): void {
+function main(own: WorkerInput): void {
+  const { number, hub, start, tunFds, stateFd, ownedFd, wakeFds, flags, control } = own;
   const native = addon();
   const state = native.mmap(stateFd, start.stateBytes, true);
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
-  const exchange = native.exchangeOpen(tunFds, wakeFd);
-  if (!isFormatted(state)) formatState(state, start.flows, randomSeed());
+  const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
+  const worker = { workers: start.workers, number };
+  if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
   const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers } = start;
   const [seed] = randomSeed();
   warmUp(exchange.arena);
   const now = monotonicMs();
   const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers };
-  const config = { state, owned, devices, ...asked, seed, now };
+  const wake = (other: number) => native.eventfdWake(wakeFds[other]!);
+  const seat = hub === null ? {} : { seat: { number, hub, wake } };
+  const config = { state, owned, devices, ...asked, ...seat, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   say({ type: 'ready' });

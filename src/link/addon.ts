@@ -46,6 +46,11 @@ export interface Addon {
   tunOpen(name: string): { fd: number; uso: boolean };
   /** TUNSETPERSIST: whether the device outlives its descriptors. */
   tunSetPersist(fd: number, on: boolean): void;
+  /**
+   * TUNSETSTEERINGEBPF: the device of this queue chooses a packet's queue by a BPF_PROG_TYPE_SOCKET_FILTER program, whose
+   * result it takes modulo the number of queues. It keeps the program; the descriptor may be closed.
+   */
+  tunSetSteering(fd: number, programFd: number): void;
   /** `fds[i]` is device i of the arena's lists; `wakeFd` an eventfd. At most 16 queues. */
   exchangeOpen(fds: readonly number[], wakeFd: number): Exchange;
 

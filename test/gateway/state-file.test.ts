@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatState, stateBytes } from '../../src/engine/state.ts';
-import { emptyStateFile, openStateFile, statePath } from '../../src/gateway/state-file.ts';
+import { emptyStateFile, openStateFiles, statePath } from '../../src/gateway/state-file.ts';
 import { addon } from '../../src/link/addon.ts';
 
 const BYTES = stateBytes(1024);
@@ -34,7 +34,7 @@ afterEach(() => {
 });
 
 function open(adopt: boolean, bytes = BYTES): number {
-  const { fd } = openStateFile(path, bytes, adopt);
+  const { fd } = openStateFiles(path, bytes, 1, adopt).files[0]!;
   fds.push(fd);
   return fd;
 }
@@ -102,7 +102,7 @@ test('emptied in place it is zero and preallocated again', () => {
 });
 
 test('a table for which there is no memory is refused, and no file is left', () => {
-  expect(() => openStateFile(path, 2 ** 46, false)).toThrow(/no room for a flow table/);
+  expect(() => openStateFiles(path, 2 ** 46, 1, false)).toThrow(/no room for a flow table/);
   expect(existsSync(path)).toBe(false);
 });
 

@@ -18,7 +18,7 @@ test('fed while the heartbeat moves, a few seconds longer, and again when it mov
   let heartbeat = 0;
   let fed = 0;
   const manager = { watchdogMs: 3000, alive: () => void fed++ } as unknown as ServiceManager;
-  const watchdog = feedWatchdog(manager, () => heartbeat);
+  const watchdog = feedWatchdog(manager, [() => heartbeat]);
   const seconds = (count: number) => {
     const before = fed;
     vi.advanceTimersByTime(1000 * count);
@@ -39,7 +39,7 @@ test('fed while the heartbeat moves, a few seconds longer, and again when it mov
 
 test('nobody is told anything who did not ask', () => {
   const alive = vi.fn();
-  feedWatchdog({ watchdogMs: 0, alive } as unknown as ServiceManager, () => 1).close();
+  feedWatchdog({ watchdogMs: 0, alive } as unknown as ServiceManager, [() => 1]).close();
   vi.advanceTimersByTime(60_000);
   expect(alive).not.toHaveBeenCalled();
 });

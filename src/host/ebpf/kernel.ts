@@ -6,6 +6,7 @@
 export const MAP_LOOKUP_ELEM = 1;
 export const SKB_STORE_BYTES = 9;
 export const REDIRECT = 23;
+export const SKB_LOAD_BYTES = 26;
 export const SKB_PULL_DATA = 39;
 export const SKB_CHANGE_HEAD = 43;
 export const SKB_LOAD_BYTES_RELATIVE = 68;
@@ -36,6 +37,7 @@ export const ETHERNET_HEADER = 14;
 export const AF_INET = 2;
 
 /** bpf(2): program and map types, map flags. */
+export const PROG_TYPE_SOCKET_FILTER = 1;
 export const PROG_TYPE_SCHED_CLS = 3;
 export const MAP_TYPE_ARRAY = 2;
 export const MAP_TYPE_LPM_TRIE = 11;

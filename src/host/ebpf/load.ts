@@ -6,13 +6,13 @@ import { PROG_TYPE_SCHED_CLS } from './kernel.ts';
 const LOG_LINES = 8;
 
 /**
- * Loads a cls_bpf program and returns its descriptor, which the caller closes.
+ * Loads a program (cls_bpf, if not said otherwise) and returns its descriptor, which the caller closes.
  * `name` is what `bpftool prog` shows: at most 15 letters, digits, `_` and `.`.
  * Throws NatgateError `bpf_refused` with the end of the verifier's log.
  */
-export function loadProgram(name: string, bytes: Uint8Array): number {
+export function loadProgram(name: string, bytes: Uint8Array, type = PROG_TYPE_SCHED_CLS): number {
   try {
-    return addon().bpfProgLoad(PROG_TYPE_SCHED_CLS, bytes, name);
+    return addon().bpfProgLoad(type, bytes, name);
   } catch (cause) {
     if (cause instanceof NatgateError) throw cause;
     const { message, log } = cause as Error & { log?: string };

@@ -22,6 +22,8 @@ export interface HostPlanOptions {
   nat: NatConfig;
   /** Packets a TUN holds for the engine. */
   txQueueLength: number;
+  /** Queues of each TUN. */
+  workers: number;
 }
 
 export interface HostPlan {
@@ -32,8 +34,11 @@ export interface HostPlan {
 
 /** Only looks at the host. Steps that have nothing to do there are left out. */
 export function hostPlan(options: HostPlanOptions): HostPlan {
-  const { stateRoot, name, interfaces, ports, nat, txQueueLength } = options;
-  const tuns = interfaces.map((facts) => tunStep(facts.name));
+  const { stateRoot, name, interfaces, ports, nat, txQueueLength, workers } = options;
+  const tuns = interfaces.map((facts, i) => {
+    const side = i === interfaces.length - 1 ? 'public' : 'private';
+    return tunStep(facts.name, { count: workers, side });
+  });
   const devices: InterfaceReference[] = interfaces.map(({ name: device, index }) => ({
     name: device,
     index,

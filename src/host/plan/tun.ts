@@ -1,6 +1,6 @@
 /**
  * The TUN device that stands for a served interface: persistent, so that it outlives the process, and with one queue
- * open, which is the engine's way to its packets.
+ * open for each worker, which is its way to its packets.
  *
  * The kernel routes nothing to it and nothing from it: it has no address, IPv4 or IPv6.
  */
@@ -9,8 +9,11 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, writeFileSync } from 'node:fs';
 import { isSystemError, NatgateError } from '../../core/errors.ts';
 import { addon } from '../../link/addon.ts';
+import { PROG_TYPE_SOCKET_FILTER } from '../ebpf/kernel.ts';
+import { loadProgram } from '../ebpf/load.ts';
 import { changeLink, deleteLink, type Link, linkNamed } from '../netlink/links.ts';
 import { removeQueue } from '../netlink/tc.ts';
+import { queueSteering } from '../steering/queue.ts';
 import type { Step } from './step.ts';
 
 /** Longest interface name (IFNAMSIZ without its zero byte). */
@@ -33,31 +36,40 @@ export function tunName(interfaceName: string): string {
 export interface TunStep extends Step {
   /** Name of the device. */
   readonly device: string;
-  /** The open queue, once the step is applied; it is the caller's to close. */
-  readonly fd: number;
+  /** The open queues, in their order, once the step is applied; they are the caller's to close. */
+  readonly fds: readonly number[];
   /** Whether the device takes UDP super-packets. */
   readonly uso: boolean;
-  /** Closes the queue if it is open. */
+  /** Closes the queues if they are open. */
   close(): void;
 }
 
+/** How many queues a device has, and how a packet finds its own. */
+export interface TunQueues {
+  /** A power of two. */
+  count: number;
+  side: 'private' | 'public';
+}
+
+const ONE_QUEUE: TunQueues = { count: 1, side: 'private' };
+
 /** Makes the device, or takes the one that an adopted journal left. */
-export function tunStep(interfaceName: string): TunStep {
+export function tunStep(interfaceName: string, { count, side }: TunQueues = ONE_QUEUE): TunStep {
   const device = tunName(interfaceName);
-  let queue: { fd: number; uso: boolean } | undefined;
+  const queues: { fd: number; uso: boolean }[] = [];
   const open = () => {
-    if (queue === undefined) throw new Error(`${device} is not open`);
-    return queue;
+    if (queues.length === 0) throw new Error(`${device} is not open`);
+    return queues;
   };
   return {
     name: `tun ${device}`,
     show: `ip tuntap add dev ${device} mode tun multi_queue vnet_hdr`,
     device,
-    get fd() {
-      return open().fd;
+    get fds() {
+      return open().map(({ fd }) => fd);
     },
     get uso() {
-      return open().uso;
+      return open()[0]!.uso;
     },
     prepare() {
       if (linkNamed(device) !== undefined) {
@@ -70,21 +82,31 @@ export function tunStep(interfaceName: string): TunStep {
       return { kind: 'tun', name: device };
     },
     apply() {
-      if (queue === undefined) {
+      if (queues.length === 0) {
         waitUntilUnused(device);
-        queue = addon().tunOpen(device);
+        // A queue is numbered as it is opened; none is closed before all are.
+        for (let i = 0; i < count; i++) queues.push(addon().tunOpen(device));
       }
-      addon().tunSetPersist(queue.fd, true);
+      addon().tunSetPersist(queues[0]!.fd, true);
+      if (count > 1) steerQueues(queues[0]!.fd, side, count);
     },
     close() {
-      if (queue !== undefined) closeSync(queue.fd);
-      queue = undefined;
+      for (const { fd } of queues.splice(0)) closeSync(fd);
     },
   };
 }
 
+function steerQueues(fd: number, side: 'private' | 'public', count: number): void {
+  const program = loadProgram('ng_queue', queueSteering(side, count), PROG_TYPE_SOCKET_FILTER);
+  try {
+    addon().tunSetSteering(fd, program);
+  } finally {
+    closeSync(program);
+  }
+}
+
 /**
- * A second queue would get half of the flows. The engine of a supervisor that was killed dies with it, but not in
+ * A queue of somebody else's would get a part of the flows. The engine of a supervisor that was killed dies with it, but not in
  * the same instant.
  */
 function waitUntilUnused(device: string): void {
