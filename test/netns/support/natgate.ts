@@ -12,6 +12,10 @@ export interface Gateway {
 
 export const READY = /^natgate: ready private=(\S+) public=(\S+) external=(\S+)$/m;
 
+/** `NATGATE_WORKERS=4`: every gateway of the tests that says nothing else has so many. */
+const workers = process.env['NATGATE_WORKERS'];
+const WORKERS = workers === undefined ? [] : ['--workers', workers];
+
 let started = 0;
 
 /** A `natgate run` in the background. */
@@ -24,7 +28,8 @@ export class Natgate implements Gateway {
     this.ns = ns;
     this.name = name;
     const which = ['--name', name, '--state-root', ns.stateRoot];
-    this.process = ns.spawn([process.execPath, MAIN, 'run', ...which, ...args]);
+    const number = args.includes('--workers') ? [] : WORKERS;
+    this.process = ns.spawn([process.execPath, MAIN, 'run', ...which, ...number, ...args]);
   }
 
   /** Starts it between g0 and g1 and waits until packets flow. */
