@@ -59,8 +59,10 @@ export class SharedKeys {
   put(kind: number, owner: number, protocol: number, a: number, b: number, c: number): boolean {
     const { words } = this;
     const hash = this.hash(kind, protocol, a, b, c);
+    // The emptier set first: so sets fill evenly, and none overflows before nearly all are full.
+    const better = this.used(this.first(hash, 1)) < this.used(this.first(hash, 0)) ? 1 : 0;
     for (let choice = 0; choice < 2; choice++) {
-      const first = this.first(hash, choice);
+      const first = this.first(hash, choice ^ better);
       for (let at = first; at < first + WAYS * WORDS; at += WORDS) {
         const before = Atomics.load(words, at);
         if ((before & 0xff) !== FREE) continue;
@@ -111,6 +113,15 @@ export class SharedKeys {
       }
     }
     return -1;
+  }
+
+  /** Entries of the set at word `first` that are not free. */
+  private used(first: number): number {
+    let used = 0;
+    for (let at = first; at < first + WAYS * WORDS; at += WORDS) {
+      if ((Atomics.load(this.words, at) & 0xff) !== FREE) used++;
+    }
+    return used;
   }
 
   private hash(kind: number, protocol: number, a: number, b: number, c: number): number {

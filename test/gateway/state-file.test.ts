@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatState, stateBytes } from '../../src/engine/state.ts';
-import { emptyStateFile, openStateFiles, statePath } from '../../src/gateway/state-file.ts';
+import { emptyStateFile, openStateFiles, removeStateFiles, statePath } from '../../src/gateway/state-file.ts';
 import { addon } from '../../src/link/addon.ts';
 
 const BYTES = stateBytes(1024);
@@ -119,3 +119,30 @@ function writeAt(offset: number, word: number): void {
   bytes.writeInt32LE(word);
   writeSync(fds[0] as number, bytes, 0, 4, offset);
 }
+
+test('several workers: a state for each, adopted together or not at all', () => {
+  const seed = [5, 6] as const;
+  const openAll = (workers: number, adopt: boolean) => {
+    const { files, isNew } = openStateFiles(path, BYTES, workers, adopt);
+    fds.push(...files.map((file) => file.fd));
+    return { files, isNew };
+  };
+  const { files } = openAll(4, false);
+  expect(files.map((file) => file.path)).toEqual([path, `${path}.1`, `${path}.2`, `${path}.3`]);
+  for (const [number, { fd }] of files.entries()) {
+    formatState(addon().mmap(fd, BYTES, true), 1024, seed, { workers: 4, number });
+  }
+  const again = openAll(4, true);
+  expect([again.isNew, ...again.files.map(({ fd }) => seedOf(fd))]).toEqual([false, 5, 5, 5, 5]);
+  // The states of another number of workers are not theirs, and do not stay.
+  const fewer = openAll(2, true);
+  expect([fewer.isNew, ...fewer.files.map(({ fd }) => seedOf(fd))]).toEqual([true, 0, 0]);
+  expect([existsSync(`${path}.1`), existsSync(`${path}.2`)]).toEqual([true, false]);
+  for (const [number, { fd }] of fewer.files.entries()) {
+    formatState(addon().mmap(fd, BYTES, true), 1024, seed, { workers: 2, number });
+  }
+  expect(openAll(1, true).isNew).toBe(true);
+  openAll(2, false);
+  removeStateFiles(path);
+  expect([existsSync(path), existsSync(`${path}.1`)]).toEqual([false, false]);
+});

@@ -43,3 +43,19 @@ test('nobody is told anything who did not ask', () => {
   vi.advanceTimersByTime(60_000);
   expect(alive).not.toHaveBeenCalled();
 });
+
+test('one worker of several that is silent is enough', () => {
+  const beats = [0, 0];
+  let fed = 0;
+  const manager = { watchdogMs: 3000, alive: () => void fed++ } as unknown as ServiceManager;
+  const watchdog = feedWatchdog(
+    manager,
+    beats.map((_, worker) => () => beats[worker]!),
+  );
+  for (let second = 0; second < 10; second++) {
+    beats[0]!++;
+    vi.advanceTimersByTime(1000);
+  }
+  expect(fed).toBe(3);
+  watchdog.close();
+});
