@@ -125,7 +125,16 @@ export class Engine {
     const { prefixes } = this.sessions;
     this.errors = new ErrorPath({ devices, table, path, out, meta, counters, ids, helpers, prefixes });
     const { sessions, fragments, errors } = this;
-    this.handOff = handOffOf(config.seat, { sessions, devices, out, meta, counters, fragments, errors });
+    this.handOff = handOffOf(config.seat, {
+      sessions,
+      devices,
+      out,
+      meta,
+      counters,
+      fragments,
+      errors,
+      helpers,
+    });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited =

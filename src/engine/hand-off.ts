@@ -6,6 +6,7 @@
  *     RESOLVED   the answer, with the packet; the sender has taken a reference to its mapping for the flow to come
  *     RELEASE    that flow is over, or was never made
  *     ADOPT      such a flow lived on from an earlier engine: take the reference again
+ *     USED       a flow that the receiver expects was made by the sender
  *
  * Asked where a packet has no flow here (route(), owner()), so packets of flows that are at home pay nothing. Who makes a flow is
  * the worker of its first packet's class, also for hairpins: the sender's mapping must be the one it has towards everybody
@@ -15,7 +16,9 @@
  * Invariant: a packet is handed on at most once for itself, and twice for a hairpin; whoever cannot do anything with it drops it. A
  * reference that another worker holds to a mapping is given back by a RELEASE, which waits here when the ring is full.
  */
+import type { Expectations } from '../conntrack/expectations.ts';
 import {
+  EXPECTED,
   type FlowTable,
   H_DESTINATION,
   H_PORTS,
@@ -48,12 +51,14 @@ import { DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, HANDED_OF
 import type { Devices } from './devices.ts';
 import type { ErrorPath } from './error-path.ts';
 import type { FragmentPath } from './fragment-path.ts';
+import type { Helpers } from './helpers.ts';
 import type { HubMemory, WorkerSeat } from './hub.ts';
 import type { OutList } from './out-list.ts';
 import type { Ownership } from './ownership.ts';
 import { DEFER } from './path.ts';
 import { Ring } from './ring.ts';
 import type { Sessions } from './sessions.ts';
+import { NOBODY } from './shared-keys.ts';
 
 /** route(): the packet is this worker's to handle. */
 export const HERE = -2;
@@ -63,6 +68,7 @@ const HAIRPIN = 2;
 const RESOLVED = 3;
 const RELEASE = 4;
 const ADOPT = 5;
+const USED = 6;
 
 /** What is said about mappings: kind, then the arguments of the record. */
 type Note = [kind: number, a: number, b: number, c: number, d: number];
@@ -75,6 +81,7 @@ export interface HandOffParts {
   counters: Float64Array;
   fragments: FragmentPath;
   errors: ErrorPath;
+  helpers: Helpers;
 }
 
 /** The hand-off of a worker, known to all parts that need it; null where there is one worker only. */
@@ -98,6 +105,7 @@ export class HandOff {
   private readonly meta: Int32Array;
   private readonly counters: Float64Array;
   private readonly fragments: FragmentPath;
+  private readonly expectations: Expectations;
   /** By other worker; of this one a ring that stays empty. */
   private readonly to: readonly Ring[];
   private readonly from: readonly Ring[];
@@ -121,6 +129,7 @@ export class HandOff {
 
   constructor(seat: WorkerSeat, parts: HandOffParts) {
     const { sessions, devices, out, meta, counters, fragments } = parts;
+    this.expectations = parts.helpers.expectations;
     const { hub, number } = seat;
     this.seat = seat;
     this.hub = hub;
@@ -178,17 +187,25 @@ export class HandOff {
 
   /** The caller did what route() said was HERE, with this outcome, which is returned. */
   made(m: number, reason: number): number {
-    const slot = this.resolving;
-    if (slot < 0) return reason;
     const { meta } = this;
+    const slot = this.resolving;
+    const source = meta[m + M_SOURCE]!;
+    const destination = meta[m + M_DESTINATION]!;
+    const ports = meta[m + M_PORTS]!;
+    const protocol = meta[m + M_PROTOCOL]!;
+    const isInside = this.devices.side[meta[m + M_DEVICE]!] === PRIVATE;
+    const announcer = isInside ? this.ownership.announcedBy(protocol, source, destination, ports) : NOBODY;
+    const isAnnounced = announcer !== NOBODY && announcer !== this.number;
+    if (slot < 0 && !isAnnounced) return reason;
+    const handle = this.table.lookup(source, destination, ports, protocol);
+    if (handle >= 0 && isAnnounced) {
+      const h = (handle >> 1) * HOT;
+      this.table.hot[h + H_STATUS] = this.table.hot[h + H_STATUS]! | EXPECTED;
+      this.waiting[announcer]!.push([USED, source, destination, ports, protocol]);
+    }
+    if (slot < 0) return reason;
     this.resolving = -1;
     this.sessions.decider.setForeign(0, 0, 0);
-    const handle = this.table.lookup(
-      meta[m + M_SOURCE]!,
-      meta[m + M_DESTINATION]!,
-      meta[m + M_PORTS]!,
-      meta[m + M_PROTOCOL]!,
-    );
     if (handle >= 0) this.guests.add(handle >> 1);
     else if (reason !== DEFER) this.giveBack(slot, m);
     return reason;
@@ -366,6 +383,12 @@ export class HandOff {
     const ports = ring.argument(record, 2);
     const what = ring.argument(record, 3);
     const protocol = what & 0xff;
+    if (ring.kind(record) === USED) {
+      const { expectations } = this;
+      const expected = expectations.match(protocol, number, address, ports, PRIVATE, now);
+      if (expected !== null) expectations.use(expected);
+      return;
+    }
     const [port, externalPort] = [ports & 0xffff, ports >>> 16];
     const mapping = mappings.mappingAt(number, portTableOf(protocol), externalPort, address, port);
     if (ring.kind(record) === RELEASE) {

@@ -4,14 +4,14 @@
  * (nat/port-class.ts). Where it is not (a forward that shifts ports, a hairpin, what a helper expects), the owner says so in the
  * shared keys, and the others hand packets to it (hand-off.ts).
  */
-import type { Expectation } from '../conntrack/expectations.ts';
+import { ANY, type Expectation } from '../conntrack/expectations.ts';
 import { type FlowTable, H_DESTINATION, H_PORTS, H_STATUS, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { TCP } from '../nat/external-addresses.ts';
 import { type PortClass, workerOfTuple } from '../nat/port-class.ts';
 import { PRIVATE } from '../policy/admission.ts';
 import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import type { WorkerSeat } from './hub.ts';
-import { DESTINATION, NOBODY, SharedKeys, SOURCE, TUPLE as TUPLE_KEY } from './shared-keys.ts';
+import { ANNOUNCED, DESTINATION, NOBODY, SharedKeys, SOURCE, TUPLE as TUPLE_KEY } from './shared-keys.ts';
 
 export class Ownership {
   readonly class: PortClass;
@@ -53,12 +53,25 @@ export class Ownership {
     this.show(begins, SOURCE, protocol, address, 0, port);
   }
 
-  /** A flow that may be made by no other worker is expected, or not any more. */
+  /**
+   * A flow is expected, or not any more. One that is not translated, and may begin without being expected, is made by the
+   * worker of its port as any other, which marks it and tells the owner.
+   */
   expectation(expected: Expectation, begins: boolean): void {
-    const { protocol, destination, destinationPort, side } = expected;
-    // One that is not translated is made as any other flow, unless only the expectation lets it in.
-    if (side === PRIVATE && !expected.translated && expected.helper < 0) return;
-    this.show(begins, DESTINATION, protocol, destination, side, destinationPort);
+    const { protocol, source, destination, destinationPort, side } = expected;
+    if (side === PRIVATE && !expected.translated && expected.helper < 0) {
+      this.show(begins, ANNOUNCED, protocol, destination, source, destinationPort);
+    } else {
+      this.show(begins, DESTINATION, protocol, destination, side, destinationPort);
+    }
+  }
+
+  /** The worker that expects this flow from inside, which is made here; NOBODY where nobody does. */
+  announcedBy(protocol: number, source: number, destination: number, ports: number): number {
+    const { keys } = this;
+    if (keys.isEmpty) return NOBODY;
+    const owner = keys.find(ANNOUNCED, protocol, destination, source, ports >>> 16);
+    return owner === NOBODY ? keys.find(ANNOUNCED, protocol, destination, ANY, ports >>> 16) : owner;
   }
 
   private showFlow(table: FlowTable, flow: number, begins: boolean): void {

@@ -6,6 +6,7 @@
  *     TUPLE         a direction of a flow whose packets are given to another worker than its owner
  *     SOURCE        an internal endpoint whose mapping another worker has
  *     DESTINATION   an endpoint to which another worker expects a flow
+ *     ANNOUNCED     a source address and an endpoint between which one is expected that any worker may make
  *
  * Sets of 8 entries of 4 words; a key may be in either of two sets. The first word is
  * generation << 24 | protocol << 16 | owner << 8 | kind, kind 0 for a free entry and BUSY for one that is being written. Who
@@ -19,7 +20,8 @@ import { hashTuple } from '../conntrack/tuple.ts';
 export const TUPLE = 1;
 export const SOURCE = 2;
 export const DESTINATION = 3;
-const BUSY = 4;
+export const ANNOUNCED = 4;
+const BUSY = 5;
 const FREE = 0;
 
 const WAYS = 8;

@@ -556,6 +556,27 @@ describe('helpers', () => {
     expect(crew.drops).toEqual({});
   });
 
+  test('FTP, passive: the connection is made by the worker of its port, and is RELATED', () => {
+    const crew = new Crew(ftp);
+    crew.out(tcpPacket({ ...control, flags: 'S', seq: 999 }));
+    const server = { from: `${SERVER}:21`, to: `${EXTERNAL}:40004` };
+    crew.in(tcpPacket({ ...server, flags: 'SA', seq: 4999, ack: 1000 }));
+    crew.out(tcpPacket({ ...control, flags: 'PA', seq: 1000, ack: 5000, payload: 'PASV\r\n' }));
+    const payload = '227 Entering Passive Mode (203,0,113,9,200,0)\r\n';
+    crew.in(tcpPacket({ ...server, flags: 'PA', seq: 5000, ack: 1006, payload }));
+    const syn = (host: string, port: number) =>
+      crew.out(tcpPacket({ from: `${host}:${port}`, to: `${SERVER}:51200`, flags: 'S' }));
+    expect(only(PUBLIC, syn(OTHER, 40002))).toMatchObject({ src: EXTERNAL, sport: 40002 });
+    const related = () => crew.flows(1).filter((flow) => flow.related);
+    expect(related()).toHaveLength(0);
+    expect(only(PUBLIC, syn(CLIENT, 40010))).toMatchObject({ src: EXTERNAL, sport: 40010 });
+    expect(related()).toMatchObject([{ original: { sport: 40010 } }]);
+    // Once only.
+    syn(CLIENT, 40018);
+    expect(related()).toHaveLength(1);
+    expect(crew.totals['handed_off']).toBe(0);
+  });
+
   test('an expectation that is not translated lets a flow in at the worker that has it', () => {
     const rule = masqueradeAll(PORTS).rules[0]!;
     const crew = new Crew({
