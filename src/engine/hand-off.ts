@@ -4,9 +4,6 @@
  *     PACKET     the flow, or the right to make it, is the receiver's
  *     HAIRPIN    from inside to an external endpoint of the receiver's: what is behind it?
  *     RESOLVED   the answer, with the packet; the sender has taken a reference to its mapping for the flow to come
- *     RELEASE    that flow is over, or was never made
- *     ADOPT      such a flow lived on from an earlier engine: take the reference again
- *     USED       a flow that the receiver expects was made by the sender
  *
  * Asked where a packet has no flow here (route(), owner()), so packets of flows that are at home pay nothing. Who makes a flow is
  * the worker of its first packet's class, also for hairpins: the sender's mapping must be the one it has towards everybody
@@ -14,23 +11,13 @@
  * gives a datagram to the owner of its first fragment.
  *
  * Invariant: a packet is handed on at most once for itself, and twice for a hairpin; whoever cannot do anything with it drops it. A
- * reference that another worker holds to a mapping is given back by a RELEASE, which waits here when the ring is full.
+ * reference that another worker holds to a mapping is given back by a note (notes.ts), which waits when the ring is full.
  */
-import type { Expectations } from '../conntrack/expectations.ts';
-import {
-  EXPECTED,
-  type FlowTable,
-  H_DESTINATION,
-  H_PORTS,
-  H_STATUS,
-  HOT,
-  RULE_SHIFT,
-  TUPLE,
-} from '../conntrack/flow-table.ts';
+import { EXPECTED, type FlowTable, H_STATUS, HOT } from '../conntrack/flow-table.ts';
 import { HANDED } from '../conntrack/fragments.ts';
 import { HAND_OFF_FULL, HAND_OFF_LATE, OK } from '../core/reasons.ts';
 import { D_DESTINATION, D_KIND, D_PORTS, D_RULE, D_TARGET, MAPPED } from '../nat/decide.ts';
-import { NOT_EXTERNAL, portTableOf, SHARED } from '../nat/external-addresses.ts';
+import { NOT_EXTERNAL, SHARED } from '../nat/external-addresses.ts';
 import { NO_MAPPING } from '../nat/mappings.ts';
 import { workerOfWire } from '../nat/port-class.ts';
 import { PRIVATE } from '../policy/admission.ts';
@@ -53,6 +40,7 @@ import type { ErrorPath } from './error-path.ts';
 import type { FragmentPath } from './fragment-path.ts';
 import type { Helpers } from './helpers.ts';
 import type { HubMemory, WorkerSeat } from './hub.ts';
+import { Notes } from './notes.ts';
 import type { OutList } from './out-list.ts';
 import type { Ownership } from './ownership.ts';
 import { DEFER } from './path.ts';
@@ -66,13 +54,6 @@ export const HERE = -2;
 const PACKET = 1;
 const HAIRPIN = 2;
 const RESOLVED = 3;
-const RELEASE = 4;
-const ADOPT = 5;
-const USED = 6;
-
-/** What is said about mappings: kind, then the arguments of the record. */
-type Note = [kind: number, a: number, b: number, c: number, d: number];
-
 export interface HandOffParts {
   sessions: Sessions;
   devices: Devices;
@@ -105,15 +86,13 @@ export class HandOff {
   private readonly meta: Int32Array;
   private readonly counters: Float64Array;
   private readonly fragments: FragmentPath;
-  private readonly expectations: Expectations;
+  private readonly notes: Notes;
   /** By other worker; of this one a ring that stays empty. */
   private readonly to: readonly Ring[];
   private readonly from: readonly Ring[];
   private readonly sleeping: Int32Array;
   /** Workers that must be woken, as bits. */
   private told = 0;
-  /** Notes that found a ring full, by worker. */
-  private readonly waiting: Note[][];
   /** Whose turn it is to be heard first. */
   private turn = 0;
   /** Of the packets that were handed to this worker, while they are being handled: what they are, from whom, and what is said. */
@@ -124,12 +103,8 @@ export class HandOff {
   /** Slot of the RESOLVED packet whose flow is being made, -1 for none. */
   private resolving = -1;
   private isAsked = false;
-  /** Flows whose destination is behind another worker's mapping. */
-  private readonly guests = new Set<number>();
-
   constructor(seat: WorkerSeat, parts: HandOffParts) {
     const { sessions, devices, out, meta, counters, fragments } = parts;
-    this.expectations = parts.helpers.expectations;
     const { hub, number } = seat;
     this.seat = seat;
     this.hub = hub;
@@ -145,15 +120,8 @@ export class HandOff {
     const others = Array.from({ length: hub.workers }, (_, worker) => worker);
     this.to = others.map((worker) => new Ring(hub.rings[number * hub.workers + worker]!));
     this.from = others.map((worker) => new Ring(hub.rings[worker * hub.workers + number]!));
-    this.waiting = others.map(() => []);
+    this.notes = new Notes(sessions, parts.helpers.expectations, this.to);
     this.sleeping = new Int32Array(hub.sleeping);
-    for (const flow of sessions.guests.splice(0)) {
-      this.guests.add(flow);
-      this.tellOwner(flow, ADOPT);
-    }
-    sessions.onGuestEnd = (flow) => {
-      if (this.guests.delete(flow)) this.tellOwner(flow, RELEASE);
-    };
   }
 
   /**
@@ -201,12 +169,12 @@ export class HandOff {
     if (handle >= 0 && isAnnounced) {
       const h = (handle >> 1) * HOT;
       this.table.hot[h + H_STATUS] = this.table.hot[h + H_STATUS]! | EXPECTED;
-      this.waiting[announcer]!.push([USED, source, destination, ports, protocol]);
+      this.notes.used(announcer, source, destination, ports, protocol);
     }
     if (slot < 0) return reason;
     this.resolving = -1;
     this.sessions.decider.setForeign(0, 0, 0);
-    if (handle >= 0) this.guests.add(handle >> 1);
+    if (handle >= 0) this.notes.addGuest(handle >> 1);
     else if (reason !== DEFER) this.giveBack(slot, m);
     return reason;
   }
@@ -244,7 +212,7 @@ export class HandOff {
       const ring = this.from[sender]!;
       for (let record = ring.next(); record >= 0 && count < BATCH; record = ring.next()) {
         if (ring.length(record) === 0) {
-          this.hear(ring, record, now);
+          this.notes.hear(ring, record, now);
         } else {
           ring.load(record, bytes, count);
           bytes.i32[(IN_LIST >> 2) + count * 2] = ring.device(record);
@@ -269,13 +237,7 @@ export class HandOff {
 
   /** Wakes those who have been given something; says again what found no room. Once per turn of the loop. */
   tellAll(): void {
-    for (let worker = 0; worker < this.waiting.length; worker++) {
-      const notes = this.waiting[worker]!;
-      while (notes.length > 0 && this.to[worker]!.putNote(...notes[0]!)) {
-        notes.shift();
-        this.told |= 1 << worker;
-      }
-    }
+    this.told |= this.notes.flush();
     if (this.told === 0) return;
     for (let worker = 0; worker < this.hub.workers; worker++) {
       const isTold = (this.told & (1 << worker)) !== 0;
@@ -355,48 +317,6 @@ export class HandOff {
     const { meta } = this;
     const ports = this.said[slot * 3 + 1]! | (meta[m + M_PORTS]! & ~0xffff);
     const protocol = meta[m + M_PROTOCOL]!;
-    this.tell(this.senders[slot]!, RELEASE, meta[m + M_DESTINATION]!, this.said[slot * 3]!, ports, protocol);
-  }
-
-  /** A note about the mapping behind the destination of a flow, to the worker that has it. */
-  private tellOwner(flow: number, kind: number): void {
-    const { hot } = this.table;
-    const h = flow * HOT;
-    const external = hot[h + H_PORTS]! >>> 16;
-    const ports = (hot[h + TUPLE + H_PORTS]! & 0xffff) | (external << 16);
-    const keeper = workerOfWire(external, this.hub.workers);
-    // The status has protocol and rule.
-    this.tell(keeper, kind, hot[h + H_DESTINATION]!, hot[h + TUPLE]!, ports, hot[h + H_STATUS]!);
-  }
-
-  private tell(to: number, kind: number, external: number, internal: number, ports: number, what: number) {
-    const { externals } = this.sessions.mappings;
-    // An address that is none any more was the public interface's own.
-    const number = Math.max(externals.numberOf(external), SHARED);
-    this.waiting[to]!.push([kind, number, internal, ports, what]);
-  }
-
-  private hear(ring: Ring, record: number, now: number): void {
-    const { mappings } = this.sessions;
-    const number = ring.argument(record, 0);
-    const address = ring.argument(record, 1);
-    const ports = ring.argument(record, 2);
-    const what = ring.argument(record, 3);
-    const protocol = what & 0xff;
-    if (ring.kind(record) === USED) {
-      const { expectations } = this;
-      const expected = expectations.match(protocol, number, address, ports, PRIVATE, now);
-      if (expected !== null) expectations.use(expected);
-      return;
-    }
-    const [port, externalPort] = [ports & 0xffff, ports >>> 16];
-    const mapping = mappings.mappingAt(number, portTableOf(protocol), externalPort, address, port);
-    if (ring.kind(record) === RELEASE) {
-      if (mapping !== NO_MAPPING) mappings.release(mapping, now, false);
-    } else if (mapping !== NO_MAPPING) {
-      mappings.refer(mapping);
-    } else {
-      mappings.adopt(what >>> RULE_SHIFT, protocol, address, port, 0, 0, number, externalPort);
-    }
+    this.notes.release(this.senders[slot]!, meta[m + M_DESTINATION]!, this.said[slot * 3]!, ports, protocol);
   }
 }

@@ -4,7 +4,7 @@
  */
 import { MAX_WORKERS } from '../nat/port-class.ts';
 import { sharedHostsBytes } from '../nat/shared-hosts.ts';
-import { RING_BYTES } from './ring.ts';
+import { ringBytes } from './ring.ts';
 import { sharedKeysBytes } from './shared-keys.ts';
 
 export interface HubMemory {
@@ -37,7 +37,7 @@ export function makeHub(workers: number, flows: number, seed: readonly [number, 
     keys: new SharedArrayBuffer(sharedKeysBytes(flows)),
     hosts: new SharedArrayBuffer(sharedHostsBytes(workers)),
     protocols: new SharedArrayBuffer(256 * 4),
-    rings: Array.from({ length: workers * workers }, () => new SharedArrayBuffer(RING_BYTES)),
+    rings: Array.from({ length: workers * workers }, () => new SharedArrayBuffer(ringBytes(workers))),
     sleeping: new SharedArrayBuffer(MAX_WORKERS * 4),
   };
 }

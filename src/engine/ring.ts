@@ -4,7 +4,7 @@
  *
  *     word 0    where the reader is, words from the beginning of time (wraps)
  *     word 16   where the writer is
- *     word 32   RING_WORDS of records: {words, kind, device, length, a, b, c, d, the slot's bytes up to the packet's end}
+ *     word 32   the records, a power of two of words: {words, kind, device, length, a, b, c, d, the slot's bytes up to the packet's end}
  *
  * A record lies in one piece; what is left at the end for it is skipped by a record of a negative length.
  *
@@ -24,21 +24,33 @@ import {
 const READER = 0;
 const WRITER = 16;
 const DATA = 32;
-const RING_WORDS = 131_072;
 const RECORD = 8;
 const RESERVE = 4096;
 const R_KIND = 1;
 const R_DEVICE = 2;
 const R_LENGTH = 3;
 const R_ARGUMENTS = 4;
-export const RING_BYTES = (DATA + RING_WORDS) * 4;
+/**
+ * Room for records, words. A TUN has a thousand packets of up to 64 KiB for a worker that is not on a processor; here are 64 of
+ * these, or 16 where there would be many rings.
+ */
+const LARGE = 2 ** 20;
+const SMALL = 2 ** 18;
+const MANY = 4;
+
+/** Bytes of a ring where there are so many workers. Memory that is never written to costs nothing. */
+export function ringBytes(workers: number): number {
+  return (DATA + (workers <= MANY ? LARGE : SMALL)) * 4;
+}
 
 export class Ring {
   private readonly words: Int32Array;
+  private readonly size: number;
 
-  /** `memory`: RING_BYTES, zeros at first. */
+  /** `memory`: ringBytes(), zeros at first. */
   constructor(memory: SharedArrayBuffer) {
     this.words = new Int32Array(memory);
+    this.size = this.words.length - DATA;
   }
 
   /** Writes a packet of `length` bytes from a slot, virtio_net_hdr included. False: no room. */
@@ -83,7 +95,7 @@ export class Ring {
     const { words } = this;
     const writer = Atomics.load(words, WRITER);
     while (words[READER] !== writer) {
-      const at = DATA + (words[READER]! & (RING_WORDS - 1));
+      const at = DATA + (words[READER]! & (this.size - 1));
       if (words[at]! > 0) return at;
       Atomics.store(words, READER, (words[READER]! - words[at]!) | 0);
     }
@@ -127,9 +139,9 @@ export class Ring {
     const { words } = this;
     const writer = words[WRITER]!;
     const used = (writer - Atomics.load(words, READER)) | 0;
-    const at = writer & (RING_WORDS - 1);
-    const skip = at + need > RING_WORDS ? RING_WORDS - at : 0;
-    if (used + skip + need + reserve > RING_WORDS) return -1;
+    const at = writer & (this.size - 1);
+    const skip = at + need > this.size ? this.size - at : 0;
+    if (used + skip + need + reserve > this.size) return -1;
     if (skip > 0) {
       words[DATA + at] = -skip;
       Atomics.store(words, WRITER, (writer + skip) | 0);

@@ -1,7 +1,7 @@
 /** What workers share: keys and rings, by themselves. */
 import { expect, test } from 'vitest';
 import { packetOffset } from '../../src/engine/arena.ts';
-import { RING_BYTES, Ring } from '../../src/engine/ring.ts';
+import { Ring, ringBytes } from '../../src/engine/ring.ts';
 import {
   DESTINATION,
   NOBODY,
@@ -67,7 +67,7 @@ test('keys: too many are refused', () => {
 
 /** Two ends of one ring, each with an arena of its own. */
 function makeRing() {
-  const memory = new SharedArrayBuffer(RING_BYTES);
+  const memory = new SharedArrayBuffer(ringBytes(16));
   const [writer, reader] = [new Ring(memory), new Ring(memory)];
   const [out, back] = [new MemoryLink(), new MemoryLink()];
   const [outBytes, backBytes] = [new Bytes(out.arena), new Bytes(back.arena)];
@@ -122,7 +122,7 @@ test('a ring that is full for packets still takes notes', () => {
 });
 
 test('the virtio_net_hdr goes along', () => {
-  const memory = new SharedArrayBuffer(RING_BYTES);
+  const memory = new SharedArrayBuffer(ringBytes(16));
   const [out, back] = [new MemoryLink(), new MemoryLink()];
   const vnet = Uint8Array.from({ length: 10 }, (_, i) => i + 1);
   out.receive(0, filler(40), vnet);

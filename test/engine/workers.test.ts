@@ -630,13 +630,13 @@ describe('drops of a hand-off', () => {
   test('hand_off_full: the owner does not take its packets', () => {
     const crew = new Crew();
     let full = 0;
-    for (let i = 0; i < 4000 && full === 0; i++) {
-      crew.arrive(PRIVATE, udp(`${CLIENT}:40002`, `${SERVER}:53`, filler(1000)), 0, false);
+    for (let i = 0; i < 8000 && full === 0; i++) {
+      crew.arrive(PRIVATE, udp(`${CLIENT}:40002`, `${SERVER}:53`, filler(1400)), 0, false);
       full = crew.drops['hand_off_full'] ?? 0;
     }
     expect(crew.drops).toEqual({ hand_off_full: 1 });
     const handed = crew.totals['handed_off']!;
-    expect(handed).toBeGreaterThan(400);
+    expect(handed).toBeGreaterThan(2500);
     expect(to(PUBLIC, crew.settle())).toHaveLength(handed);
     // And the ring goes on.
     expect(to(PUBLIC, crew.out(udp(`${CLIENT}:40002`, `${SERVER}:53`), 0))).toHaveLength(1);
