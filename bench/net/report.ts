@@ -109,15 +109,3 @@ export function markdown(report: Report): string {
     ...(failures.length === 0 ? [] : ['### Failed', '', ...failures.map((line) => `- ${line}`), '']),
   ].join('\n');
 }
-
-const BEGIN = '<!-- bench:net -->';
-const END = '<!-- /bench:net -->';
-
-/** Puts the section into the page in place of the one it has, or at its end. */
-export function replaceSection(page: string, section: string): string {
-  const block = `${BEGIN}\n\n${section.trimEnd()}\n\n${END}\n`;
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
-  if (begin < 0 || end < begin) return `${page.trimEnd()}\n\n${block}`;
-  return page.slice(0, begin) + block + page.slice(end + END.length).replace(/^\n/, '');
-}

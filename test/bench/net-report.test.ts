@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { failureLines, markdown, type Report, replaceSection, tables } from '../../bench/net/report.ts';
+import { failureLines, markdown, type Report, tables } from '../../bench/net/report.ts';
 import { renderMarkdown, renderText } from '../../bench/net/table.ts';
 import type { Contender, Workload } from '../../bench/net/types.ts';
 
@@ -101,14 +101,5 @@ describe('the page', () => {
     }
     expect(section).toContain('`npm run bench:net -- --write`');
     expect(section).toContain('- **other**: About other.');
-  });
-
-  it('keeps what stands around the section, however often it is written', () => {
-    const first = replaceSection('# Benchmarks\n\nBefore.\n', 'old');
-    const page = `${first}\nAfter.\n`;
-    const twice = replaceSection(replaceSection(page, 'one'), 'two');
-    expect(twice).toBe(
-      '# Benchmarks\n\nBefore.\n\n<!-- bench:net -->\n\ntwo\n\n<!-- /bench:net -->\n\nAfter.\n',
-    );
   });
 });
