@@ -30,6 +30,10 @@ export class Page {
     writeFileSync(this.path, replaceSection(this.read(), name, section));
   }
 
+  append(text: string): void {
+    writeFileSync(this.path, `${this.read().trimEnd()}\n\n${text}`);
+  }
+
   /** A file of docs/benchmarks/, or undefined. */
   readBeside(file: string): string | undefined {
     const path = join(this.folder, file);

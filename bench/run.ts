@@ -6,11 +6,13 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { writeTargets } from './conclusions.ts';
 import { runChild } from './engine/children.ts';
 import { benchFunctions } from './engine/functions.ts';
 import type { MemoryResult } from './engine/memory.ts';
 import type { PacketRunResult } from './engine/packet-run.ts';
 import { makePlan, type Plan, type PlannedRun, runName, smokePlan } from './engine/plan.ts';
+import { plot } from './engine/plot.ts';
 import { markdown, remarks, tables } from './engine/report.ts';
 import { collect, type EngineResults, type MemoryFigure } from './engine/results.ts';
 import { describeMachine } from './net/machine.ts';
@@ -71,7 +73,10 @@ async function main(args: string[]): Promise<number> {
   if (options.write) {
     const page = new Page(ROOT);
     page.writeBeside('engine.json', json);
-    page.writeSection('bench:engine', markdown(results));
+    const picture = plot(results);
+    page.writeBeside(picture.file, picture.svg);
+    page.writeSection('bench:engine', markdown(results, picture));
+    writeTargets(page, say);
   }
   return failures.length === 0 ? 0 : 1;
 }

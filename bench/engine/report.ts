@@ -1,4 +1,5 @@
 /** The engine's figures as tables, for the terminal and for the page. */
+import type { Picture } from '../net/plots.ts';
 import { renderMarkdown, type Table } from '../net/table.ts';
 import type { EngineResults, PacketFigure, Spread } from './results.ts';
 
@@ -99,7 +100,7 @@ export function perTenMillion({ collections, measuredPackets }: EngineResults): 
 }
 
 /** The section of docs/benchmarks.md. */
-export function markdown(results: EngineResults): string {
+export function markdown(results: EngineResults, picture: Picture): string {
   const { machine, command } = results;
   return [
     '## The engine alone',
@@ -115,6 +116,8 @@ export function markdown(results: EngineResults): string {
     '  benchmark makes sure that all flows live, all packets left, and nothing was dropped.',
     '- Flows to different remote hosts share the mappings of 16384 internal endpoints; "a mapping each": a million internal',
     '  endpoints, each with a port of a pool of 61 addresses. Flows are made by their first packets, a million and more.',
+    '',
+    `![${picture.alt}](benchmarks/${picture.file})`,
     '',
     ...tables(results)
       .filter((table) => table.rows.length > 0)
