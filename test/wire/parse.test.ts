@@ -175,7 +175,7 @@ test('by words and field by field the same is read', () => {
         counts[words.reason === 'ok' ? 'ok' : 'refused']++;
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: 6000 },
   );
   expect(Math.min(counts.ok, counts.refused)).toBeGreaterThan(400);
 });
