@@ -113,7 +113,7 @@ export class Engine {
     this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
     const { table, ids, helpers, bytes } = this;
     this.lookup = new Lookup(bytes, meta, table, devices, helpers);
-    this.fast = new FastPath(meta, table, counters, devices, path.routes, out, tracker.timeouts);
+    this.fast = new FastPath(meta, this.lookup, table, counters, devices, path.routes, out, tracker.timeouts);
     const { prefixes } = this.sessions;
     this.errors = new ErrorPath({ devices, table, path, out, meta, counters, ids, helpers, prefixes });
     this.clampMss = config.clampMss ?? true;
@@ -182,6 +182,8 @@ export class Engine {
     this.lookup.batch(first, count);
     const { changes } = this.table;
     for (let i = first; i < count; i++) {
+      i = this.fast.run(i, count, changes, now);
+      if (i === count) break;
       const m = i * META;
       if (this.out.freeSlots === 0) return i;
       // A packet of this batch may have made or ended the flow since the lookups.
@@ -223,7 +225,6 @@ export class Engine {
   }
 
   private handleEstablished(slot: number, m: number, handle: number, now: number): number {
-    if (this.fast.forward(slot, m, handle, now)) return OK;
     const { path } = this;
     // A tuple of one direction on the other side of the gateway is forged.
     if (this.devices.side[this.meta[m + M_DEVICE]!] !== this.table.sideOf(handle)) return MARTIAN_SOURCE;

@@ -66,6 +66,7 @@ export class Lookup {
     const reason = parsePacket(bytes, packetOffset(slot), bytes.i32[entry + 1]!, true, meta, m);
     meta[m + M_DEVICE] = bytes.i32[entry]!;
     meta[m + M_REASON] = reason;
+    meta[m + M_HANDLE] = -1;
     if (reason !== OK) return;
     if (meta[m + M_KIND] !== KIND_FLOW) meta[m + M_REASON] = this.checkAddresses(m);
     if (meta[m + M_PROTOCOL] === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(m);
@@ -87,8 +88,7 @@ export class Lookup {
     for (let m = first * META; m < end; m += META) {
       const value = (meta[m + M_FETCHED]! & valueMask) - 1;
       if (value < 0) continue;
-      const touched = hot[(value >> 1) * HOT]!;
-      meta[m + M_HANDLE] = touched;
+      meta[m + M_FETCHED] = hot[(value >> 1) * HOT]!;
       if (meta[m + M_PROTOCOL] === PROTO_TCP) meta[m + M_FETCHED] = track[(value >> 1) * TRACK]!;
     }
   }

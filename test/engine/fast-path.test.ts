@@ -24,11 +24,11 @@ class Pair {
   constructor() {
     this.slow.engine.fast.isOn = false;
     const { fast } = this.quick.engine;
-    const forward = fast.forward.bind(fast);
-    fast.forward = (...args) => {
-      const taken = forward(...args);
-      if (taken) this.taken++;
-      return taken;
+    const run = fast.run.bind(fast);
+    fast.run = (first, count, changes, now) => {
+      const next = run(first, count, changes, now);
+      this.taken += next - first;
+      return next;
     };
   }
 
