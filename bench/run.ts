@@ -1,58 +1,124 @@
 /**
- * `npm run bench [-- --smoke] [-- --json FILE]`: the engine alone, no devices, no root.
+ * `npm run bench [-- --smoke] [-- --json FILE] [-- --write]`: the engine alone, no devices, no root.
  *
- * Part one times the functions of the hot path; part two pushes packets through the whole engine. Times are CPU time;
- * of repeated runs the median is shown, with the fastest and the slowest.
+ * Part one times the functions of the hot path; the others push packets through the whole engine, each shape of
+ * traffic in processes of its own, which take turns. Exit status: 0, 1 when a run failed, 2 for a wrong command line.
  */
 import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { writeTargets } from './conclusions.ts';
+import { runChild } from './engine/children.ts';
 import { benchFunctions } from './engine/functions.ts';
-import { type PacketRun, type PacketRunResult, packetRun } from './engine/packet-run.ts';
+import type { MemoryResult } from './engine/memory.ts';
+import type { PacketRunResult } from './engine/packet-run.ts';
+import { makePlan, type Plan, type PlannedRun, runName, smokePlan } from './engine/plan.ts';
+import { plot } from './engine/plot.ts';
+import { markdown, remarks, tables } from './engine/report.ts';
+import { collect, type EngineResults, type MemoryFigure } from './engine/results.ts';
+import { describeMachine } from './net/machine.ts';
+import { renderText } from './net/table.ts';
+import { ROOT } from './net/tools.ts';
+import { Page } from './page.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    smoke: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '5' },
-    packets: { type: 'string', default: '5000000' },
-    json: { type: 'string' },
-  },
-});
+const USAGE = `npm run bench -- [options]: measures the engine alone.
+  --rounds N      readings of each figure, default 5
+  --packets N     packets of each reading, default 500000
+  --only TEXT     only runs whose name has this in it (udp-1000, tcp, 4000000, own), no functions
+  --smoke         does it run at all: small and short
+  --json FILE     write the figures to FILE
+  --write         write them to docs/benchmarks.md and docs/benchmarks/engine.json`;
 
-const rounds = options.smoke ? 1 : Number(options.rounds);
-const packets = options.smoke ? 200_000 : Number(options.packets);
-const flowCounts = options.smoke ? [1, 1000] : [1, 1000, 60_000, 1_000_000];
+const say = (line: string) => process.stderr.write(`${line}\n`);
 
-console.log(`natgate engine, ${cpus()[0]?.model.trim()}, node ${process.version}\n`);
+async function main(args: string[]): Promise<number> {
+  const options = parse(args);
+  if (options === null) return 2;
+  const machine = await describeMachine([]);
+  console.log(`natgate engine, ${machine.cpu}, node ${machine.node}\n`);
+  const { plan } = options;
+  const failures: EngineResults['failures'] = [];
+  const attempt = async <T>(name: string, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      failures.push({ name, error: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
+  };
 
-const functions = benchFunctions(options.smoke ? 0.05 : 0.5);
-console.log('function                                 ns/call');
-for (const { name, nsPerCall, margin } of functions) {
-  console.log(`${name.padEnd(38)} ${nsPerCall.toFixed(1).padStart(9)}  ± ${margin.toFixed(1)} %`);
+  if (plan.seconds > 0) say('functions');
+  const functions = plan.seconds > 0 ? benchFunctions(plan.seconds) : [];
+  const memory: MemoryFigure[] = [];
+  for (const run of plan.memory) {
+    const name = `memory ${runName(run)}`;
+    say(name);
+    const result = await attempt(name, () => runChild<MemoryResult>({ kind: 'memory', ...run }));
+    if (result !== undefined) memory.push({ ...run, ...result });
+  }
+  const done = new Map<PlannedRun, PacketRunResult[]>();
+  for (let turn = 1; plan.runs.some((run) => run.processes >= turn); turn++) {
+    for (const run of plan.runs.filter(({ processes }) => processes >= turn)) {
+      say(`${turn}/${run.processes}  ${run.name}`);
+      const result = await attempt(run.name, () => runChild<PacketRunResult>({ kind: 'packets', ...run }));
+      if (result !== undefined) done.set(run, [...(done.get(run) ?? []), result]);
+    }
+  }
+
+  const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ');
+  const results: EngineResults = { command, machine, functions, ...collect(plan, done), memory, failures };
+  const shown = tables(results).filter((table) => table.rows.length > 0);
+  console.log([...shown.map(renderText), ...remarks(results)].join('\n'));
+  const json = `${JSON.stringify(results, null, 2)}\n`;
+  if (options.json !== undefined) writeFileSync(options.json, json);
+  if (options.write) {
+    const page = new Page(ROOT);
+    page.writeBeside('engine.json', json);
+    const picture = plot(results);
+    page.writeBeside(picture.file, picture.svg);
+    page.writeSection('bench:engine', markdown(results, picture));
+    writeTargets(page, say);
+  }
+  return failures.length === 0 ? 0 : 1;
 }
 
-console.log(
-  `\npackets through the engine             ns/packet   (fastest - slowest)     Mpps   new flows/s`,
-);
-const runs = flowCounts.flatMap((flows) =>
-  (['udp', 'tcp'] as const).map((protocol): PacketRun => ({ protocol, flows, order: 'random', packets })),
-);
-const results = runs.map((run) => {
-  const repeated = Array.from({ length: rounds }, () => packetRun(run));
-  const sorted = repeated.map((r) => r.nsPerPacket).sort((a, b) => a - b);
-  const result = { ...median(repeated), fastest: sorted[0]!, slowest: sorted.at(-1)! };
-  const name = `${run.protocol}, ${run.flows.toLocaleString('en')} flows, ${run.order}`;
-  const spread = `(${result.fastest.toFixed(0)} - ${result.slowest.toFixed(0)})`;
-  console.log(
-    `${name.padEnd(38)} ${result.nsPerPacket.toFixed(1).padStart(9)}   ${spread.padEnd(18)} ${(result.packetsPerSecond / 1e6).toFixed(2).padStart(9)}   ${Math.round(result.flowsPerSecond).toLocaleString('en').padStart(11)}`,
-  );
-  return result;
-});
-
-if (options.json !== undefined) {
-  writeFileSync(options.json, `${JSON.stringify({ node: process.version, functions, results }, null, 2)}\n`);
+/** Null after having said what is wrong. */
+function parse(args: string[]): { plan: Plan; json: string | undefined; write: boolean } | null {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        smoke: { type: 'boolean', default: false },
+        rounds: { type: 'string', default: '5' },
+        packets: { type: 'string', default: '500000' },
+        only: { type: 'string' },
+        json: { type: 'string' },
+        write: { type: 'boolean', default: false },
+      },
+    });
+    const plan = values.smoke
+      ? smokePlan()
+      : makePlan(whole('--rounds', values.rounds), whole('--packets', values.packets));
+    const { only } = values;
+    if (only !== undefined) {
+      plan.seconds = 0;
+      plan.runs = plan.runs.filter(({ name }) => name.includes(only));
+      plan.memory = plan.memory.filter((run) => runName(run).includes(only));
+    }
+    if (plan.runs.length === 0) throw new Error(`--only: no run has ${only} in its name`);
+    if (values.write && (values.smoke || only !== undefined)) {
+      throw new Error('--write goes with neither --smoke nor --only');
+    }
+    return { plan, json: values.json, write: values.write };
+  } catch (error) {
+    say(`bench: ${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return null;
+  }
 }
 
-function median(repeated: PacketRunResult[]): PacketRunResult {
-  return [...repeated].sort((a, b) => a.nsPerPacket - b.nsPerPacket)[repeated.length >> 1]!;
+function whole(option: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`${option} takes a whole number from 1`);
+  return value;
 }
+
+process.exitCode = await main(process.argv.slice(2));

@@ -41,6 +41,7 @@ async function commit(): Promise<string> {
 
 async function packageVersions(tools: readonly Tool[]): Promise<string[]> {
   const names = [...new Set(tools.map((tool) => tool.package))].sort();
+  if (names.length === 0) return [];
   try {
     // Without a format: name and version, separated by a tab.
     const lines = await run('dpkg-query', ['-W', ...names]);

@@ -1,8 +1,22 @@
-/** The tables of a summary, and the page docs/benchmarks.md that quotes them. */
+/** The tables of a summary, and the section of docs/benchmarks.md that quotes them. */
 import type { Machine } from './machine.ts';
+import type { Picture } from './plots.ts';
 import type { Failure, Figure, Summary } from './summary.ts';
 import { renderMarkdown, type Table } from './table.ts';
 import type { Contender, Workload } from './types.ts';
+
+/** What is told of a figure. */
+export type Metric = Pick<Workload, 'name' | 'title' | 'unit' | 'better' | 'digits'>;
+
+/** A workload, or one of the figures that it yields. */
+export type Row = Metric & { costUnit?: string; about?: string };
+
+/** What was not tried, by declaration. */
+export interface LeftOut {
+  contender: string;
+  workload: string;
+  reason: string;
+}
 
 export interface Report {
   machine: Machine;
@@ -10,9 +24,10 @@ export interface Report {
   seconds: number;
   rounds: number;
   reference: string;
-  contenders: readonly Contender[];
-  workloads: readonly Workload[];
+  contenders: readonly Pick<Contender, 'name' | 'about'>[];
+  workloads: readonly Row[];
   summary: Summary;
+  leftOut?: readonly LeftOut[];
 }
 
 /** One table with everything, and one for each workload with the details. */
@@ -23,10 +38,10 @@ export function tables(report: Report): Table[] {
 function overview(report: Report): Table {
   return {
     title: `Medians of ${report.rounds} round(s), in brackets the ratio to ${report.reference}`,
-    head: ['', ...report.workloads.map((workload) => `${workload.name}, ${workload.unit}`)],
-    rows: report.contenders.map((contender) => [
-      contender.name,
-      ...report.workloads.map((workload) => {
+    head: ['', ...report.contenders.map((contender) => contender.name)],
+    rows: report.workloads.map((workload) => [
+      `${workload.name}, ${workload.unit}`,
+      ...report.contenders.map((contender) => {
         const figure = find(report.summary.figures, contender, workload);
         if (figure === undefined) return absent(report, contender, workload);
         const ratio = figure.ratio === undefined ? '' : ` (${figure.ratio.toFixed(2)})`;
@@ -36,7 +51,7 @@ function overview(report: Report): Table {
   };
 }
 
-function detail(report: Report, workload: Workload): Table {
+function detail(report: Report, workload: Row): Table {
   const cost = workload.costUnit === undefined ? [] : ['gateway CPU', 'machine CPU'];
   const unit = workload.costUnit === undefined ? '' : `; CPU seconds per ${workload.costUnit}`;
   return {
@@ -61,15 +76,15 @@ function detail(report: Report, workload: Workload): Table {
   };
 }
 
-function absent(report: Report, contender: Contender, workload: Workload): string {
+function absent(report: Report, contender: Named, workload: Named): string {
   return find(report.summary.failures, contender, workload) === undefined ? '-' : 'failed';
 }
 
-function find<T extends Figure | Failure>(
-  list: T[],
-  contender: Contender,
-  workload: Workload,
-): T | undefined {
+interface Named {
+  name: string;
+}
+
+function find<T extends Figure | Failure>(list: T[], contender: Named, workload: Named): T | undefined {
   return list.find((entry) => entry.contender === contender.name && entry.workload === workload.name);
 }
 
@@ -83,14 +98,15 @@ export function failureLines(summary: Summary): string[] {
   return [...lines].map(([key, where]) => `${key.replace(': ', ` failed (${where.join(', ')}): `)}`);
 }
 
-/** The section of docs/benchmarks.md. */
-export function markdown(report: Report): string {
-  const { machine } = report;
+/** The section of docs/benchmarks.md; `pictures` lie in docs/benchmarks/. */
+export function markdown(report: Report, pictures: readonly Picture[] = []): string {
+  const { machine, leftOut = [] } = report;
+  const [all, ...each] = tables(report);
   const failures = failureLines(report.summary);
   return [
     '## Throughput and latency, side by side',
     '',
-    `Written by \`${report.command}\` on ${machine.date}, commit ${machine.commit}. Do not edit.`,
+    `Written by \`${report.command}\` on ${machine.date}, commit ${machine.commit}. Do not edit. Raw: [net.json](benchmarks/net.json).`,
     '',
     `- Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, node ${machine.node}`,
     `- Packages: ${machine.packages.join(', ') || 'unknown'}`,
@@ -101,23 +117,32 @@ export function markdown(report: Report): string {
     `- A ratio is the median of the rounds' own ratios to ${report.reference}. CPU time is counted in steps of 10 ms; "machine" is all that`,
     '  ran, client and server included.',
     '',
-    ...tables(report).map(renderMarkdown),
+    ...pictures.flatMap(({ file, alt }) => [`![${alt}](benchmarks/${file})`, '']),
+    renderMarkdown(all!),
+    ...each.flatMap((table, i) => [renderMarkdown(table), ...about(report.workloads, i)]),
     '### Contenders',
     '',
     ...report.contenders.map((contender) => `- **${contender.name}**: ${contender.about}`),
     '',
+    ...(leftOut.length === 0 ? [] : ['### Left out', '', ...leftOutLines(leftOut), '']),
     ...(failures.length === 0 ? [] : ['### Failed', '', ...failures.map((line) => `- ${line}`), '']),
   ].join('\n');
 }
 
-const BEGIN = '<!-- bench:net -->';
-const END = '<!-- /bench:net -->';
+/** How it is measured, once for all figures of a workload. */
+function about(workloads: readonly Row[], i: number): string[] {
+  const said = workloads[i]!.about;
+  return said === undefined || workloads[i + 1]?.about === said ? [] : [said, ''];
+}
 
-/** Puts the section into the page in place of the one it has, or at its end. */
-export function replaceSection(page: string, section: string): string {
-  const block = `${BEGIN}\n\n${section.trimEnd()}\n\n${END}\n`;
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
-  if (begin < 0 || end < begin) return `${page.trimEnd()}\n\n${block}`;
-  return page.slice(0, begin) + block + page.slice(end + END.length).replace(/^\n/, '');
+function leftOutLines(leftOut: readonly LeftOut[]): string[] {
+  const lines = new Map<string, string[]>();
+  for (const { contender, workload, reason } of leftOut) {
+    const key = `${contender}\n${reason}`;
+    lines.set(key, [...(lines.get(key) ?? []), workload]);
+  }
+  return [...lines].map(([key, names]) => {
+    const [contender, reason] = key.split('\n');
+    return `- ${contender} without ${names.join(', ')}: ${reason}`;
+  });
 }

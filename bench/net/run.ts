@@ -5,24 +5,20 @@
  * drifts by the hour but little within seconds. A contender that fails is shown as failed and the rest runs.
  * Exit status: 0, 1 when anything failed, 2 for a wrong command line, 128 + signal when interrupted.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { join } from 'node:path';
 import { NatgateError } from '../../src/core/errors.ts';
 import { REFERENCE } from './contenders/index.ts';
 import { describeMachine } from './machine.ts';
 import { measure } from './measure.ts';
 import { type Options, parseOptions } from './options.ts';
 import { stopAll } from './processes.ts';
-import { failureLines, markdown, type Report, replaceSection, tables } from './report.ts';
+import { failureLines, type Report, tables } from './report.ts';
+import { save } from './results.ts';
 import { summarise } from './summary.ts';
 import { renderText } from './table.ts';
-import { demandTools, installTools, ROOT } from './tools.ts';
+import { demandTools, installTools } from './tools.ts';
 import { removeAll } from './topology.ts';
 import type { Reading } from './types.ts';
-
-const RESULTS = join(ROOT, 'bench/results');
-const PAGE = join(ROOT, 'docs/benchmarks.md');
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 let interrupted = false;
@@ -46,14 +42,7 @@ async function main(args: readonly string[]): Promise<number> {
   const failures = failureLines(report.summary);
   console.log(`\n${[...tables(report).map(renderText), ...failures].join('\n')}`);
 
-  const { machine, command, seconds, rounds, summary } = report;
-  const json = { command, machine, seconds, rounds, reference: REFERENCE, ...summary, readings };
-  mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(join(RESULTS, 'net.json'), `${JSON.stringify(json, null, 2)}\n`);
-  if (options.write) {
-    const page = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '# Benchmarks\n';
-    writeFileSync(PAGE, replaceSection(page, markdown(report)));
-  }
+  save(report, readings, options.write);
   return failures.length === 0 ? 0 : 1;
 }
 

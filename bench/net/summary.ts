@@ -3,6 +3,7 @@
  * rounds' own ratios: within a round contender and reference ran within seconds of each other, so the drift of a
  * shared machine falls out, which it does not in a ratio of medians.
  */
+import { pairwise } from './ratios.ts';
 import { median } from './statistics.ts';
 import type { Reading } from './types.ts';
 
@@ -17,6 +18,8 @@ export interface Figure {
   tried: number;
   /** To the reference; absent when no round has both. */
   ratio?: number;
+  /** The lowest and the highest of the rounds' ratios. */
+  ratioRange?: [number, number];
   gatewayCost?: number;
   machineCost?: number;
 }
@@ -43,6 +46,7 @@ export function summarise(readings: readonly Reading[], reference: string): Summ
     const good = mine.filter((r) => r.value !== undefined);
     const bad = mine.filter((r) => r.error !== undefined);
     const values = good.map((r) => r.value!);
+    const ratios = pairwise(readings, workload, contender, reference, (mine, others) => mine / others);
     if (good.length > 0) {
       summary.figures.push({
         contender,
@@ -52,7 +56,8 @@ export function summarise(readings: readonly Reading[], reference: string): Summ
         max: Math.max(...values),
         rounds: good.length,
         tried: mine.length,
-        ...optional('ratio', ratios(good, readings, reference)),
+        ...optional('ratio', ratios),
+        ...(ratios.length === 0 ? {} : { ratioRange: [Math.min(...ratios), Math.max(...ratios)] }),
         ...optional('gatewayCost', defined(good.map((r) => r.gatewayCost))),
         ...optional('machineCost', defined(good.map((r) => r.machineCost))),
       });
@@ -69,15 +74,6 @@ function pairs(readings: readonly Reading[]): [string, string][] {
   const seen = new Map<string, [string, string]>();
   for (const r of readings) seen.set(`${r.contender} ${r.workload}`, [r.contender, r.workload]);
   return [...seen.values()];
-}
-
-function ratios(good: readonly Reading[], all: readonly Reading[], reference: string): number[] {
-  return good.flatMap((r) => {
-    const other = all.find(
-      (o) => o.contender === reference && o.workload === r.workload && o.round === r.round,
-    );
-    return other?.value === undefined ? [] : [r.value! / other.value];
-  });
 }
 
 function defined(values: readonly (number | undefined)[]): number[] {

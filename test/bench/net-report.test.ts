@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { failureLines, markdown, type Report, replaceSection, tables } from '../../bench/net/report.ts';
+import { failureLines, markdown, type Report, tables } from '../../bench/net/report.ts';
+import { toJson } from '../../bench/net/results.ts';
 import { renderMarkdown, renderText } from '../../bench/net/table.ts';
 import type { Contender, Workload } from '../../bench/net/types.ts';
 
@@ -58,11 +59,10 @@ describe('tables', () => {
       [
         'Medians of 3 round(s), in brackets the ratio to kernel',
         '',
-        '          bulk, Gb/s  ping, Gb/s',
-        '-------  -----------  ----------',
-        'natgate  12.3 (0.80)      failed',
-        'kernel   15.0 (1.00)           -',
-        'other              -           -',
+        '                natgate       kernel  other',
+        '----------  -----------  -----------  -----',
+        'bulk, Gb/s  12.3 (0.80)  15.0 (1.00)      -',
+        'ping, Gb/s       failed            -      -',
         '',
       ].join('\n'),
     );
@@ -103,12 +103,41 @@ describe('the page', () => {
     expect(section).toContain('- **other**: About other.');
   });
 
-  it('keeps what stands around the section, however often it is written', () => {
-    const first = replaceSection('# Benchmarks\n\nBefore.\n', 'old');
-    const page = `${first}\nAfter.\n`;
-    const twice = replaceSection(replaceSection(page, 'one'), 'two');
-    expect(twice).toBe(
-      '# Benchmarks\n\nBefore.\n\n<!-- bench:net -->\n\ntwo\n\n<!-- /bench:net -->\n\nAfter.\n',
+  it('shows the pictures, how a workload is measured, and what was left out and why', () => {
+    const [bulk, ping] = report.workloads;
+    const written = markdown(
+      {
+        ...report,
+        workloads: [
+          { ...bulk!, about: 'Two rows, told once.' },
+          { ...ping!, about: 'Two rows, told once.' },
+        ],
+        leftOut: [
+          { contender: 'other', workload: 'bulk', reason: 'it cannot' },
+          { contender: 'other', workload: 'ping', reason: 'it cannot' },
+        ],
+      },
+      [{ file: 'rates.svg', alt: 'Rates', svg: '' }],
     );
+    expect(written).toContain('![Rates](benchmarks/rates.svg)');
+    expect(written.split('Two rows, told once.')).toHaveLength(2);
+    expect(written).toContain('### Left out\n\n- other without bulk, ping: it cannot\n');
+  });
+
+  it('has the raw readings in a form that is read back', () => {
+    const readings = [{ round: 1, contender: 'natgate', workload: 'bulk', value: 12.34 }];
+    const read = JSON.parse(toJson(report, readings));
+    expect(read).toMatchObject({
+      command: report.command,
+      rounds: 3,
+      reference: 'kernel',
+      leftOut: [],
+      readings,
+    });
+    expect(read.figures).toEqual(report.summary.figures);
+    expect(read.failures).toEqual(report.summary.failures);
+    expect(read.workloads[0]).toEqual({
+      ...{ name: 'bulk', title: 'Title of bulk', unit: 'Gb/s', better: 'higher', digits: 1 },
+    });
   });
 });

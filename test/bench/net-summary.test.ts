@@ -46,8 +46,8 @@ describe('summarise', () => {
     );
     const base = { workload: 'tcp-out', rounds: 3, tried: 3 };
     expect(figures).toEqual([
-      { ...base, contender: 'kernel', median: 20, min: 10, max: 40, ratio: 1 },
-      { ...base, contender: 'other', median: 10, min: 5, max: 18, ratio: 0.5 },
+      { ...base, contender: 'kernel', median: 20, min: 10, max: 40, ratio: 1, ratioRange: [1, 1] },
+      { ...base, contender: 'other', median: 10, min: 5, max: 18, ratio: 0.5, ratioRange: [0.25, 0.9] },
     ]);
   });
 

@@ -1,0 +1,68 @@
+/** Which runs make up the benchmark. */
+import type { MemoryRun } from './memory.ts';
+import type { PacketRun, Variant } from './packet-run.ts';
+
+/** Packets of one shape, in `processes` processes. */
+export interface PlannedRun extends PacketRun {
+  name: string;
+  processes: number;
+}
+
+export interface Plan {
+  /** Seconds for each function. */
+  seconds: number;
+  runs: PlannedRun[];
+  memory: MemoryRun[];
+}
+
+const COUNTS = [1, 1000, 60_000, 1_000_000, 2_000_000, 4_000_000];
+const MILLION = 1_000_000;
+const WARM_UP = 150_000;
+const PROTOCOLS = ['udp', 'tcp'] as const;
+
+/**
+ * `rounds`: readings of each figure, from as many processes; opening millions of connections takes long, so that large
+ * runs have fewer processes and more readings of each.
+ */
+export function makePlan(rounds: number, packets: number): Plan {
+  const shared = [
+    ...COUNTS.flatMap((flows) => PROTOCOLS.map((protocol) => ({ protocol, flows, own: false }))),
+    ...[60_000, MILLION].map((flows) => ({ protocol: 'mixed' as const, flows, own: false })),
+  ];
+  const own = PROTOCOLS.map((protocol) => ({ protocol, flows: MILLION, own: true }));
+  const runs = [...shared, ...own].map((run): PlannedRun => {
+    const processes = run.flows < MILLION ? rounds : run.flows === MILLION ? Math.ceil(rounds / 2) : 1;
+    const readings = Math.ceil(rounds / processes);
+    return { ...run, name: runName(run), packets, processes, readings, warmUp: WARM_UP };
+  });
+  const memory = PROTOCOLS.flatMap((protocol) =>
+    [false, true].map((own) => ({ protocol, flows: MILLION, own })),
+  );
+  return { seconds: 0.5, runs, memory };
+}
+
+/** Does it run at all. */
+export function smokePlan(): Plan {
+  const runs = [
+    ...PROTOCOLS.map((protocol) => ({ protocol, flows: 1000, own: false })),
+    { protocol: 'mixed' as const, flows: 1000, own: false },
+    { protocol: 'udp' as const, flows: 100_000, own: true },
+  ].map((run) => ({
+    ...run,
+    name: runName(run),
+    packets: 50_000,
+    processes: 1,
+    readings: 1,
+    warmUp: 20_000,
+  }));
+  return { seconds: 0.05, runs, memory: [{ protocol: 'tcp', flows: 100_000, own: false }] };
+}
+
+export function runName({ protocol, flows, own }: Pick<PacketRun, 'protocol' | 'flows' | 'own'>): string {
+  return `${protocol}-${flows}${own ? '-own' : ''}`;
+}
+
+/** `udp-1000 random small`: how a figure is named in the JSON. */
+export function figureName(run: string, { order, size }: Pick<Variant, 'order' | 'size'>): string {
+  return `${run} ${order} ${size}`;
+}
