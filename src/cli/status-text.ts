@@ -20,6 +20,7 @@ export function statusText(status: GatewayStatus, nowMs: number): string {
       [status.lingersUntil ? 'stopped' : 'running', life],
       ['private', status.private],
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
+      ...(status.workers > 1 ? [['workers', `${status.workers}`] as [string, string]] : []),
       ['ports', `${ports.first}-${ports.last}${inUse.length > 0 ? `, in use: ${inUse.join(', ')}` : ''}`],
     ]),
     block('flows', `${formatCount(count)} of ${formatCount(capacity)}`, counts(byProtocol)),

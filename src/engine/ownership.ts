@@ -39,6 +39,11 @@ export class Ownership {
     return workerOfTuple(protocol, ports, isInside, this.workers);
   }
 
+  /** Nothing is anywhere else than its port says. */
+  get isBare(): boolean {
+    return this.keys.isEmpty;
+  }
+
   flowBegun(table: FlowTable, flow: number): void {
     this.showFlow(table, flow, true);
   }

