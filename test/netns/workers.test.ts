@@ -153,7 +153,7 @@ natgateOnly('a gateway of four workers', () => {
   });
 
   it.each(['-U', '-I', '-T'])('traceroute %s', async (how) => {
-    const { stdout } = await net.topology.client.exec(`traceroute -n -w 2 -q 1 ${how} ${BEYOND}`);
+    const { stdout } = await net.topology.client.exec(`traceroute -n -w 3 -q 1 -N 1 ${how} ${BEYOND}`);
     expect(stdout).not.toContain('*');
     expect(stdout).toContain(BEYOND);
   });
