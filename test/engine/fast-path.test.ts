@@ -251,8 +251,8 @@ describe('the fast path and the general path', () => {
   test('routes, MTUs and neighbours that change are seen at once', () => {
     const pair = new Pair();
     const packet = udpPacket({ from: '10.77.0.2:5000', to: '203.0.113.1:4500', payload: filler(1000) });
-    // The first makes the flow, the second finds its way.
-    for (let i = 0; i < 3; i++) pair.send('private', packet);
+    // The first makes the flow.
+    for (let i = 0; i < 2; i++) pair.send('private', packet);
     expect(pair.taken).toBe(1);
     for (const gateway of [pair.quick, pair.slow]) {
       gateway.engine.setDevice(1, { address: 0x010012c6, mtu: 900 });
