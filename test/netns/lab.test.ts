@@ -57,7 +57,8 @@ natgateOnly('natgate lab', () => {
     const lab = new Background([...argv.slice(0, -1), '1G']);
     const deadline = Date.now() + 30_000;
     while (!(await reached(lab))) {
-      if (Date.now() > deadline) throw new Error(`the lab did not come that far:\n${lab.stdout}${lab.stderr}`);
+      if (Date.now() > deadline)
+        throw new Error(`the lab did not come that far:\n${lab.stdout}${lab.stderr}`);
       await sleep(20);
     }
     expect(await lab.stop(signal, 20_000)).toBe(code);
