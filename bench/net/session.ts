@@ -24,13 +24,16 @@ export interface Measurement {
 export class Session {
   readonly #contender: Contender;
   readonly #round: number;
+  readonly #createTopology: typeof Topology.create;
   readonly #notes = new Map<string, number>();
   #topology: Topology | undefined;
   #children: readonly Child[] = [];
 
-  constructor(contender: Contender, round: number) {
+  /** `createTopology` is another one in tests. */
+  constructor(contender: Contender, round: number, createTopology = Topology.create) {
     this.#contender = contender;
     this.#round = round;
+    this.#createTopology = createTopology;
   }
 
   /** One reading for each row of the workload. Never throws: a failure is a reading too. */
@@ -68,7 +71,7 @@ export class Session {
 
   async #open(): Promise<Topology> {
     if (this.#topology === undefined) {
-      this.#topology = await Topology.create();
+      this.#topology = await this.#createTopology();
       this.#topology.notes = this.#notes;
       this.#children = await this.#contender.start(this.#topology);
       this.#topology.carriers = this.#children.map((child) => child.pid);

@@ -2,14 +2,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../../../src/core/errors.ts';
-import { serverAddress, type Topology } from '../topology.ts';
+import type { Child } from '../processes.ts';
+import { GATEWAY_PRIVATE_ADDRESS, serverAddress, type Topology } from '../topology.ts';
 import type { Sample, Workload } from '../types.ts';
 
 const CLIENTS = 4;
 /** At the same time, of each client. */
 const CONNECTIONS = 16;
 const PORT = 8080;
+const WARM_UP_MS = 300;
 
 /** Everything nginx would write stays in its folder. */
 const NGINX_CONF = `
@@ -42,51 +45,57 @@ export const newConnections: Workload = {
   ],
   costUnit: 'thousand connections',
   fresh: true,
-  // The measurement itself lasts a second at least, and the engine was made warm by its own start.
-  warmUp: async () => {},
-  run: connections,
+  warmUp: async (topology) =>
+    await serving(topology, async () => {
+      const clients = start(topology, 1);
+      await sleep(WARM_UP_MS);
+      await Promise.all(clients.map((client) => client.stop()));
+    }),
+  run: async (topology, seconds) =>
+    await serving(topology, async () => {
+      // wrk knows whole seconds only.
+      const whole = Math.max(1, Math.round(seconds));
+      const clients = start(topology, whole);
+      return parseWrk(await Promise.all(clients.map((client) => client.finish(whole * 1000 + 10_000))));
+    }),
 };
 
-async function connections(topology: Topology, seconds: number): Promise<Sample> {
+/** Runs `work` with nginx on the server and the addresses in place. */
+async function serving<T>(topology: Topology, work: () => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'natgate-bench-'));
   try {
     writeFileSync(join(folder, 'nginx.conf'), NGINX_CONF);
-    const nginx = topology.start(topology.server, 'nginx', [
-      '-e',
-      'stderr',
-      '-p',
-      folder,
-      '-c',
-      'nginx.conf',
-    ]);
+    const flags = ['-e', 'stderr', '-p', folder, '-c', 'nginx.conf'];
+    const nginx = topology.start(topology.server, 'nginx', flags);
     await listening(topology, nginx);
     for (let i = 0; i < CLIENTS; i++) {
-      await topology.ip(topology.client, `address add ${clientAddress(i)}/24 dev c0`);
-      await topology.ip(
-        topology.client,
-        `route add ${serverAddress(i)} via 10.77.0.1 src ${clientAddress(i)}`,
-      );
+      const address = clientAddress(i);
+      await topology.ip(topology.client, `address replace ${address}/24 dev c0`);
+      const route = `${serverAddress(i)} via ${GATEWAY_PRIVATE_ADDRESS} src ${address}`;
+      await topology.ip(topology.client, `route replace ${route}`);
     }
-    const whole = Math.max(1, Math.round(seconds));
-    const clients = Array.from({ length: CLIENTS }, (_, i) => {
-      const url = `http://${serverAddress(i)}:${PORT}/`;
-      // Asked for by the client, because wrk takes a close that it did not ask for as a failed read.
-      const flags = ['-t', '1', '-c', `${CONNECTIONS}`, '-d', `${whole}s`, '-H', 'Connection: close'];
-      return topology.start(topology.client, 'wrk', [...flags, url]);
-    });
-    const outputs = await Promise.all(clients.map((client) => client.finish(whole * 1000 + 10_000)));
+    const result = await work();
     await nginx.stop();
-    return parseWrk(outputs);
+    return result;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Starts wrk once for each client. */
+function start(topology: Topology, seconds: number): Child[] {
+  // The close is asked for by the client, because wrk takes one that it did not ask for as a failed read.
+  const flags = ['-t', '1', '-c', `${CONNECTIONS}`, '-d', `${seconds}s`, '-H', 'Connection: close'];
+  return Array.from({ length: CLIENTS }, (_, i) =>
+    topology.start(topology.client, 'wrk', [...flags, `http://${serverAddress(i)}:${PORT}/`]),
+  );
 }
 
 function clientAddress(index: number): string {
   return `10.77.0.${10 + index}`;
 }
 
-async function listening(topology: Topology, nginx: { ended: string | undefined }): Promise<void> {
+async function listening(topology: Topology, nginx: Child): Promise<void> {
   for (let attempt = 0; attempt < 100 && nginx.ended === undefined; attempt++) {
     const sockets = await topology.run(topology.server, 'cat', ['/proc/net/tcp']);
     if (sockets.includes(`:${PORT.toString(16).toUpperCase().padStart(4, '0')} `)) return;
