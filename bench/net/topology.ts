@@ -9,6 +9,7 @@
  * runs can share a machine.
  */
 import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../../src/core/errors.ts';
@@ -35,6 +36,8 @@ export class Topology {
   readonly client: string;
   readonly gateway: string;
   readonly server: string;
+  /** Where a natgate of this topology keeps its state; goes with it, however that natgate ended. */
+  readonly stateRoot: string;
   /** Pids of the processes that move the packets; set when the contender has started. */
   carriers: readonly number[] = [];
   /** What one workload found out about the contender and another needs, by name. */
@@ -43,6 +46,7 @@ export class Topology {
 
   private constructor() {
     this.name = `bn-${process.pid}-${created++}`;
+    this.stateRoot = `/run/${this.name}`;
     this.client = `${this.name}-client`;
     this.gateway = `${this.name}-gateway`;
     this.server = `${this.name}-server`;
@@ -109,7 +113,7 @@ export class Topology {
     this.remove();
   }
 
-  /** Removes the namespaces. Synchronous: an interrupted run ends with it. */
+  /** Removes the namespaces and the state. Synchronous: an interrupted run ends with it. */
   remove(): void {
     for (const namespace of [this.client, this.gateway, this.server]) {
       try {
@@ -118,6 +122,7 @@ export class Topology {
         // It was not created.
       }
     }
+    rmSync(this.stateRoot, { recursive: true, force: true });
     open.delete(this);
   }
 

@@ -33,7 +33,8 @@ function nullForwarder(
     },
     async start(topology) {
       const args = [setup, topology.name, 'g0', 'g1', ...command, CLIENT_ADDRESS, GATEWAY_PUBLIC_ADDRESS];
-      const gateway = topology.start(topology.gateway, process.execPath, args);
+      const env = { ...process.env, NATGATE_STATE_ROOT: topology.stateRoot };
+      const gateway = topology.start(topology.gateway, process.execPath, args, { env });
       await gateway.output(/^set up$/m, 15_000);
       return [gateway];
     },
