@@ -92,6 +92,7 @@ import {
   W_MAXACK,
 } from './tcp-window.ts';
 import {
+  MAX_RETRANS,
   TIMER_RETRANS,
   TIMER_RST,
   TIMER_STATE,
@@ -115,8 +116,6 @@ export interface TcpOptions {
   loose?: boolean;
 }
 
-/** The same ACK segment so often, and the flow is suspect (`nf_conntrack_tcp_max_retrans`). */
-const MAX_RETRANS = 3;
 /** A FIN or RST outside the window shortens what is left only from here on, ms. */
 const SHORTEN_ABOVE_MS = 120_000;
 /** W_LAST has the class plus one, so that nothing yet is 0. */

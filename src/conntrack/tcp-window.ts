@@ -78,9 +78,11 @@ export const OLD = 1;
 export const OUTSIDE = 2;
 
 /** How far an acknowledgement may lag behind, at least. */
-const MAX_ACK_WINDOW = 66_000;
-const MAX_WINDOW = 0x7fffffff;
-const MAX_REPEATS = 255;
+export const MAX_ACK_WINDOW = 66_000;
+/** A window counts as this at most. */
+export const MAX_WINDOW = 0x7fffffff;
+/** W_LAST_WINDOW counts repetitions of an ACK segment up to here. */
+export const MAX_REPEATS = 255;
 
 /** Whether sequence number `a` is later than `b`. */
 export function after(a: number, b: number): boolean {

@@ -155,6 +155,9 @@ export const TIMER_UNACKNOWLEDGED = 2;
 export const TIMER_RST = 3;
 export const TIMER_UNREPLIED = 4;
 
+/** The same ACK segment so often, and TIMER_RETRANS holds (`nf_conntrack_tcp_max_retrans`). */
+export const MAX_RETRANS = 3;
+
 /** First cell of each protocol: TCP has 16 states × 8 timers, others 16 states. */
 const TCP_ROW = 0;
 const UDP_ROW = 128;

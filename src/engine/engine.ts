@@ -13,20 +13,12 @@
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
 import type { Expectation } from '../conntrack/expectations.ts';
-import { type FlowTable, H_SEQUENCE, HOT, TRACK } from '../conntrack/flow-table.ts';
+import { type FlowTable, H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
 import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { Random } from '../core/random.ts';
-import {
-  HELPER_FAILED,
-  INVALID_TCP,
-  MARTIAN_DESTINATION,
-  MARTIAN_SOURCE,
-  NO_FLOW,
-  NOT_PUBLIC,
-  OK,
-} from '../core/reasons.ts';
+import { HELPER_FAILED, INVALID_TCP, MARTIAN_SOURCE, NO_FLOW, NOT_PUBLIC, OK } from '../core/reasons.ts';
 import { masqueradeAll } from '../nat/config.ts';
 import { D_DESTINATION, D_KIND, DIRECT } from '../nat/decide.ts';
 import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
@@ -37,7 +29,7 @@ import { translatePacket } from '../nat/translate.ts';
 import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
-import { isMartian, PROTO_GRE, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   KIND_FLOW,
   KIND_FRAGMENT,
@@ -45,7 +37,6 @@ import {
   M_DEVICE,
   M_FRAGMENT,
   M_HANDLE,
-  M_HASH,
   M_KIND,
   M_L4,
   M_LENGTH,
@@ -54,19 +45,19 @@ import {
   M_PROTOCOL,
   M_REASON,
   M_SOURCE,
-  M_TRACK,
   META,
-  parsePacket,
 } from '../wire/parse.ts';
 import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
-import { BATCH, IN_LIST, packetOffset } from './arena.ts';
+import { BATCH, IN_LIST } from './arena.ts';
 import type { EngineConfig } from './config.ts';
 import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
 import { ErrorPath } from './error-path.ts';
+import { FastPath } from './fast-path.ts';
 import { FragmentPath, RELEASE_ROW } from './fragment-path.ts';
 import { Helpers } from './helpers.ts';
 import { LinkCounters } from './link-counters.ts';
+import { Lookup } from './lookup.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
 import type { Route } from './routes.ts';
@@ -94,6 +85,8 @@ export class Engine {
   private readonly linkCounters: LinkCounters;
   readonly helpers: Helpers;
   private readonly unsolicited: Unsolicited | null;
+  private readonly lookup: Lookup;
+  readonly fast: FastPath;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -118,7 +111,9 @@ export class Engine {
     );
     this.ids = new IpIds(state.seed, new Random(config.seed));
     this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
-    const { table, ids, helpers } = this;
+    const { table, ids, helpers, bytes } = this;
+    this.lookup = new Lookup(bytes, meta, table, devices, helpers);
+    this.fast = new FastPath(meta, this.lookup, table, counters, devices, path.routes, out, tracker.timeouts);
     const { prefixes } = this.sessions;
     this.errors = new ErrorPath({ devices, table, path, out, meta, counters, ids, helpers, prefixes });
     this.clampMss = config.clampMss ?? true;
@@ -184,14 +179,15 @@ export class Engine {
       if (!this.fragments.release(now)) return from;
       first++;
     }
-    for (let i = first; i < count; i++) this.parse(i);
-    for (let i = first; i < count; i++) this.find(i * META);
+    this.lookup.batch(first, count);
     const { changes } = this.table;
     for (let i = first; i < count; i++) {
+      i = this.fast.run(i, count, changes, now);
+      if (i === count) break;
       const m = i * META;
       if (this.out.freeSlots === 0) return i;
       // A packet of this batch may have made or ended the flow since the lookups.
-      if (this.table.changes !== changes) this.find(m);
+      if (this.table.changes !== changes) this.lookup.find(m);
       const reason = this.handle(i, m, now);
       if (reason === DEFER) return i;
       const device = DEVICES + this.meta[m + M_DEVICE]! * DEVICE_COUNTERS;
@@ -202,48 +198,6 @@ export class Engine {
     }
     this.counters[BATCHES]!++;
     return count;
-  }
-
-  private parse(slot: number): void {
-    const { meta, bytes } = this;
-    const m = slot * META;
-    const entry = (IN_LIST >> 2) + slot * 2;
-    const bad = parsePacket(bytes, packetOffset(slot), bytes.i32[entry + 1]!, true, meta, m);
-    meta[m + M_DEVICE] = bytes.i32[entry]!;
-    meta[m + M_REASON] = bad === OK ? this.checkAddresses(m) : bad;
-    if (meta[m + M_PROTOCOL] === PROTO_GRE && this.helpers.greKeys.count !== 0) this.helpers.findCall(m);
-    meta[m + M_HASH] = this.table.hash(
-      meta[m + M_SOURCE]!,
-      meta[m + M_DESTINATION]!,
-      meta[m + M_PORTS]!,
-      meta[m + M_PROTOCOL]!,
-    );
-  }
-
-  /** Addresses that cannot cross a gateway, its own as a source among them. */
-  private checkAddresses(m: number): number {
-    const source = this.meta[m + M_SOURCE]!;
-    if (isMartian(source)) return MARTIAN_SOURCE;
-    if (isMartian(this.meta[m + M_DESTINATION]!)) return MARTIAN_DESTINATION;
-    const { address, external } = this.devices;
-    return source === address[this.meta[m + M_DEVICE]!] || source === external ? MARTIAN_SOURCE : OK;
-  }
-
-  private find(m: number): void {
-    const { meta } = this;
-    if (meta[m + M_REASON] !== OK || meta[m + M_KIND] !== KIND_FLOW) return;
-    meta[m + M_HANDLE] = this.table.find(
-      meta[m + M_SOURCE]!,
-      meta[m + M_DESTINATION]!,
-      meta[m + M_PORTS]!,
-      meta[m + M_PROTOCOL]!,
-      meta[m + M_HASH]!,
-    );
-    // The tracker's record of the flow is on its way, too, when its turn comes.
-    const handle = meta[m + M_HANDLE]!;
-    if (handle >= 0 && meta[m + M_PROTOCOL] === PROTO_TCP) {
-      meta[m + M_TRACK] = this.table.track[(handle >> 1) * TRACK]!;
-    }
   }
 
   /** Returns OK (sent, or handed to the host), a drop reason, or DEFER. */

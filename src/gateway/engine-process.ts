@@ -13,6 +13,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { NatgateError } from '../core/errors.ts';
+import { V8_FLAGS } from '../engine/v8-flags.ts';
 import { type ControlMessage, isFromEngine, type StartMessage, type ToEngine } from './messages.ts';
 
 const FIRST_PAUSE_MS = 100;
@@ -87,7 +88,8 @@ export class EngineProcess {
 
   #launch(ready: () => void, failed: (message: string) => void): void {
     const startedAt = performance.now();
-    const child = spawn(process.execPath, [fileURLToPath(new URL('./engine-main.js', import.meta.url))], {
+    const main = fileURLToPath(new URL('./engine-main.js', import.meta.url));
+    const child = spawn(process.execPath, [...V8_FLAGS, main], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds],
       // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
       env: {},

@@ -26,7 +26,7 @@ import { UDP_CHECKSUM } from '../wire/udp.ts';
 import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
 
 /** Delta of the header word that holds TTL and protocol when the TTL goes down by one, in wire order. */
-const TTL_DELTA = 0xfffe;
+export const TTL_DELTA = 0xfffe;
 
 /** Computes the deltas of a flow from its tuples. */
 export function setDeltas(hot: Int32Array, flow: number, protocol: number): void {

@@ -15,6 +15,7 @@ import {
   OK,
 } from '../core/reasons.ts';
 import { type Bytes, be16 } from './bytes.ts';
+import { fold } from './checksum.ts';
 import { ICMP_CODE, ICMP_HEADER, ICMP_ID, isIcmpError, isIcmpReply, isIcmpRequest } from './icmp.ts';
 import {
   checkIpv4,
@@ -35,7 +36,7 @@ import {
 import { SCTP_HEADER } from './sctp.ts';
 import { TCP_HEADER, tcpHeaderLength } from './tcp.ts';
 import { UDP_HEADER, UDP_LENGTH } from './udp.ts';
-import { checkVnet, VNET_HEADER } from './vnet.ts';
+import { checkVnet, NEEDS_CSUM, VNET_GSO_TYPE, VNET_HEADER } from './vnet.ts';
 
 /** Words per packet. */
 export const META = 16;
@@ -59,8 +60,8 @@ export const M_HASH = 10;
 export const M_HANDLE = 11;
 /** Drop reason found while parsing, OK otherwise. */
 export const M_REASON = 12;
-/** Written so that a tracker record is loaded early; nobody reads it. */
-export const M_TRACK = 13;
+/** What the lookup fetched early (engine/lookup.ts). */
+export const M_FETCHED = 13;
 
 /** A packet with a tuple: TCP, UDP, SCTP, ICMP query or another protocol, whole or first fragment. */
 export const KIND_FLOW = 0;
@@ -69,8 +70,82 @@ export const KIND_FRAGMENT = 1;
 /** An ICMP error: it belongs to the flow of the packet it quotes. */
 export const KIND_ERROR = 2;
 
-/** Reads the packet of `length` bytes at `offset` into row `m` of `meta`. `vnet`: a virtio_net_hdr precedes it. */
+const VERSION_4_IHL_5 = 0x45;
+/** MF and fragment offset in the second word of a header. */
+const FRAGMENT_WORD = 0xff3f0000 | 0;
+/** Longer than any packet. */
+const MAX_LENGTH = 0x10000;
+
+/**
+ * Reads the packet of `length` bytes at `offset` into row `m` of `meta`. `vnet`: a virtio_net_hdr precedes it.
+ *
+ * Nearly all packets are whole TCP or UDP packets without IPv4 options; they are read by words here, and all others, and whatever
+ * is wrong with one, field by field in parseAny(). Both write the same row (test/wire/parse.test.ts compares them).
+ */
 export function parsePacket(
+  bytes: Bytes,
+  offset: number,
+  length: number,
+  vnet: boolean,
+  meta: Int32Array,
+  m: number,
+): number {
+  if (length < IP_HEADER + UDP_HEADER) return parseAny(bytes, offset, length, vnet, meta, m);
+  const { u8, i32 } = bytes;
+  const word = offset >> 2;
+  const first = i32[word]!;
+  const second = i32[word + 1]!;
+  const third = i32[word + 2]!;
+  const source = i32[word + 3]!;
+  const destination = i32[word + 4]!;
+  const total = ((first >>> 8) & 0xff00) | (first >>> 24);
+  const sum =
+    (first & 0xffff) +
+    (first >>> 16) +
+    (second & 0xffff) +
+    (second >>> 16) +
+    (third & 0xffff) +
+    (third >>> 16) +
+    (source & 0xffff) +
+    (source >>> 16) +
+    (destination & 0xffff) +
+    (destination >>> 16);
+  const protocol = (third >>> 8) & 0xff;
+  let transport = MAX_LENGTH;
+  if (protocol === PROTO_TCP) {
+    if (length >= IP_HEADER + TCP_HEADER) transport = (i32[word + 8]! & 0xf0) >>> 2;
+    if (transport < TCP_HEADER) transport = MAX_LENGTH;
+  } else if (protocol === PROTO_UDP) {
+    const udp = i32[word + 6]!;
+    const claimed = ((udp & 0xff) << 8) | ((udp >>> 8) & 0xff);
+    if (claimed >= UDP_HEADER && claimed <= total - IP_HEADER) transport = UDP_HEADER;
+  }
+  if (
+    (first & 0xff) !== VERSION_4_IHL_5 ||
+    (second & FRAGMENT_WORD) !== 0 ||
+    total > length ||
+    transport > total - IP_HEADER ||
+    fold(sum) !== 0xffff
+  ) {
+    return parseAny(bytes, offset, length, vnet, meta, m);
+  }
+  meta[m + M_OFFSET] = offset;
+  meta[m + M_LENGTH] = total;
+  meta[m + M_PROTOCOL] = protocol;
+  meta[m + M_L4] = offset + IP_HEADER;
+  meta[m + M_SOURCE] = source;
+  meta[m + M_DESTINATION] = destination;
+  meta[m + M_PORTS] = i32[word + 5]!;
+  meta[m + M_KIND] = KIND_FLOW;
+  meta[m + M_FRAGMENT] = 0;
+  if (!vnet || ((u8[offset - VNET_HEADER]! & NEEDS_CSUM) | u8[offset - VNET_HEADER + VNET_GSO_TYPE]!) === 0) {
+    return OK;
+  }
+  return checkVnet(bytes, offset - VNET_HEADER, protocol, IP_HEADER, transport);
+}
+
+/** parsePacket() for any packet. */
+export function parseAny(
   bytes: Bytes,
   offset: number,
   length: number,

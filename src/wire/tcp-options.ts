@@ -25,6 +25,11 @@ export const SYN_HAS_SACK = 32;
 const TIMESTAMP_ONLY = 0x0a080101;
 const TIMESTAMP_BYTES = 12;
 
+/** Whether a header of `header` bytes carries a timestamp and nothing else, as its sender laid it out (RFC 7323 appendix A). */
+export function isTimestampOnly(i32: Int32Array, l4: number, header: number): boolean {
+  return header === TCP_HEADER + TIMESTAMP_BYTES && i32[(l4 + TCP_HEADER) >> 2] === TIMESTAMP_ONLY;
+}
+
 /** What a SYN offers: SYN_* bits. */
 export function synOptions(u8: Uint8Array, l4: number, header: number): number {
   const end = l4 + header;
@@ -59,7 +64,7 @@ export function highestSack(
 ): number {
   const end = l4 + header;
   let at = l4 + TCP_HEADER;
-  if (header === TCP_HEADER + TIMESTAMP_BYTES && i32[at >> 2] === TIMESTAMP_ONLY) return ack;
+  if (isTimestampOnly(i32, l4, header)) return ack;
   while (at < end) {
     const kind = u8[at]!;
     if (kind === END) break;

@@ -17,6 +17,7 @@ import {
   M_PROTOCOL,
   M_SOURCE,
   META,
+  parseAny,
   parsePacket,
 } from '../../src/wire/parse.ts';
 import { corpus } from '../corpus/load.ts';
@@ -26,14 +27,14 @@ import { hex } from './hex.ts';
 /** Where the packet lies: as in a slot of the arena, 12 bytes in, behind a vnet header. */
 const OFFSET = 12;
 
-function parse(packet: Uint8Array, vnet?: Uint8Array) {
+function parse(packet: Uint8Array, vnet?: Uint8Array, by = parsePacket) {
   const bytes = new Bytes(new ArrayBuffer(OFFSET + ((packet.length + 3) & ~3) + 128));
   bytes.u8.fill(0xa5);
   bytes.u8.set(vnet ?? new Uint8Array(10), OFFSET - 10);
   bytes.u8.set(packet, OFFSET);
   // The second row of two, so that a row number that is ignored shows.
   const meta = new Int32Array(2 * META).fill(-1);
-  const reason = parsePacket(bytes, OFFSET, packet.length, true, meta, META);
+  const reason = by(bytes, OFFSET, packet.length, true, meta, META);
   return { reason: reasonNames[reason]!, row: meta.subarray(META), before: meta.subarray(0, META), bytes };
 }
 
@@ -139,3 +140,53 @@ test('any bytes at all: an outcome with a name, rows within bounds, no write beh
     { numRuns: 2000 },
   );
 });
+
+test('by words and field by field the same is read', () => {
+  const good = corpus.filter(({ reason }) => reason === 'ok').map(({ packet }) => packet);
+  const base = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom(...good) },
+    { weight: 1, arbitrary: fc.constantFrom(...corpus.map(({ packet }) => packet)) },
+  );
+  const change = fc.tuple(fc.nat(63), fc.nat(255));
+  const vnet = fc.constantFrom(
+    new Uint8Array(10),
+    new Uint8Array(10),
+    Uint8Array.of(1, 0, 0, 0, 0, 0, 20, 0, 16, 0),
+    Uint8Array.of(1, 0, 0, 0, 0, 0, 20, 0, 6, 0),
+    Uint8Array.of(1, 1, 0, 0, 100, 0, 20, 0, 16, 0),
+    Uint8Array.of(2, 5, 0, 0, 100, 0, 20, 0, 6, 0),
+  );
+  const counts = { ok: 0, refused: 0 };
+  fc.assert(
+    fc.property(
+      base,
+      fc.array(change, { maxLength: 2 }),
+      fc.nat(3),
+      vnet,
+      (original, changes, cut, offload) => {
+        const packet = original.slice(0, original.length - cut);
+        for (const [at, value] of changes) if (at < packet.length) packet[at] = value;
+        if (packet.length >= 20) repair(packet);
+        const words = parse(packet, offload);
+        const fields = parse(packet, offload, parseAny);
+        expect(words.reason).toBe(fields.reason);
+        expect(words.bytes.u8).toEqual(fields.bytes.u8);
+        if (words.reason === 'ok') expect([...words.row]).toEqual([...fields.row]);
+        counts[words.reason === 'ok' ? 'ok' : 'refused']++;
+      },
+    ),
+    { numRuns: 6000 },
+  );
+  expect(Math.min(counts.ok, counts.refused)).toBeGreaterThan(400);
+});
+
+/** The header checksum that a changed packet should have. */
+function repair(packet: Uint8Array): void {
+  const header = Math.min((packet[0]! & 15) * 4, packet.length & ~1);
+  packet.fill(0, 10, 12);
+  let sum = 0;
+  for (let i = 0; i < header; i += 2) sum += (packet[i]! << 8) | packet[i + 1]!;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  packet[10] = (sum ^ 0xffff) >>> 8;
+  packet[11] = sum ^ 0xffff;
+}
