@@ -266,4 +266,35 @@ describe('the fast path and the general path', () => {
     pair.compare();
     expect(pair.taken).toBe(1);
   });
+
+  test(`in a table with ten thousand flows every packet finds its own, seed ${SEED}`, () => {
+    const gateway = new MemoryGateway({ ...options, flows: 12_000, ports: { first: 20_000, last: 65_535 } });
+    const random = new Random(SEED);
+    const external: string[] = [];
+    const inside = (i: number) => `10.77.0.${2 + (i % 200)}:${1000 + i}`;
+    const packet = (from: string, to: string, i: number) =>
+      i % 2 === 0 ? udpPacket({ from, to }) : tcpPacket({ from, to, flags: 'A', seq: 1000, ack: 1000 });
+    const sendOut = (i: number) => {
+      gateway.sendPrivate(packet(inside(i), '203.0.113.1:443', i));
+      const [sent, ...more] = gateway.receivePublic();
+      expect(more).toEqual([]);
+      return `198.18.0.1:${(sent![20]! << 8) | sent![21]!}`;
+    };
+    for (let i = 0; i < 10_000; i++) external.push(sendOut(i));
+    for (let n = 0; n < 5000; n++) {
+      const i = (random.next() >>> 1) % 10_000;
+      if (n % 2 === 0) {
+        expect(sendOut(i)).toBe(external[i]);
+        continue;
+      }
+      gateway.sendPublic(packet('203.0.113.1:443', external[i]!, i));
+      const [received] = gateway.receivePrivate();
+      expect(toHex(received!.subarray(16, 20))).toBe(toHex(Uint8Array.of(10, 77, 0, 2 + (i % 200))));
+      expect((received![22]! << 8) | received![23]!).toBe(1000 + i);
+      // Another remote host has no flow.
+      gateway.sendPublic(packet('203.0.113.2:443', external[i]!, i));
+      expect(gateway.receivePrivate()).toEqual([]);
+    }
+    expect(gateway.drops()).toEqual({ filtered: 2500 });
+  });
 });
