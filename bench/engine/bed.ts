@@ -2,22 +2,18 @@
  * An engine that nothing limits but its speed: the flow table has room for all, ports suffice, no rate limit, no quota,
  * no timeout ends. check() makes sure of it after every run: all flows live, all packets left, not one drop.
  */
-import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { closeSync, openSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { ARENA_BYTES, BATCH } from '../../src/engine/arena.ts';
 import { readCounters } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
+import { addon } from '../../src/link/addon.ts';
 import { defaultBehaviour, masqueradeAll, matchAll, type NatConfig } from '../../src/nat/config.ts';
 import { OWNED_BYTES } from '../../src/nat/owned.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { EXTERNAL, type Protocol, Traffic } from './traffic.ts';
 
-/** The bundle is bench/build/engine/child.mjs. */
-const addon = createRequire(import.meta.url)('node-gyp-build')(
-  fileURLToPath(new URL('../../../native', import.meta.url)),
-);
 const PORTS = { first: 32768, last: 65535 };
 /** External addresses where each flow has a mapping of its own: of 64512 ports each, a quarter of them used by a million flows. */
 const POOL = 61;
@@ -47,7 +43,7 @@ export class Bed {
     this.own = own;
     this.traffic = new Traffic(arena, protocol, own);
     const capacity = flows + SPARE_FLOWS;
-    const state = mappedState(stateBytes(capacity));
+    const state = mapped(stateBytes(capacity));
     formatState(state, capacity, [0x1234567, 0x89abcde]);
     this.engine = new Engine({
       arena,
@@ -134,15 +130,19 @@ export class Bed {
   }
 }
 
-/** As the gateway has it: a mapped file on a tmpfs, which begins with a cache line; memory of `new ArrayBuffer` does not. */
-function mappedState(bytes: number): ArrayBuffer {
-  const file = `/dev/shm/natgate-bench-${process.pid}.state`;
-  const fd = openSync(file, 'wx+', 0o600);
-  rmSync(file);
-  ftruncateSync(fd, bytes);
-  const mapped: ArrayBuffer = addon.mmap(fd, bytes, true);
-  closeSync(fd);
-  return mapped;
+/** Zeroed memory as the gateway's state is: a mapped file on a tmpfs, so that records begin with a cache line. */
+function mapped(bytes: number): ArrayBuffer {
+  const path = join('/dev/shm', `natgate-bench-${process.pid}`);
+  const fd = openSync(path, 'wx+', 0o600);
+  try {
+    rmSync(path);
+    addon().fallocate(fd, bytes);
+    return addon().mmap(fd, bytes, true);
+  } catch (cause) {
+    throw new Error(`no ${Math.ceil(bytes / 2 ** 20)} MiB in /dev/shm for the flow table`, { cause });
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function pool(): NatConfig {
