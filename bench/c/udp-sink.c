@@ -1,13 +1,15 @@
 /*
- * udp-sink PORT SECONDS - count the datagrams of udp-blast that arrive within SECONDS after the first.
+ * udp-sink PORT SECONDS [BYTES] - count datagrams of BYTES of payload (18) that arrive at any local address.
  *
- * Prints "ready" once it listens, and at the end one line of JSON: how many arrived, in how many seconds,
- * and the source address of the first one, so that the caller can tell translated packets from others.
- * Gives up, with received 0, when nothing arrives for 5 s.
+ * Within SECONDS after the first; with SECONDS 0 until it is ended by SIGTERM. Prints "ready" once it listens, and at the
+ * end one line of JSON: how many arrived, in how many seconds (with SECONDS 0: between the first and the last), and
+ * the source address of the first one, so that the caller can tell translated packets from others. Gives up, with
+ * received 0, when nothing arrives for 5 s.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,16 @@
 #include <time.h>
 
 #define BATCH 64
-#define PAYLOAD 18
+#define MAX_BYTES 9000
 #define PATIENCE 5.0
+
+static volatile sig_atomic_t ended;
+
+static void end_now(int signal)
+{
+	(void)signal;
+	ended = 1;
+}
 
 static double now(void)
 {
@@ -28,22 +38,26 @@ static double now(void)
 
 int main(int argc, char **argv)
 {
-	static char buffers[BATCH][64];
+	static char buffers[BATCH][MAX_BYTES];
 	struct sockaddr_in here = { .sin_family = AF_INET }, sources[BATCH];
 	struct mmsghdr messages[BATCH];
 	struct iovec vectors[BATCH];
 	struct timeval timeout = { .tv_usec = 50000 };
+	struct sigaction action = { .sa_handler = end_now };
 	char source[INET_ADDRSTRLEN] = "";
 	unsigned long received = 0;
-	double seconds, begun, first = 0, t;
+	double seconds, begun, first = 0, last = 0, t;
+	unsigned bytes = 18;
 	int s, room = 8 << 20;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: udp-sink PORT SECONDS\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "usage: udp-sink PORT SECONDS [BYTES]\n");
 		return 2;
 	}
 	here.sin_port = htons(atoi(argv[1]));
 	seconds = atof(argv[2]);
+	if (argc == 4)
+		bytes = atoi(argv[3]);
 
 	s = socket(AF_INET, SOCK_DGRAM, 0);
 	if (s < 0 || bind(s, (struct sockaddr *)&here, sizeof(here)) < 0) {
@@ -53,6 +67,8 @@ int main(int argc, char **argv)
 	/* A wake-up must not cost datagrams. Without CAP_NET_ADMIN the default size has to do. */
 	setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	/* Not restarted: recvmmsg returns EINTR. */
+	sigaction(SIGTERM, &action, NULL);
 
 	memset(messages, 0, sizeof(messages));
 	for (int i = 0; i < BATCH; i++) {
@@ -77,15 +93,21 @@ int main(int argc, char **argv)
 			perror("udp-sink: recvmmsg");
 			return 1;
 		}
+		if (n > 0)
+			last = t;
 		if (n > 0 && !first) {
 			first = t;
 			inet_ntop(AF_INET, &sources[0].sin_addr, source, sizeof(source));
 		}
 		for (int i = 0; i < n; i++)
-			received += messages[i].msg_len == PAYLOAD;
-		if (first ? t >= first + seconds : t >= begun + PATIENCE)
+			received += messages[i].msg_len == bytes;
+		/* What has arrived by then is counted, so an end takes effect when there is nothing more. */
+		if (seconds > 0 && first ? t >= first + seconds : ended && n <= 0)
+			break;
+		if (!first && t >= begun + PATIENCE)
 			break;
 	}
-	printf("{\"received\":%lu,\"seconds\":%.6f,\"source\":\"%s\"}\n", received, first ? t - first : 0, source);
+	printf("{\"received\":%lu,\"seconds\":%.6f,\"source\":\"%s\"}\n", received, (seconds > 0 && first ? t : last) - first,
+	       source);
 	return 0;
 }

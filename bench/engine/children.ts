@@ -5,7 +5,7 @@ import { V8_FLAGS } from '../../src/engine/v8-flags.ts';
 import type { Job } from './child.ts';
 
 /** Where `npm run bench` puts the bundle of child.ts, seen from that of run.ts. */
-const PROGRAM = fileURLToPath(new URL('engine/child.mjs', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('child.mjs', import.meta.url));
 
 /** Rejects with the last words of a child that fails. */
 export async function runChild<T>(job: Job): Promise<T> {

@@ -14,7 +14,7 @@ export interface Options {
   write: boolean;
 }
 
-const SMOKE = ['natgate', 'kernel', 'tcp-out', 'udp-pps'];
+const SMOKE = ['natgate', 'kernel', 'null-c', 'tcp-out', 'udp-18', 'rtt-idle'];
 
 /** Throws a NatgateError for a command line it does not understand; ends the process for --help. */
 export function parseOptions(args: readonly string[]): Options {
@@ -22,7 +22,7 @@ export function parseOptions(args: readonly string[]): Options {
     .scriptName('npm run bench:net --')
     .usage('$0 [options]\n\nCompares natgate with the kernel recipe and others, side by side. Needs root.')
     .option('rounds', { type: 'number', default: 5, describe: 'how often everything is measured' })
-    .option('seconds', { type: 'number', default: 3, describe: 'length of one measurement' })
+    .option('seconds', { type: 'number', default: 1, describe: 'length of one measurement' })
     .option('only', {
       type: 'string',
       describe: `contenders and workloads, comma-separated, of ${names(contenders)}; ${names(workloads)}`,

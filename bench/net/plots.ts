@@ -15,7 +15,7 @@ const SUBJECT = 'natgate';
 export function plots(report: Report): Picture[] {
   const wanted = [
     { better: 'higher', file: 'rates.svg', title: 'Rates beside the kernel recipe' },
-    { better: 'lower', file: 'times.svg', title: 'Times and idle cost beside the kernel recipe' },
+    { better: 'lower', file: 'times.svg', title: 'Times beside the kernel recipe' },
   ] as const;
   return wanted.flatMap(({ better, file, title }) => {
     const svg = plot(

@@ -1,22 +1,13 @@
 /** The tables of a summary, and the section of docs/benchmarks.md that quotes them. */
+import { type LeftOut, leftOutLines } from './left-out.ts';
 import type { Machine } from './machine.ts';
 import type { Picture } from './plots.ts';
 import type { Failure, Figure, Summary } from './summary.ts';
 import { renderMarkdown, type Table } from './table.ts';
-import type { Contender, Workload } from './types.ts';
-
-/** What is told of a figure. */
-export type Metric = Pick<Workload, 'name' | 'title' | 'unit' | 'better' | 'digits'>;
+import type { Contender, Metric, Workload } from './types.ts';
 
 /** A workload, or one of the figures that it yields. */
-export type Row = Metric & { costUnit?: string; about?: string };
-
-/** What was not tried, by declaration. */
-export interface LeftOut {
-  contender: string;
-  workload: string;
-  reason: string;
-}
+export type Row = Metric & Pick<Workload, 'costUnit' | 'about'>;
 
 export interface Report {
   machine: Machine;
@@ -111,7 +102,8 @@ export function markdown(report: Report, pictures: readonly Picture[] = []): str
     `- Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, node ${machine.node}`,
     `- Packages: ${machine.packages.join(', ') || 'unknown'}`,
     `- ${report.rounds} rounds of ${report.seconds} s for each measurement, after a warm-up. In a round, each workload goes through`,
-    '  all contenders before the next one starts. Every measurement has new namespaces and a newly started contender.',
+    '  all contenders, which take turns at being first, before the next one starts. Each contender has namespaces of its own, new in',
+    '  every round and after a failure.',
     '- Client, gateway and server are network namespaces joined by veth, on the same cores, not pinned. There is no',
     '  network card in it: compare the contenders, do not take the figures for those of a wire.',
     `- A ratio is the median of the rounds' own ratios to ${report.reference}. CPU time is counted in steps of 10 ms; "machine" is all that`,
@@ -124,7 +116,9 @@ export function markdown(report: Report, pictures: readonly Picture[] = []): str
     '',
     ...report.contenders.map((contender) => `- **${contender.name}**: ${contender.about}`),
     '',
-    ...(leftOut.length === 0 ? [] : ['### Left out', '', ...leftOutLines(leftOut), '']),
+    ...(leftOut.length === 0
+      ? []
+      : ['### Left out', '', ...leftOutLines(leftOut).map((line) => `- ${line}`), '']),
     ...(failures.length === 0 ? [] : ['### Failed', '', ...failures.map((line) => `- ${line}`), '']),
   ].join('\n');
 }
@@ -133,16 +127,4 @@ export function markdown(report: Report, pictures: readonly Picture[] = []): str
 function about(workloads: readonly Row[], i: number): string[] {
   const said = workloads[i]!.about;
   return said === undefined || workloads[i + 1]?.about === said ? [] : [said, ''];
-}
-
-function leftOutLines(leftOut: readonly LeftOut[]): string[] {
-  const lines = new Map<string, string[]>();
-  for (const { contender, workload, reason } of leftOut) {
-    const key = `${contender}\n${reason}`;
-    lines.set(key, [...(lines.get(key) ?? []), workload]);
-  }
-  return [...lines].map(([key, names]) => {
-    const [contender, reason] = key.split('\n');
-    return `- ${contender} without ${names.join(', ')}: ${reason}`;
-  });
 }

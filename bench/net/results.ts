@@ -3,12 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeTargets } from '../conclusions.ts';
 import { Page } from '../page.ts';
+import type { LeftOut } from './left-out.ts';
 import type { Machine } from './machine.ts';
 import { plots } from './plots.ts';
-import { type LeftOut, type Metric, markdown, type Report } from './report.ts';
+import { markdown, type Report } from './report.ts';
 import type { Summary } from './summary.ts';
 import { ROOT } from './tools.ts';
-import type { Reading } from './types.ts';
+import type { Metric, Reading } from './types.ts';
 
 export interface NetResults extends Summary {
   command: string;

@@ -1,5 +1,5 @@
 /** Commands the benchmark needs: Debian packages, and the small C programs under bench/c. */
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NatgateError } from '../../src/core/errors.ts';
@@ -9,6 +9,7 @@ import type { Tool } from './types.ts';
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BUILD = join(ROOT, 'bench/build');
 const SYSTEM_PATH = '/usr/sbin:/sbin';
+const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 
 export const GCC: readonly Tool[] = [
   { command: 'gcc', package: 'gcc' },
@@ -23,6 +24,15 @@ export async function compile(name: string): Promise<string> {
     mkdirSync(BUILD, { recursive: true });
     await run('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', '-o', output, source], { timeoutMs: 60_000 });
   }
+  return output;
+}
+
+/** Bundles a program for node, as the engine is bundled. Returns its path. */
+export async function bundle(source: string): Promise<string> {
+  const output = join(BUILD, `${basename(source, '.ts')}.mjs`);
+  const esbuild = join(ROOT, 'node_modules/.bin/esbuild');
+  const flags = ['--bundle', '--platform=node', '--format=esm', '--packages=external', '--log-level=warning'];
+  await run(esbuild, [source, ...flags, `--outfile=${output}`], { timeoutMs: 60_000 });
   return output;
 }
 
@@ -44,6 +54,7 @@ export async function installTools(tools: readonly Tool[], say: (line: string) =
   const line = installLine(missing);
   say(line);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const guard = forbidServices();
   const [command, ...args] = line.split(' ');
   const install = async () => await run(command!, args, { env, timeoutMs: 300_000 });
   try {
@@ -56,7 +67,27 @@ export async function installTools(tools: readonly Tool[], say: (line: string) =
     } catch (error) {
       say(error instanceof Error ? error.message : String(error));
     }
+  } finally {
+    guard.close();
   }
+}
+
+/** No package that is installed meanwhile starts its service (nginx would): see invoke-rc.d(8). */
+function forbidServices(): { close(): void } {
+  try {
+    writeFileSync(SERVICE_POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+  } catch {
+    // The machine has a policy of its own.
+    return { close: () => {} };
+  }
+  const remove = () => rmSync(SERVICE_POLICY, { force: true });
+  process.on('exit', remove);
+  return {
+    close: () => {
+      remove();
+      process.off('exit', remove);
+    },
+  };
 }
 
 /** Throws when a tool is missing, with the line that installs it. */

@@ -3,12 +3,13 @@
  *
  *     client (10.77.0.2/24) ─ c0 ══ g0 (10.77.0.1) gateway (198.18.0.1) g1 ══ s0 ─ server (198.18.0.2/24)
  *
- * The server has no route to 10.77.0.0/24: answers come back to translated packets only. IPv6 is off, so that
- * no traffic is there but the workload's. Every measurement gets a topology of its own, which also removes what
- * a measurement leaves in the kernel (connections, TCP metrics, neighbours). Names hold the pid, so several
+ * The server has 198.18.64.0/18 as well, for workloads with many destinations, and no route to 10.77.0.0/24: answers
+ * come back to translated packets only. IPv6 is off, so that no traffic is there but the workload's. Every contender has
+ * a topology of its own for a round; TCP remembers nothing from one workload for the next. Names hold the pid, so several
  * runs can share a machine.
  */
 import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../../src/core/errors.ts';
@@ -18,6 +19,13 @@ export const CLIENT_ADDRESS = '10.77.0.2';
 export const GATEWAY_PRIVATE_ADDRESS = '10.77.0.1';
 export const GATEWAY_PUBLIC_ADDRESS = '198.18.0.1';
 export const SERVER_ADDRESS = '198.18.0.2';
+/** The server's other addresses. */
+export const SERVER_NETWORK = '198.18.64.0/18';
+
+/** One of the server's other addresses, from 0. */
+export function serverAddress(index: number): string {
+  return `198.18.${64 + (index >> 8)}.${index & 255}`;
+}
 
 const open = new Set<Topology>();
 let created = 0;
@@ -28,10 +36,17 @@ export class Topology {
   readonly client: string;
   readonly gateway: string;
   readonly server: string;
+  /** Where a natgate of this topology keeps its state; goes with it, however that natgate ended. */
+  readonly stateRoot: string;
+  /** Pids of the processes that move the packets; set when the contender has started. */
+  carriers: readonly number[] = [];
+  /** What one workload found out about the contender and another needs, by name. */
+  notes = new Map<string, number>();
   readonly #children: Child[] = [];
 
   private constructor() {
     this.name = `bn-${process.pid}-${created++}`;
+    this.stateRoot = `/run/${this.name}`;
     this.client = `${this.name}-client`;
     this.gateway = `${this.name}-gateway`;
     this.server = `${this.name}-server`;
@@ -98,7 +113,7 @@ export class Topology {
     this.remove();
   }
 
-  /** Removes the namespaces. Synchronous: an interrupted run ends with it. */
+  /** Removes the namespaces and the state. Synchronous: an interrupted run ends with it. */
   remove(): void {
     for (const namespace of [this.client, this.gateway, this.server]) {
       try {
@@ -107,6 +122,7 @@ export class Topology {
         // It was not created.
       }
     }
+    rmSync(this.stateRoot, { recursive: true, force: true });
     open.delete(this);
   }
 
@@ -115,6 +131,7 @@ export class Topology {
     for (const namespace of [client, gateway, server]) {
       await run('ip', ['netns', 'add', namespace]);
       await this.sysctl(namespace, 'net.ipv6.conf.all.disable_ipv6', '1');
+      await this.sysctl(namespace, 'net.ipv4.tcp_no_metrics_save', '1');
       await this.ip(namespace, 'link set lo up');
     }
     await this.ip(client, `link add c0 type veth peer name g0 netns ${gateway}`);
@@ -128,6 +145,8 @@ export class Topology {
     await this.ip(gateway, 'link set g1 up');
     await this.ip(server, 'link set s0 up');
     await this.ip(client, `route add default via ${GATEWAY_PRIVATE_ADDRESS}`);
+    await this.ip(server, `route add local ${SERVER_NETWORK} dev lo`);
+    await this.ip(gateway, `route add ${SERVER_NETWORK} via ${SERVER_ADDRESS}`);
   }
 }
 

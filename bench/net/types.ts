@@ -16,6 +16,8 @@ export interface Contender {
   needs: readonly Tool[];
   /** Names of the workloads it can do; all when absent. */
   workloads?: readonly string[];
+  /** Why it is left out of the others; goes with `workloads`. */
+  limits?: string;
   /** What has to be built, once, before the first round. */
   prepare?(): Promise<void>;
   /**
@@ -25,30 +27,46 @@ export interface Contender {
   start(topology: Topology): Promise<Child[]>;
 }
 
-/** One measurement, made by traffic between client and server. */
-export interface Workload {
+/** A row of the report. */
+export interface Metric {
   name: string;
   title: string;
   unit: string;
   better: 'higher' | 'lower';
   /** Decimals shown. */
   digits: number;
+}
+
+/** One measurement, made by traffic between client and server. */
+export interface Workload extends Metric {
+  /** For the reader of the figures: how it is measured, with every number that could be a limit. */
+  about?: string;
   needs: readonly Tool[];
   /** What CPU time is divided by, e.g. `GB`; absent when that says nothing. */
   costUnit?: string;
+  /** What one run yields, when that is more than one value; each has a row of its own in the report. */
+  figures?: readonly Metric[];
+  /** Contenders that it leaves out, by name, with the reason. */
+  without?: Readonly<Record<string, string>>;
+  /** It leaves connections behind, or needs empty tables: the contender is started for it, and ended after it. */
+  fresh?: boolean;
+  /** Before a measurement; without it, a shorter `run`. */
+  warmUp?(topology: Topology): Promise<unknown>;
   run(topology: Topology, seconds: number): Promise<Sample>;
 }
 
 export interface Sample {
   /** In the workload's unit. */
   value: number;
+  /** By name of the workload's figures, when it has some. */
+  values?: Readonly<Record<string, number>>;
   /** How much was carried, in cost units. */
   amount?: number;
   /** Further figures, kept in the JSON only. */
   details?: Record<string, number>;
 }
 
-/** What came of one workload on one contender in one round. */
+/** What came of one workload (or one of its figures) on one contender in one round. */
 export interface Reading {
   round: number;
   contender: string;
@@ -60,4 +78,9 @@ export interface Reading {
   details?: Record<string, number>;
   /** Why there is no value. */
   error?: string;
+}
+
+/** The rows of a workload in the report: itself, or its figures as if each were a workload. */
+export function rowsOf(workload: Workload): Workload[] {
+  return workload.figures?.map((figure) => ({ ...workload, ...figure })) ?? [workload];
 }

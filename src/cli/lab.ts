@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
+import { interruptible } from './interruptible.ts';
 import type { ArgumentsOf } from './shared-options.ts';
 
 export const command = 'lab';
@@ -21,20 +22,7 @@ export function builder(argv: Argv) {
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const { runLab } = await import('./lab/run-lab.ts');
-  const abort = new AbortController();
-  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-  for (const [signal, code] of Object.entries(signals)) {
-    process.on(signal, () => {
-      process.exitCode = code;
-      abort.abort();
-    });
-  }
-  try {
-    await runLab(argv.size, abort.signal);
-  } catch (error) {
-    if (!abort.signal.aborted) throw error;
-    process.stderr.write('natgate lab: interrupted, all undone\n');
-  }
+  await interruptible('lab', async (signal) => await runLab(argv.size, signal));
 }
 
 /** `1G`, `64M`, `100000`. */

@@ -7,6 +7,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { NatgateError } from '../core/errors.ts';
 import { packageVersion } from '../gateway/version.ts';
+import * as bench from './bench.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
@@ -25,6 +26,7 @@ const cli = yargs(words)
   .command(status)
   .command(doctor)
   .command(lab)
+  .command(bench)
   .command(version)
   .completion('completion', 'Print a script that completes natgate commands in bash or zsh')
   .option('debug', { type: 'boolean', default: false, describe: 'Show stack traces of failures' })

@@ -61,7 +61,7 @@ import { LinkCounters } from './link-counters.ts';
 import { Lookup } from './lookup.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
-import type { Route } from './routes.ts';
+import { NO_ROUTE_CLASS, type Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
 import { Unsolicited } from './unsolicited.ts';
@@ -267,7 +267,8 @@ export class Engine {
       return this.handleUninvited(slot, m, nowhere, now);
     }
     // A source that answers could not reach (RFC 1812 5.3.8).
-    if (isInside && path.deviceOf(path.classTowards(PRIVATE, source)) < 0) return MARTIAN_SOURCE;
+    const back = isInside ? path.classTowards(PRIVATE, source) : NO_ROUTE_CLASS;
+    if (isInside && path.deviceOf(back) < 0) return MARTIAN_SOURCE;
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
     // Answers to twice NAT have a flow; nobody is reached behind that address.
     if (path.isForLocal(m)) return this.leaveToHost(slot, m);
@@ -288,7 +289,10 @@ export class Engine {
     // A connection that is seen from its middle is picked up for private hosts only.
     if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
     const handle = sessions.begin(this.bytes, meta, m, state, isInside, isInside && isDirect, 0, now);
-    if (handle >= 0) return this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
+    if (handle >= 0) {
+      if (isInside && isDirect) path.remember(handle, egress, back);
+      return this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
+    }
     // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.
     if (isInside) path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
     return -handle;

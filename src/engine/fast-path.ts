@@ -11,6 +11,8 @@
  */
 import {
   ASSURED,
+  C_CREATED,
+  COLD,
   CONFIRMED,
   type FlowTable,
   H_BYTES,
@@ -31,7 +33,7 @@ import {
 } from '../conntrack/flow-table.ts';
 import { NOT_PLAIN, plainStep } from '../conntrack/tcp-plain.ts';
 import { ESTABLISHED } from '../conntrack/tcp-states.ts';
-import type { TimeoutTable } from '../conntrack/timeouts.ts';
+import { type TimeoutTable, UDP_STREAM_AGE_MS } from '../conntrack/timeouts.ts';
 import { TTL_DELTA } from '../nat/translate.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
@@ -78,6 +80,7 @@ export class FastPath {
   private readonly table: FlowTable;
   private readonly hot: Int32Array;
   private readonly track: Int32Array;
+  private readonly cold: Int32Array;
   private readonly counters: Float64Array;
   private readonly devices: Devices;
   private readonly routes: RouteTable;
@@ -102,6 +105,7 @@ export class FastPath {
     this.table = table;
     this.hot = table.hot;
     this.track = table.track;
+    this.cold = table.cold;
     this.counters = counters;
     this.devices = devices;
     this.routes = routes;
@@ -115,7 +119,7 @@ export class FastPath {
    * `count`. `changes`: FlowTable.changes at the lookup; later, flows are looked up again.
    */
   run(first: number, count: number, changes: number, now: number): number {
-    const { hot, track, meta, bytes, devices, routes, counters, table, nearer, dns } = this;
+    const { hot, track, cold, meta, bytes, devices, routes, counters, table, nearer, dns } = this;
     const { u8, u16, i32 } = bytes;
     const { side, mtu } = devices;
     const { epoch } = routes;
@@ -169,9 +173,13 @@ export class FastPath {
         after = plainStep(track, t, direction, status, bytes, l4, length - (l4 - offset), nearer);
         if (after === NOT_PLAIN) break;
       } else if (protocol === PROTO_UDP) {
-        // A first packet or answer changes the flow, and so may any of a young stream.
+        // A first packet or answer changes the flow, and so does the one that shows it to be a stream.
         const flags = status & (CONFIRMED | SEEN_REPLY | ASSURED | HELPED);
-        if (flags !== (CONFIRMED | SEEN_REPLY | ASSURED) && (flags !== CONFIRMED || direction === 1)) break;
+        if (flags === (CONFIRMED | SEEN_REPLY)) {
+          if (((now - cold[(handle >> 1) * COLD + C_CREATED]!) | 0) > UDP_STREAM_AGE_MS) break;
+        } else if (flags !== (CONFIRMED | SEEN_REPLY | ASSURED) && (flags !== CONFIRMED || direction === 1)) {
+          break;
+        }
         if (dns && (hot[h + H_PORTS]! & DESTINATION_PORT) === DNS_PORT) break;
       } else {
         break;

@@ -94,6 +94,11 @@ export class Path {
     return (handle & 1) === ORIGINAL ? (cached >>> 8) & 0xff : cached & 0xff;
   }
 
+  /** Route classes of a new flow, as found when it was made: of the original and of the reply direction. */
+  remember(handle: number, original: number, reply: number): void {
+    this.table.hot[(handle >> 1) * HOT + H_ROUTE] = (this.routes.epoch << 16) | (original << 8) | reply;
+  }
+
   /**
    * Class of the way to `address` on `side` of the gateway. Where the routes lead to the other side there is none: a
    * packet that turned round would show one side's addresses to the other.

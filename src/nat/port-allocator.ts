@@ -7,6 +7,7 @@
  *
  * No live mapping ever makes room. Where hosts have blocks of their own, what is in them is all they get.
  */
+import { hashTuple } from '../conntrack/tuple.ts';
 import type { Random } from '../core/random.ts';
 import { swap16 } from '../wire/bytes.ts';
 import { type ExternalAddresses, ICMP, TCP } from './external-addresses.ts';
@@ -191,8 +192,9 @@ export class PortAllocator {
         place < 0 ? null : blockAt(place, rule.externals.length, rule.first, rule.last, rule.blockSize);
       return block === null ? 0 : block.externalIndex;
     }
-    const mixed = Math.imul(address ^ this.seed[0], 0x9e3779b1) ^ this.seed[1];
-    return ((mixed ^ (mixed >>> 15)) >>> 1) % rule.externals.length;
+    // Hosts of one network differ in the highest bits of the word: all of them have to count.
+    const mixed = hashTuple(address, 0, 0, 0, this.seed[0], this.seed[1]);
+    return (mixed >>> 0) % rule.externals.length;
   }
 
   /** The blocks of an external address that are given on demand; undefined where the rule has none such. */

@@ -10,22 +10,22 @@ describe('options', () => {
     const options = parseOptions([]);
     expect(names(options.contenders)).toEqual(names(contenders));
     expect(names(options.workloads)).toEqual(names(workloads));
-    expect(options).toMatchObject({ rounds: 5, seconds: 3, warmUp: true, write: false });
+    expect(options).toMatchObject({ rounds: 5, seconds: 1, warmUp: true, write: false });
   });
 
   it('chooses contenders, workloads or both', () => {
     const some = parseOptions(['--only', 'kernel,pasta']);
     expect(names(some.contenders)).toEqual(['kernel', 'pasta']);
     expect(names(some.workloads)).toEqual(names(workloads));
-    const one = parseOptions(['--only', 'ping']);
+    const one = parseOptions(['--only', 'rtt-idle']);
     expect(names(one.contenders)).toEqual(names(contenders));
-    expect(names(one.workloads)).toEqual(['ping']);
+    expect(names(one.workloads)).toEqual(['rtt-idle']);
   });
 
   it('has a short run for CI', () => {
     const options = parseOptions(['--smoke']);
-    expect(names(options.contenders)).toEqual(['natgate', 'kernel']);
-    expect(names(options.workloads)).toEqual(['tcp-out', 'udp-pps']);
+    expect(names(options.contenders)).toEqual(['natgate', 'kernel', 'null-c']);
+    expect(names(options.workloads)).toEqual(['tcp-out', 'rtt-idle', 'udp-18']);
     expect(options).toMatchObject({ rounds: 1, seconds: 0.5, warmUp: false });
   });
 

@@ -58,6 +58,9 @@ describe('bad usage', () => {
     ['run --private g0 --public g1 --helper ftp --helper irc=21', 'port 21 has the helper ftp already'],
     ['run --private g0 --public g1 --ports 80 --ports 79', '--ports 79: not'],
     ['down --name ../x', '--name ../x'],
+    ['bench --rounds 0', '--rounds 0'],
+    ['bench --seconds 0.5', '--seconds 0.5'],
+    ['bench --only ipvs', '--only ipvs: neither a contender nor a measurement'],
     ['doctor --private g0', '--private and --public belong together'],
   ])('`natgate %s` exits with 2, one line and a hint', (line, message) => {
     const { code, stdout, stderr } = natgate(line);
@@ -84,7 +87,7 @@ test('a stack trace only with --debug', () => {
 test('help and versions go to stdout', () => {
   const help = natgate('--help');
   expect(help).toMatchObject({ code: 0, stderr: '' });
-  for (const verb of ['run', 'down', 'status', 'doctor', 'lab', 'version', 'completion']) {
+  for (const verb of ['run', 'down', 'status', 'doctor', 'lab', 'bench', 'version', 'completion']) {
     expect(help.stdout).toContain(`natgate ${verb} `);
   }
   expect(natgate('run --help').stdout).toContain('[default: "32768-65535"]');

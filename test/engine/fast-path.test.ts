@@ -251,8 +251,8 @@ describe('the fast path and the general path', () => {
   test('routes, MTUs and neighbours that change are seen at once', () => {
     const pair = new Pair();
     const packet = udpPacket({ from: '10.77.0.2:5000', to: '203.0.113.1:4500', payload: filler(1000) });
-    // The first makes the flow, the second finds its way.
-    for (let i = 0; i < 3; i++) pair.send('private', packet);
+    // The first makes the flow.
+    for (let i = 0; i < 2; i++) pair.send('private', packet);
     expect(pair.taken).toBe(1);
     for (const gateway of [pair.quick, pair.slow]) {
       gateway.engine.setDevice(1, { address: 0x010012c6, mtu: 900 });
@@ -265,5 +265,36 @@ describe('the fast path and the general path', () => {
     expect([refused?.[9], refused?.[20], refused?.[21]]).toEqual([1, 3, 0]);
     pair.compare();
     expect(pair.taken).toBe(1);
+  });
+
+  test(`in a table with ten thousand flows every packet finds its own, seed ${SEED}`, () => {
+    const gateway = new MemoryGateway({ ...options, flows: 12_000, ports: { first: 20_000, last: 65_535 } });
+    const random = new Random(SEED);
+    const external: string[] = [];
+    const inside = (i: number) => `10.77.0.${2 + (i % 200)}:${1000 + i}`;
+    const packet = (from: string, to: string, i: number) =>
+      i % 2 === 0 ? udpPacket({ from, to }) : tcpPacket({ from, to, flags: 'A', seq: 1000, ack: 1000 });
+    const sendOut = (i: number) => {
+      gateway.sendPrivate(packet(inside(i), '203.0.113.1:443', i));
+      const [sent, ...more] = gateway.receivePublic();
+      expect(more).toEqual([]);
+      return `198.18.0.1:${(sent![20]! << 8) | sent![21]!}`;
+    };
+    for (let i = 0; i < 10_000; i++) external.push(sendOut(i));
+    for (let n = 0; n < 5000; n++) {
+      const i = (random.next() >>> 1) % 10_000;
+      if (n % 2 === 0) {
+        expect(sendOut(i)).toBe(external[i]);
+        continue;
+      }
+      gateway.sendPublic(packet('203.0.113.1:443', external[i]!, i));
+      const [received] = gateway.receivePrivate();
+      expect(toHex(received!.subarray(16, 20))).toBe(toHex(Uint8Array.of(10, 77, 0, 2 + (i % 200))));
+      expect((received![22]! << 8) | received![23]!).toBe(1000 + i);
+      // Another remote host has no flow.
+      gateway.sendPublic(packet('203.0.113.2:443', external[i]!, i));
+      expect(gateway.receivePrivate()).toEqual([]);
+    }
+    expect(gateway.drops()).toEqual({ filtered: 2500 });
   });
 });

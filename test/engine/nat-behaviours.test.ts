@@ -358,6 +358,22 @@ describe('pools', () => {
     expect([back.dst, back.dport]).toEqual([X, 9]);
   });
 
+  test.each([2, 4, 16, 64])('paired: the hosts of a /24 are spread over a pool of %i', (size) => {
+    const pool = Array.from({ length: size }, (_, i) => parseAddress(`198.18.0.${i + 20}`)!);
+    const ports = { first: 1024, last: 65535 };
+    const bed = new Bed({
+      flows: 512,
+      nat: nat({ rules: [rule({ action: 'pool', addresses: pool, ports }, {})] }),
+    });
+    const hosts = new Map<string, number>();
+    for (let host = 2; host < 250; host++) {
+      const { src } = only(PUBLIC, bed.out(udp(`10.77.0.${host}:1`, `${A}:1`)));
+      hosts.set(src, (hosts.get(src) ?? 0) + 1);
+    }
+    expect(hosts.size).toBeGreaterThan(0.75 * size);
+    expect(Math.max(...hosts.values())).toBeLessThan((4 * 248) / size);
+  });
+
   test('arbitrary: a host may have several', () => {
     const bed = pooled({ pairedPooling: false });
     const seen = Array.from(

@@ -1,6 +1,7 @@
 import type { Contender } from '../types.ts';
 import { kernel } from './kernel.ts';
 import { natgate } from './natgate.ts';
+import { nullC, nullTs } from './null/null.ts';
 import { pasta } from './pasta.ts';
 import { rawSocket } from './raw-socket.ts';
 import { slirp4netns1500, slirp4netns65520 } from './slirp4netns.ts';
@@ -12,6 +13,8 @@ export const REFERENCE = kernel.name;
 export const contenders: readonly Contender[] = [
   natgate,
   kernel,
+  nullC,
+  nullTs,
   slirp4netns65520,
   slirp4netns1500,
   pasta,

@@ -15,7 +15,8 @@ export const natgate: Contender = {
     if (!existsSync(MAIN)) throw new NatgateError('BENCH_NOT_BUILT', `${MAIN} missing: npm run build`);
   },
   async start(topology) {
-    const args = [MAIN, 'run', '--private', 'g0', '--public', 'g1', '--name', topology.name];
+    const place = ['--name', topology.name, '--state-root', topology.stateRoot];
+    const args = [MAIN, 'run', '--private', 'g0', '--public', 'g1', ...place];
     const gateway = topology.start(topology.gateway, process.execPath, args);
     await gateway.output(/^natgate: ready /m, 15_000);
     return [gateway];

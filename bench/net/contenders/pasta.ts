@@ -1,5 +1,6 @@
 import { CLIENT_ADDRESS, GATEWAY_PRIVATE_ADDRESS, SERVER_ADDRESS } from '../topology.ts';
 import type { Contender } from '../types.ts';
+import { ONE_CLIENT_ONE_FLOW } from '../workloads/index.ts';
 
 /** pasta between the client's namespace and sockets of the gateway's. */
 export const pasta: Contender = {
@@ -8,6 +9,8 @@ export const pasta: Contender = {
     "pasta with its own defaults for the client's TAP. Ends connections in sockets of its own instead of " +
     'translating packets, and uses one link less.',
   needs: [{ command: 'pasta', package: 'passt' }],
+  workloads: ONE_CLIENT_ONE_FLOW,
+  limits: 'it serves one client, and holds a socket for each flow',
   async start(topology) {
     await topology.ip(topology.client, 'link delete c0');
     // It takes the client's configuration from the interface with a default route.

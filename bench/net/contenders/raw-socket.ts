@@ -18,7 +18,8 @@ export const rawSocket: Contender = {
     'could do. One callback and at least two system calls for each packet, no batches; and the host stack ' +
     'sees, and answers, every packet as well.',
   needs: [...GCC, { command: 'g++', package: 'g++' }, { command: 'make', package: 'make' }],
-  workloads: ['udp-pps'],
+  workloads: ['udp-18'],
+  limits: 'it knows UDP in one direction only',
   prepare: build,
   async start(topology) {
     const { gateway } = topology;

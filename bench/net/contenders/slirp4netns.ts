@@ -1,4 +1,5 @@
 import type { Contender } from '../types.ts';
+import { ONE_CLIENT_ONE_FLOW } from '../workloads/index.ts';
 
 /**
  * slirp4netns between the client's namespace and sockets of the gateway's. Twice, because a TAP's MTU decides
@@ -11,6 +12,8 @@ function slirp4netns(mtu: number): Contender {
       `slirp4netns with MTU ${mtu} on the client's TAP. Ends connections in sockets of its own instead of ` +
       'translating packets, and uses one link less.',
     needs: [{ command: 'slirp4netns', package: 'slirp4netns' }],
+    workloads: ONE_CLIENT_ONE_FLOW,
+    limits: 'it serves one client, and holds a socket for each flow',
     async start(topology) {
       await topology.ip(topology.client, 'link delete c0');
       // It pings from an unprivileged ICMP socket, which a new namespace allows to nobody.

@@ -1,5 +1,5 @@
 /**
- * The processes of the lab. All are ended by `endAll`, and what waits for one is interrupted when the lab is (Ctrl-C).
+ * The processes of the lab, or of `natgate bench`. All are ended by `endAll`, and what waits for one is interrupted when the lab is (Ctrl-C).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -14,9 +14,13 @@ export interface Finished {
   stderr: string;
 }
 
+/** Whose processes they are, for messages. */
+export type Owner = 'lab' | 'bench';
+
 export class Child {
   readonly what: string;
   readonly pid: number;
+  private readonly owner: Owner;
   private readonly process: ChildProcess;
   private readonly lines: string[] = [];
   private readonly listeners = new Set<() => void>();
@@ -25,8 +29,9 @@ export class Child {
   readonly finished: Promise<Finished>;
   private end: Finished | undefined;
 
-  constructor(what: string, argv: readonly string[]) {
+  constructor(what: string, argv: readonly string[], owner: Owner) {
     this.what = what;
+    this.owner = owner;
     this.process = spawn(argv[0]!, argv.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, LC_ALL: 'C' },
@@ -71,7 +76,7 @@ export class Child {
     });
   }
 
-  /** Waits for a line of stdout or stderr that matches. Throws NatgateError `lab_failed` when the process ends first. */
+  /** Waits for a line of stdout or stderr that matches. Throws NatgateError `OWNER_failed` when the process ends first. */
   shows(pattern: RegExp, signal: AbortSignal, timeoutMs = 30_000): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
@@ -98,7 +103,7 @@ export class Child {
 
   failure(why: string): NatgateError {
     const said = [...this.lines.slice(-3), this.errors.trim()].filter(Boolean).join('\n  ');
-    return new NatgateError('lab_failed', `the lab's ${this.what} ${why}`, said);
+    return new NatgateError(`${this.owner}_failed`, `the ${this.owner}'s ${this.what} ${why}`, said);
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Finished> {
@@ -117,27 +122,38 @@ export class Child {
 /** Starts processes, and ends them all. */
 export class Children {
   private readonly signal: AbortSignal;
+  private readonly owner: Owner;
   private readonly all: Child[] = [];
 
-  constructor(signal: AbortSignal) {
+  constructor(signal: AbortSignal, owner: Owner = 'lab') {
     this.signal = signal;
+    this.owner = owner;
   }
 
   start(what: string, argv: readonly string[]): Child {
     this.signal.throwIfAborted();
-    const child = new Child(what, argv);
+    const child = new Child(what, argv, this.owner);
     this.all.push(child);
     return child;
   }
 
-  /** Runs a command to its end. Throws NatgateError `lab_failed` unless it exits with 0 (or `anyCode`). */
+  /** Runs a command to its end. Throws NatgateError `OWNER_failed` unless it exits with 0 (or `anyCode`). */
   async run(what: string, argv: readonly string[], anyCode = false): Promise<Finished> {
     return this.finish(this.start(what, argv), anyCode);
   }
 
-  /** Waits for the end of a process, as `run` does. */
-  async finish(child: Child, anyCode = false): Promise<Finished> {
-    const end = await this.unlessAborted(child.finished);
+  /** Waits for the end of a process, as `run` does; one that has not ended after `timeoutMs` is ended, and has failed. */
+  async finish(child: Child, anyCode = false, timeoutMs?: number): Promise<Finished> {
+    let late = false;
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            late = true;
+            void child.stop();
+          }, timeoutMs);
+    const end = await this.unlessAborted(child.finished).finally(() => clearTimeout(timer));
+    if (late) throw child.failure(`did not end within ${timeoutMs! / 1000} s`);
     if (end.code !== 0 && !anyCode) throw child.failure(`ended with ${end.code}`);
     return end;
   }

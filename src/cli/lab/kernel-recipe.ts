@@ -10,7 +10,10 @@ const RECIPE = [
 ];
 
 /** It stays until the namespace goes. Returns why it does not work on this kernel, or null. */
-export async function applyKernelRecipe({ topology, children }: Lab): Promise<string | null> {
+export async function applyKernelRecipe({
+  topology,
+  children,
+}: Pick<Lab, 'topology' | 'children'>): Promise<string | null> {
   for (const line of RECIPE) {
     const argv = topology.inside(topology.gateway, line.split(' '));
     const { code, stderr } = await children.run('kernel recipe', argv, true);
