@@ -58,6 +58,7 @@ function setUp(): number[] {
     ports,
     nat,
     txQueueLength: DEFAULT_TX_QUEUE_LENGTH,
+    workers: 1,
   });
   applyPlan(plan.steps, journal);
   const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
@@ -68,7 +69,7 @@ function setUp(): number[] {
   close();
   maps.routes.close();
   closeSync(maps.ownedFd);
-  return plan.tuns.map((tun) => tun.fd);
+  return plan.tuns.flatMap((tun) => tun.fds);
 }
 
 /** All that natgate may use by default, so that no port has to be owned while packets flow; the host keeps the others. */
