@@ -65,7 +65,7 @@ const apply = (name = 'a', interfaces = ['g0', 'g1'], nat: object = EMPTY_NAT) =
   const { filterStep } = await load('plan/filter');
   const { undoJournal } = await load('plan/undo');
   const facts = readInterfaces(${JSON.stringify(interfaces)});
-  const plan = hostPlan({ stateRoot, name: '${name}', interfaces: facts, ports: { first: 32768, last: 65535 }, nat: ${JSON.stringify(nat)}, txQueueLength: 777 });
+  const plan = hostPlan({ stateRoot, name: '${name}', interfaces: facts, ports: { first: 32768, last: 65535 }, nat: ${JSON.stringify(nat)}, txQueueLength: 777, workers: 1 });
   const journal = openJournal({ stateRoot, name: '${name}', interfaces: facts.map((each) => each.name) });
   applyPlan(plan.steps, journal);
   const program = addon().bpfProgLoad(3, Uint8Array.from([0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0]), 'pass');
@@ -73,7 +73,7 @@ const apply = (name = 'a', interfaces = ['g0', 'g1'], nat: object = EMPTY_NAT) =
   const { addressStep, answeredAddresses } = await load('plan/address');
   const addresses = answeredAddresses(${JSON.stringify(nat)}).map((address) => addressStep(facts.at(-1), address));
   applyPlan([...filters, ...addresses], journal);
-  print({ adopted: journal.adopted, tuns: plan.tuns.map((tun) => linkNamed(tun.device).index), fds: plan.tuns.map((tun) => tun.fd), shown: describePlan([...plan.steps, ...addresses]) });
+  print({ adopted: journal.adopted, tuns: plan.tuns.map((tun) => linkNamed(tun.device).index), fds: plan.tuns.map((tun) => tun.fds[0]), shown: describePlan([...plan.steps, ...addresses]) });
 `;
 interface Applied {
   adopted: boolean;
@@ -225,7 +225,7 @@ it('waits for the engine of the process before, and does not share its queue', a
   const engine = (seconds: number) =>
     `${apply()}
      const { spawn } = await import('node:child_process');
-     spawn('sleep', ['${seconds}'], { stdio: ['ignore', 'ignore', 'ignore', plan.tuns[0].fd], detached: true });
+     spawn('sleep', ['${seconds}'], { stdio: ['ignore', 'ignore', 'ignore', plan.tuns[0].fds[0]], detached: true });
      setInterval(() => {}, 1000);`;
   const dieWithEngine = async (seconds: number) => {
     const process = start(ns, engine(seconds));
