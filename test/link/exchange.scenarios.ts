@@ -214,6 +214,24 @@ export function truncated() {
   return { ...result, closed: exchange.run(0, 0), control: control[READ_TRUNCATED] };
 }
 
+/** A packet that is there already, asked for after a short batch: with and without leave to wait. Of each run: packets, waits. */
+export function afterShortBatch() {
+  const tuns = new Tuns(['10.1.0.1/24', '10.2.0.1/24']);
+  const results: number[][] = [];
+  for (const [device, timeoutMs] of [
+    [0, 1000],
+    [1, 1000],
+    [0, 0],
+    [1, 1000],
+  ] as const) {
+    tuns.put(device, echoRequest(`10.${device + 1}.0.2`, `10.${device + 1}.0.1`, 1, pattern(8)));
+    tuns.flush();
+    const before = tuns.control[WAITS]!;
+    results.push([tuns.run(timeoutMs).length, tuns.control[WAITS]! - before]);
+  }
+  return results;
+}
+
 export function flushing() {
   const tuns = new Tuns(['10.1.0.1/24']);
   for (let i = 0; i < 3; i++) tuns.put(0, echoRequest('10.1.0.2', '10.1.0.1', i, pattern(8)));
