@@ -1,4 +1,5 @@
 /** What exchange.test.ts runs in network namespaces. */
+import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -212,6 +213,43 @@ export function truncated() {
   exchange.close();
   closeSync(zero);
   return { ...result, closed: exchange.run(0, 0), control: control[READ_TRUNCATED] };
+}
+
+/** A packet that is there already, asked for after a short batch: with and without leave to wait. Of each run: packets, waits. */
+export function afterShortBatch() {
+  const tuns = new Tuns(['10.1.0.1/24', '10.2.0.1/24']);
+  const results: number[][] = [];
+  for (const [device, timeoutMs] of [
+    [0, 1000],
+    [1, 1000],
+    [0, 0],
+    [1, 1000],
+  ] as const) {
+    tuns.put(device, echoRequest(`10.${device + 1}.0.2`, `10.${device + 1}.0.1`, 1, pattern(8)));
+    tuns.flush();
+    const before = tuns.control[WAITS]!;
+    results.push([tuns.run(timeoutMs).length, tuns.control[WAITS]! - before]);
+  }
+  return results;
+}
+
+/** A packet ends a long wait, and its answer is there at once. Of each run: packets, waits (poll calls). */
+export function answerAfterIdleWait() {
+  const tuns = new Tuns(['10.1.0.1/24']);
+  const results: number[][] = [];
+  const count = (packets: () => number) => {
+    const before = tuns.control[WAITS]!;
+    results.push([packets(), tuns.control[WAITS]! - before]);
+  };
+  // The run has long begun to wait by then.
+  const asking = spawn('sh', ['-c', 'sleep 0.5; exec ping -c 1 -W 1 10.1.0.2'], { stdio: 'ignore' });
+  count(() => tuns.run(5000).length);
+  for (let i = 0; i < 2; i++) {
+    tuns.put(0, echoRequest('10.1.0.2', '10.1.0.1', 1, pattern(8)));
+    count(() => tuns.run(1000).length);
+  }
+  asking.kill();
+  return results;
 }
 
 export function flushing() {

@@ -78,6 +78,23 @@ describe('packets', () => {
     }
   });
 
+  test('after a short batch a run that may wait does so before it reads, and misses nothing', async () => {
+    expect(await inNamespace('afterShortBatch')).toEqual([
+      [1, 0],
+      [1, 1],
+      [1, 0],
+      [1, 1],
+    ]);
+  });
+
+  test('after a long wait an answer that comes at once is read without another wait', async () => {
+    expect(await inNamespace('answerAfterIdleWait')).toEqual([
+      [1, 1],
+      [1, 0],
+      [1, 1],
+    ]);
+  });
+
   test('flush writes and does not read', async () => {
     expect(await inNamespace('flushing')).toEqual({ read: [0, 1, 2] });
   });
