@@ -1,26 +1,9 @@
 /** `natgate bench` as a user runs it: a table or JSON, and nothing left behind, interrupted or not. */
-import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { MAIN } from './support/contender.ts';
 import { natgateOnly } from './support/gateway.ts';
 import { Background, run } from './support/process.ts';
-
-/** Namespaces and processes of comparisons, and run directories of their gateways. */
-async function remains(): Promise<string[]> {
-  const { stdout: namespaces } = await run(['ip', 'netns', 'list']);
-  const { stdout: processes } = await run(['ps', '-eo', 'args']);
-  let directories: string[] = [];
-  try {
-    directories = readdirSync('/run/natgate');
-  } catch {
-    // never was any
-  }
-  return [
-    ...namespaces.split('\n').filter((line) => line.startsWith('natgate-bench-')),
-    ...processes.split('\n').filter((line) => /cli\/bench\/|--name bench-/.test(line)),
-    ...directories.filter((name) => name.startsWith('bench-')),
-  ];
-}
+import { remainsOf } from './support/remains.ts';
 
 natgateOnly('natgate bench', () => {
   const argv = [process.execPath, MAIN, 'bench', '--rounds', '1'];
@@ -41,7 +24,7 @@ natgateOnly('natgate bench', () => {
       expect(median).toBeGreaterThan(0);
       expect(ratio).toBeGreaterThan(0);
     }
-    expect(await remains()).toEqual([]);
+    expect(await remainsOf('bench')).toEqual([]);
   });
 
   it('shows a table, and says what it was measured with', async () => {
@@ -50,7 +33,7 @@ natgateOnly('natgate bench', () => {
     expect(stdout).toMatch(/^Round trip, median, µs +\d+ \(\d+ - \d+\) +\d+ \(\d+ - \d+\) +[\d.]+$/m);
     expect(stdout).toContain('Round trip: ping, one every 2 ms');
     expect(stdout).not.toContain('TCP');
-    expect(await remains()).toEqual([]);
+    expect(await remainsOf('bench')).toEqual([]);
   });
 
   it.each([
@@ -62,6 +45,6 @@ natgateOnly('natgate bench', () => {
     expect(await bench.stop(signal, 20_000)).toBe(code);
     expect(bench.stderr).toMatch(/natgate bench: interrupted, all undone\n$/);
     expect(bench.stdout).toBe('');
-    expect(await remains()).toEqual([]);
+    expect(await remainsOf('bench')).toEqual([]);
   });
 });

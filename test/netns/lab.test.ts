@@ -1,30 +1,9 @@
 /** `natgate lab` as a user runs it: it tells its story, and leaves nothing behind, interrupted or not. */
-import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { MAIN } from './support/contender.ts';
 import { natgateOnly } from './support/gateway.ts';
 import { Background, run, sleep } from './support/process.ts';
-
-/** Namespaces and processes of labs, and run directories of their gateways. */
-async function remains(): Promise<string[]> {
-  const { stdout: namespaces } = await run(['ip', 'netns', 'list']);
-  const { stdout: processes } = await run(['ps', '-eo', 'args']);
-  let directories: string[] = [];
-  try {
-    directories = readdirSync('/run/natgate');
-  } catch {
-    // never was any
-  }
-  return [
-    ...namespaces.split('\n').filter((line) => line.startsWith('natgate-lab-')),
-    ...processes.split('\n').filter((line) => /cli\/lab\/|--name lab-/.test(line)),
-    ...directories.filter((name) => name.startsWith('lab-')),
-  ];
-}
-
-function isNamespace(remnant: string): boolean {
-  return remnant.startsWith('natgate-lab-');
-}
+import { namespacesOf, remainsOf } from './support/remains.ts';
 
 natgateOnly('natgate lab', () => {
   const argv = [process.execPath, MAIN, 'lab', '--size', '48M'];
@@ -46,11 +25,11 @@ natgateOnly('natgate lab', () => {
       /^ +tcp +10\.77\.0\.2:\d+ as 198\.18\.0\.1:\d+ to 198\.18\.0\.2:8000, .* out, 4\d\.\d MiB in/m,
     );
     expect(stdout).toMatch(/natgate [\d.]+ Gb\/s, the kernel with iptables [\d.]+ Gb\/s: ratio [\d.]+/);
-    expect(await remains()).toEqual([]);
+    expect(await remainsOf('lab')).toEqual([]);
   });
 
   it.each([
-    ['SIGINT', 'its first namespace is there', async () => (await remains()).some(isNamespace), 130],
+    ['SIGINT', 'its first namespace is there', async () => (await namespacesOf('lab')).length > 0, 130],
     ['SIGINT', 'the gateway is there', async (lab: Background) => lab.stdout.includes('\ngateway '), 130],
     ['SIGTERM', 'it has pinged', async (lab: Background) => lab.stdout.includes('\nping '), 143],
   ] as const)('leaves nothing behind after %s as soon as %s', async (signal, _when, reached, code) => {
@@ -63,13 +42,13 @@ natgateOnly('natgate lab', () => {
     }
     expect(await lab.stop(signal, 20_000)).toBe(code);
     expect(lab.stderr).toBe('natgate lab: interrupted, all undone\n');
-    expect(await remains()).toEqual([]);
+    expect(await remainsOf('lab')).toEqual([]);
   });
 
   it('leaves nothing behind when it is interrupted while it loads', async () => {
     const lab = new Background(argv);
     await sleep(30);
     expect(await lab.stop('SIGINT', 20_000)).toBe(130);
-    expect(await remains()).toEqual([]);
+    expect(await remainsOf('lab')).toEqual([]);
   });
 });
