@@ -18,6 +18,9 @@ const NOT_BY_PACKETS = [
   'write_no_buffer',
   'write_down',
   'read_truncated',
+  // Between several workers only: test/engine/workers.test.ts.
+  'hand_off_full',
+  'hand_off_late',
   // These take millions of packets.
   'fragment_limit',
   'helper_failed',
