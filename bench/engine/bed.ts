@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { UDP_STREAM_AGE_MS } from '../../src/conntrack/timeouts.ts';
 import { ARENA_BYTES, BATCH } from '../../src/engine/arena.ts';
 import { readCounters } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
@@ -22,12 +23,13 @@ const SPARE_FLOWS = 64;
 export class Bed {
   readonly traffic: Traffic;
   readonly flows: number;
-  private readonly protocol: Protocol;
   private readonly own: boolean;
   private readonly engine: Engine;
   private readonly counters: Float64Array;
   /** ms of the engine's clock: one for 16384 packets, so that nothing ever times out. */
   private now = 0;
+  /** ms that it is ahead of the packets. */
+  private later = 0;
   private packets = 0;
   private left = 0;
 
@@ -39,7 +41,6 @@ export class Bed {
     arena: ArrayBuffer = new ArrayBuffer(ARENA_BYTES),
   ) {
     this.flows = flows;
-    this.protocol = protocol;
     this.own = own;
     this.traffic = new Traffic(arena, protocol, own);
     const capacity = flows + SPARE_FLOWS;
@@ -86,7 +87,7 @@ export class Bed {
     }
   }
 
-  /** Opens all connections: first packet, answer; of TCP the third and a fourth. Returns the CPU time of the first ones, ms. */
+  /** Opens all connections: first packet, answer, a third and a fourth, which make TCP established and UDP a stream. Returns the CPU time of the first ones, ms. */
   open(): number {
     const { traffic } = this;
     traffic.begin('first', 'small');
@@ -96,7 +97,8 @@ export class Bed {
     if (this.own) return ms;
     traffic.begin('answer', 'small');
     this.sweep(true);
-    if (this.protocol === 'udp') return ms;
+    // By now the flows of UDP are streams.
+    this.later = UDP_STREAM_AGE_MS + 1;
     traffic.begin('third', 'small');
     this.sweep(false);
     // The window of a SYN is not scaled: the server's next segment says how wide it really is.
@@ -108,7 +110,7 @@ export class Bed {
   handle(count: number): void {
     const { engine } = this;
     this.packets += count;
-    this.now = (this.packets >>> 14) | 0;
+    this.now = (this.later + (this.packets >>> 14)) | 0;
     engine.process(0, count, this.now);
     this.left += engine.outCount;
     engine.tick(this.now);
