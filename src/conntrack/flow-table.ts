@@ -79,6 +79,8 @@ export const HELPED = 1 << 20;
  */
 export const ORIGINAL_SIDE = 1 << 21;
 export const REPLY_SIDE = 1 << 22;
+/** Position of ORIGINAL_SIDE; the side of a direction is bit SIDE_SHIFT + direction. */
+export const SIDE_SHIFT = 21;
 /** Number of the NAT rule that the flow was made by (nat/config.ts), 0-511. */
 export const RULE_SHIFT = 23;
 export const MAX_RULES = 512;

@@ -7,7 +7,7 @@
  * In ESTABLISHED none of the timers that can follow is nearer than the wheel looks (TimeoutTable.tcpLook), so none needs a new place.
  *
  * Invariant: where it returns a status, step() would have left the same track record and the same status
- * (test/conntrack/tcp-plain.test.ts runs both).
+ * (test/engine/fast-path.test.ts runs both).
  */
 import { type Bytes, swap32 } from '../wire/bytes.ts';
 import { ACK, TCP_ACK, TCP_FLAGS, TCP_HEADER, TCP_SEQUENCE } from '../wire/tcp.ts';

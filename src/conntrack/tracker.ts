@@ -60,9 +60,10 @@ const EXPIRY_BUDGET = 256;
 const MAX_ENDED = 512;
 /** What a change of makes an UPDATE. */
 const NEWS = STATE_MASK | SEEN_REPLY | ASSURED;
-/** The destination port, and that of DNS, in the ports word. */
-const DESTINATION_PORT = 0xffff << 16;
-const DNS_PORT = 53 << 24;
+/** The destination port in the ports word. */
+export const DESTINATION_PORT = 0xffff << 16;
+/** That of DNS, in place. */
+export const DNS_PORT = 53 << 24;
 const FOREVER = 0x7fffffff;
 
 /** The drop reason of a packet that may begin no flow (firstState() says INVALID). */

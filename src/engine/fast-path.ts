@@ -28,12 +28,14 @@ import {
   HOT,
   ORIGINAL_SIDE,
   SEEN_REPLY,
+  SIDE_SHIFT,
   TRACK,
   TUPLE,
 } from '../conntrack/flow-table.ts';
 import { NOT_PLAIN, plainStep } from '../conntrack/tcp-plain.ts';
 import { ESTABLISHED } from '../conntrack/tcp-states.ts';
 import { type TimeoutTable, UDP_STREAM_AGE_MS } from '../conntrack/timeouts.ts';
+import { DESTINATION_PORT, DNS_PORT } from '../conntrack/tracker.ts';
 import { TTL_DELTA } from '../nat/translate.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
@@ -64,12 +66,9 @@ import type { Lookup } from './lookup.ts';
 import type { OutList } from './out-list.ts';
 import type { RouteTable } from './routes.ts';
 
-const SIDE_BIT = 21;
 /** DF and MF in the second word of the header, as loaded. */
 const DF_WORD = 0x40 << 16;
 const MF_WORD = 0x20 << 16;
-const DNS_PORT = 53 << 24;
-const DESTINATION_PORT = 0xffff << 16;
 
 export class FastPath {
   /** Tests forward the same packets with and without it. */
@@ -148,7 +147,7 @@ export class FastPath {
       const fragment = i32[word + 1]! & (DF_WORD | MF_WORD);
       const third = i32[word + 2]!;
       if (
-        ((status >>> (SIDE_BIT + direction)) & 1) !== side[from]! ||
+        ((status >>> (SIDE_SHIFT + direction)) & 1) !== side[from]! ||
         route >>> 16 !== epoch ||
         device < 0 ||
         (third & 0xff) <= 1 ||
