@@ -6,6 +6,7 @@
         'src/addon.c',
         'src/bpf.c',
         'src/call.c',
+        'src/coalesce.c',
         'src/error.c',
         'src/exchange.c',
         'src/memory.c',

@@ -6,7 +6,8 @@
  * direction starves the other. A queue that had nothing is not asked again in the same run. When a batch of a packet
  * or two has emptied the queues, hardly ever more has come by the next run, which then waits without reading first.
  *
- * A TUN moves one packet per system call; nothing is allocated and no JavaScript object but the result is made. The
+ * A TUN moves one packet per system call, so packets that follow each other in a flow are written as one super-packet
+ * (coalesce.c). A kernel that refuses one gets its packets singly, and no super-packet of that protocol again. Nothing is allocated and no JavaScript object but the result is made. The
  * calls go round the C library's read and write: those are cancellation points, which in a process with several
  * threads costs two atomic operations each time.
  *
@@ -29,6 +30,7 @@
 
 #include "addon.h"
 #include "call.h"
+#include "coalesce.h"
 #include "error.h"
 
 #include <errno.h>
@@ -63,11 +65,6 @@ typedef struct {
 } InEntry;
 
 typedef struct {
-  uint32_t target; /* device << 16 | slot */
-  int32_t length;
-} OutEntry;
-
-typedef struct {
   uint8_t *arena;
   int32_t *control;
   InEntry *in;
@@ -81,22 +78,24 @@ typedef struct {
   int broken;     /* errno of a queue that is gone, or of close() */
   unsigned references;
   struct pollfd polled[MAX_QUEUES + 1]; /* the queues, then the wake-up */
+  unsigned merged; /* protocols whose packets are coalesced: MERGE_* */
+  Coalescer coalescer;
 } Exchange;
 
-static void count_failed_write(Exchange *x, int error) {
+static void count_failed_write(Exchange *x, int error, int32_t packets) {
   x->control[WRITE_ERRNO] = error;
   if (error == EAGAIN || error == ENOBUFS || error == ENOMEM)
-    x->control[WRITE_NO_BUFFER]++;
+    x->control[WRITE_NO_BUFFER] += packets;
   else if (error == EIO)
-    x->control[WRITE_DOWN]++;
+    x->control[WRITE_DOWN] += packets;
   else
-    x->control[WRITE_REFUSED]++;
+    x->control[WRITE_REFUSED] += packets;
 }
 
 static void write_packet(Exchange *x, OutEntry entry) {
   unsigned device = entry.target >> 16, slot = entry.target & 0xffff;
-  if (device >= x->queues || slot >= SLOTS || entry.length <= 0 || entry.length > LINEAR_BYTES + OVERFLOW_BYTES) {
-    count_failed_write(x, EINVAL);
+  if (device >= x->queues || !is_inside(entry)) {
+    count_failed_write(x, EINVAL, 1);
     return;
   }
   uint8_t *header = x->arena + HEADERS + slot * HEADER_BYTES + VNET_OFFSET;
@@ -111,12 +110,48 @@ static void write_packet(Exchange *x, OutEntry entry) {
     };
     written = syscall(SYS_writev, fd, parts, 2);
   }
-  if (written < 0) count_failed_write(x, errno);
+  if (written < 0) count_failed_write(x, errno, 1);
+}
+
+/* Writes the packets of the chain that `first` leads: as one where the kernel takes it. */
+static void write_chain(Exchange *x, int32_t first) {
+  const Coalescer *c = &x->coalescer;
+  unsigned device = x->out[first].target >> 16;
+  int32_t segments = c->chains[first].segments;
+  unsigned protocol = merged_protocol(x->arena, x->out[first]);
+  if (device < x->queues && (x->merged & protocol) != 0) {
+    uint8_t headers[MAX_HEADERS];
+    struct iovec parts[MAX_PARTS];
+    int count = super_packet(c, x->arena, x->out, first, headers, parts);
+    if (syscall(SYS_writev, x->polled[device].fd, parts, count) >= 0) {
+      x->control[SUPER_PACKETS]++;
+      x->control[COALESCED] += segments;
+      return;
+    }
+    if (errno != EINVAL) {
+      count_failed_write(x, errno, segments);
+      return;
+    }
+    /* No packet can provoke that: the kernel is older than this kind of super-packet. */
+    x->merged &= ~protocol;
+  }
+  for (uint16_t i = (uint16_t)first; segments > 0; i = c->next[i], segments--) write_packet(x, x->out[i]);
 }
 
 static void write_batch(Exchange *x, int32_t count) {
   if (count > OUT_ENTRIES) count = OUT_ENTRIES;
-  for (int32_t i = 0; i < count; i++) write_packet(x, x->out[i]);
+  if (count <= 1) {
+    if (count == 1) write_packet(x, x->out[0]);
+    return;
+  }
+  const Chain *chains = x->coalescer.chains;
+  coalesce(&x->coalescer, x->arena, x->out, count, x->merged);
+  for (int32_t i = 0; i < count; i++) {
+    if (chains[i].segments == 1)
+      write_packet(x, x->out[i]);
+    else if (chains[i].segments > 1)
+      write_chain(x, i);
+  }
 }
 
 /* Reads into a slot. Returns the length of the packet, 0 for none, or a negative errno. */
@@ -280,7 +315,7 @@ static const struct {
     CONSTANT(ARENA_BYTES),   CONSTANT(BATCH),         CONSTANT(BATCH_BYTES),   CONSTANT(OUT_ENTRIES),     CONSTANT(VNET_OFFSET),
     CONSTANT(PACKET_OFFSET), CONSTANT(LINEAR_BYTES),  CONSTANT(NOW),             CONSTANT(WRITE_REFUSED),
     CONSTANT(WRITE_NO_BUFFER), CONSTANT(WRITE_DOWN),  CONSTANT(READ_TRUNCATED),  CONSTANT(WRITE_ERRNO),
-    CONSTANT(WAITS),
+    CONSTANT(WAITS),         CONSTANT(SUPER_PACKETS),    CONSTANT(COALESCED),
 };
 
 static napi_value exchange_describe(napi_env env, napi_callback_info info) {
@@ -371,6 +406,7 @@ napi_value exchange_open(napi_env env, napi_callback_info info) {
   x->out = (const OutEntry *)(x->arena + OUT_LIST);
   x->queues = queues;
   x->references = 1;
+  x->merged = MERGE_TCP | MERGE_UDP;
   for (uint32_t i = 0; i <= queues; i++) x->polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
   return make_object(env, x);
 }
