@@ -167,7 +167,7 @@ static unsigned bucket_of(const uint8_t *packet, uint32_t device) {
 }
 _Static_assert(COALESCE_BUCKETS == 1 << 8, "bucket_of gives 8 bits");
 
-/* Whether what the headers of the two have in common is what segments of one super-packet have in common. */
+/* Whether two packets with as many bytes of headers have in these what segments of one super-packet have in common. */
 static bool same_headers(const uint8_t *a, const uint8_t *b, unsigned headers) {
   uint64_t differ = load64(a + 12) ^ load64(b + 12);          /* addresses */
   differ |= load32(a + IP_HEADER) ^ load32(b + IP_HEADER);    /* ports */
@@ -177,7 +177,6 @@ static bool same_headers(const uint8_t *a, const uint8_t *b, unsigned headers) {
   if (a[9] == PROTO_UDP) return true;
   const uint8_t *x = a + IP_HEADER, *y = b + IP_HEADER;
   differ = load32(x + 8) ^ load32(y + 8);      /* acknowledgement */
-  differ |= x[12] ^ y[12];                     /* data offset */
   differ |= load16(x + 14) ^ load16(y + 14);   /* window */
   differ |= load16(x + 18) ^ load16(y + 18);   /* urgent pointer */
   return differ == 0 && memcmp(x + TCP_HEADER, y + TCP_HEADER, headers - IP_HEADER - TCP_HEADER) == 0;

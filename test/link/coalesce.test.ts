@@ -144,6 +144,7 @@ describe('what continues a flow', () => {
     ['an urgent pointer without URG', stream({}, {}, { urgent: 3 }), [1, 1]],
     ['ECE', stream({ flags: ACK | 0x40 }, {}, {}), [1, 1]],
     ['CWR', stream({ flags: ACK | 0x80 }, {}, {}), [1, 1]],
+    ['accurate ECN', stream({ reserved: 1 }, {}, {}), [1, 1]],
     ['no ACK', stream({ flags: 0 }, {}, {}), [1, 1]],
     ['acknowledgements without data', stream({ size: 0 }, {}, {}), [1, 1]],
     ['one without data between', stream({}, {}, { size: 0 }, {}), [1, 1, 1]],
@@ -164,6 +165,12 @@ describe('what continues a flow', () => {
     ['datagrams without data', stream({ protocol: 17, size: 0 }, {}, {}), [1, 1]],
     ['datagrams without checksum', stream({ protocol: 17, checksum: 'none' }, {}, {}), [1, 1]],
     ['one without checksum', stream({ protocol: 17 }, {}, { checksum: 'none' }, {}, {}), [1, 1, 2]],
+    [
+      'datagrams without checksum, verified',
+      stream({ protocol: 17, checksum: 'none-valid' }, {}, {}),
+      [1, 1],
+    ],
+    ['datagrams shorter than their packets', stream({ protocol: 17, udpLength: 90 }, {}, {}), [1, 1]],
     ['a shorter datagram, then another', stream({ protocol: 17 }, {}, { size: 5 }, {}, {}), [2, 2]],
     ['partial checksums', stream({ checksum: 'partial' }, {}, {}), [2]],
     ['verified checksums', stream({ checksum: 'valid' }, {}, {}), [2]],
@@ -216,6 +223,19 @@ describe('what continues a flow', () => {
     expect(sizes([a!, b!, fragment, c!])).toEqual([2, 1, 1]);
   });
 
+  test('packets whose vnet header or length is another than theirs', () => {
+    const partial = stream({ checksum: 'partial' }, {}, {});
+    for (const wrong of [{ checksumStart: 24 }, { checksumOffset: 6 }]) {
+      const entries = on(0, ...partial.map((it) => ({ ...it, vnet: { ...it.vnet, ...wrong } })));
+      expect(write(entries).control[SUPER_PACKETS], JSON.stringify(wrong)).toBe(0);
+    }
+    const padded = stream({ checksum: 'valid' }, {}, {}).map((it) => ({
+      ...it,
+      packet: Buffer.concat([it.packet, Buffer.alloc(6)]),
+    }));
+    expect(write(on(0, ...padded)).control[SUPER_PACKETS]).toBe(0);
+  });
+
   test('as many as a kernel takes: 64 segments and 65535 bytes', () => {
     const many = stream({ size: 18, protocol: 17 }, ...Array<SegmentFields>(130).fill({}));
     expect(sizes(many)).toEqual([64, 64, 2]);
@@ -244,7 +264,7 @@ describe('any list of packets', () => {
       acknowledgement: fc.constantFrom(7, 8),
       sequence: fc.constantFrom(0, 100),
       options: fc.constantFrom(new Uint8Array(0), TIMESTAMPS, LATER),
-      checksum: fc.constantFrom('right', 'valid', 'partial', 'wrong', 'wrong-partial', 'none'),
+      checksum: fc.constantFrom('right', 'valid', 'partial', 'wrong', 'wrong-partial', 'none', 'none-valid'),
     },
     { requiredKeys: [] },
   );

@@ -26,14 +26,18 @@ export interface SegmentFields {
   window?: number;
   urgent?: number;
   options?: Uint8Array;
+  /** The bits between data offset and flags; accurate ECN uses one. */
+  reserved?: number;
+  /** Of the UDP header, where it is not that of the datagram. */
+  udpLength?: number;
   size?: number;
   /** What the payload is made from. */
   seed?: number;
   /**
    * right: complete, and nobody has verified it. valid: somebody has. partial: the pseudo-header's sum. wrong: complete
-   * and damaged. wrong-partial: not the pseudo-header's sum. none: zero.
+   * and damaged. wrong-partial: not the pseudo-header's sum. none: zero. none-valid: zero, and somebody said that was all right.
    */
-  checksum?: 'right' | 'valid' | 'partial' | 'wrong' | 'wrong-partial' | 'none';
+  checksum?: 'right' | 'valid' | 'partial' | 'wrong' | 'wrong-partial' | 'none' | 'none-valid';
 }
 
 export interface Segment {
@@ -66,13 +70,13 @@ export function segment(fields: SegmentFields): Segment {
   if (protocol === 6) {
     packet.writeUInt32BE((fields.sequence ?? 0) >>> 0, ip + 4);
     packet.writeUInt32BE((fields.acknowledgement ?? 7) >>> 0, ip + 8);
-    packet[ip + 12] = (transport / 4) << 4;
+    packet[ip + 12] = ((transport / 4) << 4) | (fields.reserved ?? 0);
     packet[ip + 13] = fields.flags ?? ACK;
     packet.writeUInt16BE(fields.window ?? 500, ip + 14);
     packet.writeUInt16BE(fields.urgent ?? 0, ip + 18);
     packet.set(options, ip + 20);
   } else {
-    packet.writeUInt16BE(8 + size, ip + 4);
+    packet.writeUInt16BE(fields.udpLength ?? 8 + size, ip + 4);
   }
   packet.set(pattern(size, fields.seed ?? 1), ip + transport);
   return withChecksum(packet, fields.checksum ?? 'right');
@@ -90,6 +94,7 @@ function withChecksum(packet: Buffer, kind: NonNullable<SegmentFields['checksum'
     };
   }
   if (kind === 'none') return { packet, vnet };
+  if (kind === 'none-valid') return { packet, vnet: { ...vnet, flags: DATA_VALID } };
   complete(packet);
   if (kind === 'wrong') packet.writeUInt16BE(packet.readUInt16BE(at) ^ 0x0100, at);
   return { packet, vnet: kind === 'valid' ? { ...vnet, flags: DATA_VALID } : vnet };
