@@ -14,6 +14,7 @@
         'src/system.c',
         'src/tun.c',
         'src/watch.c',
+        'src/writer.c',
       ],
       'defines': ['NAPI_VERSION=8', '_GNU_SOURCE'],
       'cflags!': ['-Wno-unused-parameter', '-O3'],

@@ -6,10 +6,9 @@
  * direction starves the other. A queue that had nothing is not asked again in the same run. When a batch of a packet
  * or two has emptied the queues, hardly ever more has come by the next run, which then waits without reading first.
  *
- * A TUN moves one packet per system call, so packets that follow each other in a flow are written as one super-packet
- * (coalesce.c). A kernel that refuses one gets its packets singly, and no super-packet of that protocol again. Nothing is allocated and no JavaScript object but the result is made. The
- * calls go round the C library's read and write: those are cancellation points, which in a process with several
- * threads costs two atomic operations each time.
+ * A TUN moves one packet per system call; packets that follow each other in a flow are made one (writer.c). Nothing is
+ * allocated and no JavaScript object but the result is made. The calls go round the C library's read and write: those are
+ * cancellation points, which in a process with several threads costs two atomic operations each time.
  *
  * Waking from a sleep is most of what a packet on an idle line waits for. The answer to a packet that ended an idle time
  * may come before a sleep would pay, so `run` then looks for it for SPIN_NS first. Where no answer comes that soon (it is
@@ -30,8 +29,8 @@
 
 #include "addon.h"
 #include "call.h"
-#include "coalesce.h"
 #include "error.h"
+#include "writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +67,6 @@ typedef struct {
   uint8_t *arena;
   int32_t *control;
   InEntry *in;
-  const OutEntry *out;
   unsigned queues;
   unsigned first; /* queue that the next batch begins with */
   bool drained;   /* the last batch was short and left the queues empty */
@@ -78,81 +76,8 @@ typedef struct {
   int broken;     /* errno of a queue that is gone, or of close() */
   unsigned references;
   struct pollfd polled[MAX_QUEUES + 1]; /* the queues, then the wake-up */
-  unsigned merged; /* protocols whose packets are coalesced: MERGE_* */
-  Coalescer coalescer;
+  Writer writer;
 } Exchange;
-
-static void count_failed_write(Exchange *x, int error, int32_t packets) {
-  x->control[WRITE_ERRNO] = error;
-  if (error == EAGAIN || error == ENOBUFS || error == ENOMEM)
-    x->control[WRITE_NO_BUFFER] += packets;
-  else if (error == EIO)
-    x->control[WRITE_DOWN] += packets;
-  else
-    x->control[WRITE_REFUSED] += packets;
-}
-
-static void write_packet(Exchange *x, OutEntry entry) {
-  unsigned device = entry.target >> 16, slot = entry.target & 0xffff;
-  if (device >= x->queues || !is_inside(entry)) {
-    count_failed_write(x, EINVAL, 1);
-    return;
-  }
-  uint8_t *header = x->arena + HEADERS + slot * HEADER_BYTES + VNET_OFFSET;
-  int fd = x->polled[device].fd;
-  ssize_t written;
-  if (entry.length <= LINEAR_BYTES) {
-    written = syscall(SYS_write, fd, header, VNET_BYTES + (size_t)entry.length);
-  } else {
-    struct iovec parts[2] = {
-        {header, VNET_BYTES + LINEAR_BYTES},
-        {x->arena + OVERFLOW + (size_t)slot * OVERFLOW_BYTES, (size_t)entry.length - LINEAR_BYTES},
-    };
-    written = syscall(SYS_writev, fd, parts, 2);
-  }
-  if (written < 0) count_failed_write(x, errno, 1);
-}
-
-/* Writes the packets of the chain that `first` leads: as one where the kernel takes it. */
-static void write_chain(Exchange *x, int32_t first) {
-  const Coalescer *c = &x->coalescer;
-  unsigned device = x->out[first].target >> 16;
-  int32_t segments = c->chains[first].segments;
-  unsigned protocol = merged_protocol(x->arena, x->out[first]);
-  if (device < x->queues && (x->merged & protocol) != 0) {
-    uint8_t headers[MAX_HEADERS];
-    struct iovec parts[MAX_PARTS];
-    int count = super_packet(c, x->arena, x->out, first, headers, parts);
-    if (syscall(SYS_writev, x->polled[device].fd, parts, count) >= 0) {
-      x->control[SUPER_PACKETS]++;
-      x->control[COALESCED] += segments;
-      return;
-    }
-    if (errno != EINVAL) {
-      count_failed_write(x, errno, segments);
-      return;
-    }
-    /* No packet can provoke that: the kernel is older than this kind of super-packet. */
-    x->merged &= ~protocol;
-  }
-  for (uint16_t i = (uint16_t)first; segments > 0; i = c->next[i], segments--) write_packet(x, x->out[i]);
-}
-
-static void write_batch(Exchange *x, int32_t count) {
-  if (count > OUT_ENTRIES) count = OUT_ENTRIES;
-  if (count <= 1) {
-    if (count == 1) write_packet(x, x->out[0]);
-    return;
-  }
-  const Chain *chains = x->coalescer.chains;
-  coalesce(&x->coalescer, x->arena, x->out, count, x->merged);
-  for (int32_t i = 0; i < count; i++) {
-    if (chains[i].segments == 1)
-      write_packet(x, x->out[i]);
-    else if (chains[i].segments > 1)
-      write_chain(x, i);
-  }
-}
 
 /* Reads into a slot. Returns the length of the packet, 0 for none, or a negative errno. */
 static ssize_t read_packet(Exchange *x, unsigned device, int32_t slot) {
@@ -264,7 +189,7 @@ static void store_now(Exchange *x) {
 
 static int32_t run(Exchange *x, int32_t out_count, int32_t timeout_ms) {
   if (x->broken != 0) return -x->broken;
-  write_batch(x, out_count);
+  write_batch(&x->writer, out_count);
   int32_t count = x->drained && timeout_ms != 0 ? 0 : read_batch(x, all_queues(x));
   if (count == 0 && timeout_ms != 0)
     count = wait_for_batch(x, timeout_ms);
@@ -293,7 +218,7 @@ static napi_value exchange_flush(napi_env env, napi_callback_info info) {
   int32_t out_count;
   if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return NULL;
   Exchange *x = data;
-  if (napi_get_value_int32(env, argv[0], &out_count) == napi_ok && x->broken == 0) write_batch(x, out_count);
+  if (napi_get_value_int32(env, argv[0], &out_count) == napi_ok && x->broken == 0) write_batch(&x->writer, out_count);
   return NULL;
 }
 
@@ -403,10 +328,16 @@ napi_value exchange_open(napi_env env, napi_callback_info info) {
   madvise(x->arena, ARENA_BYTES, MADV_HUGEPAGE);
   x->control = (int32_t *)(x->arena + CONTROL);
   x->in = (InEntry *)(x->arena + IN_LIST);
-  x->out = (const OutEntry *)(x->arena + OUT_LIST);
   x->queues = queues;
   x->references = 1;
-  x->merged = MERGE_TCP | MERGE_UDP;
+  x->writer = (Writer){
+      .arena = x->arena,
+      .control = x->control,
+      .out = (const OutEntry *)(x->arena + OUT_LIST),
+      .queues = x->polled,
+      .queue_count = queues,
+      .merged = MERGE_TCP | MERGE_UDP,
+  };
   for (uint32_t i = 0; i <= queues; i++) x->polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
   return make_object(env, x);
 }
