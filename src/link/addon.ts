@@ -18,7 +18,8 @@ export interface Exchange {
   /** Plain external ArrayBuffer, mapped once and zero at first. */
   readonly arena: ArrayBuffer;
   /**
-   * Writes the first `outCount` entries of the out list, in order; then reads up to 64 packets, alternating
+   * Writes the first `outCount` entries of the out list, in order within each flow: those that follow each other in one may leave
+   * as a super-packet (native/src/coalesce.c). Then reads up to 64 packets, alternating
    * over the queues; with none there, waits up to `timeoutMs` (0: does not wait, -1: for ever) for a packet or
    * a wake-up, and reads again.
    * Returns the number of packets read (0 after a time-out or a wake-up), or a negative errno when a queue is
