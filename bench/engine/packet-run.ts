@@ -4,6 +4,7 @@
  *
  *     warm-up   an engine of its own, same shape: flows made, packets both ways
  *     open      the flows of the run, timed: that is what making a flow costs on warm code
+ *     settle    all variants, with the engine and without, until the compiler has done with the loops of the benchmark itself
  *     variants  order × size, taking turns; each batch half from inside, half from outside
  *
  * Writing the packets into the arena is what reading from a device would do. Its time is measured by a run without the
@@ -13,6 +14,9 @@ import { BATCH } from '../../src/engine/arena.ts';
 import { Bed, cpuMs } from './bed.ts';
 import { Collections } from './collections.ts';
 import type { Protocol, Size } from './traffic.ts';
+
+/** Rounds of all variants before the first reading. */
+const SETTLING = 3;
 
 export type Order = 'in order' | 'random';
 
@@ -69,6 +73,14 @@ export async function packetRun(run: PacketRun): Promise<PacketRunResult> {
     }
   }
   const drive = new Drive(bed);
+  for (let round = 0; round < SETTLING; round++) {
+    for (const { order, size } of variants) {
+      drive.run(order, size, run.warmUp, true);
+      drive.run(order, size, run.warmUp, false);
+    }
+  }
+  // What making the flows has left behind is not to be collected while packets are counted.
+  globalThis.gc!();
   for (let reading = 0; reading < run.readings; reading++) {
     for (const { order, size, nsPerPacket } of variants) {
       drive.run(order, size, run.warmUp, true);

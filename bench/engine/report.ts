@@ -109,7 +109,7 @@ export function markdown(results: EngineResults, picture: Picture): string {
     '',
     `- Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, node ${machine.node}`,
     '- No devices: packets are written into the arena, handled in batches of 64, and thrown away; the time of writing is',
-    '  measured by itself and taken off. CPU time of one process; medians, in brackets the fastest and the slowest reading.',
+    '  measured by itself and taken off. CPU time of the thread; medians, in brackets the fastest and the slowest reading.',
     '- Half of each batch comes from inside, half from outside. TCP connections were opened by a handshake; segments have',
     '  time stamps, move on in the window, and are fully tracked. Small: 12 bytes of payload; full: 1400.',
     '- Each kind of traffic and number of flows has processes of its own, after a warm-up engine. After each run the',
