@@ -181,8 +181,10 @@ export class FirewallGate {
     if (decision[D_KIND] !== DIRECT) state |= STATE_DNAT;
     if (this.firewall.asksSnat) {
       const ports = meta[m + M_PORTS]!;
+      // From one private network to another nothing is translated.
+      const stays = decision[D_KIND] === DIRECT && this.devices.side[this.path.deviceOf(egress)] !== PUBLIC;
       const isTranslated = isInside
-        ? decider.translatesSource(protocol, meta[m + M_SOURCE]!, meta[m + M_DESTINATION]!, ports)
+        ? !stays && decider.translatesSource(protocol, meta[m + M_SOURCE]!, meta[m + M_DESTINATION]!, ports)
         : decider.isTwice;
       if (isTranslated) state |= STATE_SNAT;
     }

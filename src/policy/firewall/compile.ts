@@ -96,11 +96,20 @@ export function compileFirewall(config: FirewallConfig, devices: readonly string
   return new Compiler(devices).compile(config);
 }
 
+/** What the rows of the counters are about: the rules in the order of the program, then a default for each direction. */
+export function ruleNames({ rules, chains }: FirewallConfig): string[] {
+  return [
+    ...rules.map(({ name }) => name),
+    ...Object.entries(chains).flatMap(([chain, list]) => list.map(({ name }) => `${chain}/${name}`)),
+    ...DIRECTIONS.map((direction) => `default/${direction}`),
+  ];
+}
+
 class Compiler {
   private readonly devices: readonly string[];
   private readonly data: number[] = [0];
   private readonly known = new Map<string, number>();
-  private readonly names: string[] = [];
+  private count = 0;
   private readonly rates: Program['rates'][number][] = [];
   private readonly connections: Program['connections'][number][] = [];
   private readonly schedules: Program['schedules'][number][] = [];
@@ -111,7 +120,8 @@ class Compiler {
     this.devices = devices;
   }
 
-  compile({ rules, chains }: FirewallConfig): Program {
+  compile(config: FirewallConfig): Program {
+    const { rules, chains } = config;
     const all: [name: string | null, rules: readonly FirewallRule[]][] = [
       [null, rules],
       ...Object.entries(chains),
@@ -134,12 +144,12 @@ class Compiler {
     const records = new Int32Array(length * RULE);
     const actions = new Int32Array(length * ACTION).fill(NOTHING);
     let at = 0;
-    for (const [name, list] of all) {
+    for (const [, list] of all) {
       for (const rule of list) {
         this.match(rule.match, records.subarray(at * RULE, (at + 1) * RULE));
         this.act(rule, actions.subarray(at * ACTION, (at + 1) * ACTION), starts);
         if (hasRareAction(rule.match)) records[at * RULE + R_FIRST]! |= RARE;
-        this.names.push(name === null ? rule.name : `${name}/${rule.name}`);
+        this.count++;
         at++;
       }
       // The end of a chain: back to where it was called, or to the policy.
@@ -147,8 +157,8 @@ class Compiler {
       actions[at * ACTION + A_KIND] = DO_RETURN;
       at++;
     }
-    this.names.push(...DIRECTIONS.map((direction) => `default/${direction}`));
-    const { names, rates, connections, schedules, prefixes, asksSnat } = this;
+    const names = ruleNames(config);
+    const { rates, connections, schedules, prefixes, asksSnat } = this;
     const data = Int32Array.from(this.data);
     const lists = { names, rates, connections, schedules, prefixes };
     const limitsPackets = all.some(([, list]) => list.some((rule) => rule.packetLimit !== null));
@@ -196,7 +206,7 @@ class Compiler {
     action[A_KIND] = KINDS[what.kind];
     if (what.kind === 'jump' || what.kind === 'goto') action[A_ARGUMENT] = starts.get(what.chain)!;
     if (what.kind === 'reject') action[A_ARGUMENT] = REJECTS.indexOf(what.with);
-    action[A_COUNTER] = this.names.length;
+    action[A_COUNTER] = this.count;
     if (match.limit !== null) action[A_LIMIT] = this.rates.push(match.limit) - 1;
     if (match.connections !== null) action[A_CONNECTIONS] = this.connections.push(match.connections) - 1;
     if (match.schedule !== null) action[A_SCHEDULE] = this.schedules.push(match.schedule) - 1;
