@@ -38,7 +38,8 @@ export const S_RULES = 8;
 const COUNTERS_OFFSET = 4096;
 const SHORTAGES_OFFSET = 8192;
 const RULES_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
-const TABLE_OFFSET = RULES_OFFSET + MAX_COUNTERS * COUNTER * 8;
+/** Header, counters and shortages are before it. */
+export const TABLE_OFFSET = RULES_OFFSET + MAX_COUNTERS * COUNTER * 8;
 
 /** Bytes of the state of a gateway with room for `capacity` flows. */
 export function stateBytes(capacity: number): number {
