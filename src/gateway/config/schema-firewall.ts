@@ -54,10 +54,10 @@ const icmp = () =>
   some(z.union([text('an ICMP type: echo-request, 8, 3/4, or a list of such'), whole(0, 255)]));
 const states = () => some(word(STATES));
 const flags = () => text('syn, or MASK SET as iptables has it, e.g. "FIN,SYN,RST,ACK SYN"');
-const chain = () => text('the name of a chain');
+const chain = () => label('the name of a chain');
 
 export const firewallRule = map({
-  name: text('a name').optional().meta({ description: 'For people and counters; unique in its chain' }),
+  name: label('a name').optional().meta({ description: 'For people and counters; unique in its chain' }),
   action: word(ACTIONS)
     .optional()
     .meta({

@@ -1,7 +1,19 @@
 /** The part of the file that is about translation: behaviours, rules, forwards, 1:1, exemptions. */
 import { z } from 'zod';
 import { defaultBehaviour } from '../../nat/config.ts';
-import { addresses, flag, list, map, ports, protocols, some, text, whole, word } from './schema-values.ts';
+import {
+  addresses,
+  flag,
+  label,
+  list,
+  map,
+  ports,
+  protocols,
+  some,
+  text,
+  whole,
+  word,
+} from './schema-values.ts';
 
 const MAPPINGS = [
   'eim',
@@ -89,7 +101,7 @@ export const natLimits = {
 };
 
 export const natRule = map({
-  name: text('a name').optional().meta({ description: 'For people, and unique; `natgate status` names it' }),
+  name: label('a name').optional().meta({ description: 'For people, and unique; `natgate status` names it' }),
   from: addresses().optional().meta({ description: 'Private addresses; without it, all' }),
   to: addresses().optional().meta({ description: 'Remote addresses; without it, all' }),
   protocol: protocols().optional().meta({ description: 'IP protocols; without it, all' }),
@@ -121,7 +133,7 @@ const port = () => z.union([whole(1, 65_535), text('a port or a range: 8080, 500
 export const forward = z.union([
   text('a forward, e.g. tcp:8080=192.168.1.10:80'),
   map({
-    name: text('a name').optional().meta({ description: 'For people, and unique' }),
+    name: label('a name').optional().meta({ description: 'For people, and unique' }),
     protocol: word(['tcp', 'udp', 'tcp+udp']).meta({ description: 'tcp, udp or tcp+udp' }),
     port: port().meta({ description: 'External port, or FIRST-LAST' }),
     address: text('an address, e.g. 203.0.113.9').optional().meta({

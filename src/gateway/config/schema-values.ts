@@ -6,7 +6,13 @@
  */
 import { z } from 'zod';
 
+/** Of an empty one its parser says what is wrong. */
 export function text(allowed: string) {
+  return z.string({ error: allowed });
+}
+
+/** A text that is taken as it is. */
+export function label(allowed: string) {
   return z.string({ error: allowed }).min(1, { error: allowed });
 }
 

@@ -7,7 +7,7 @@ import { defaultTimeouts, type Timeouts } from '../../conntrack/timeouts.ts';
 import { DEFAULT_FLOWS, DEFAULT_PORTS, DEFAULT_TX_QUEUE_LENGTH, LOG_LEVELS } from '../options.ts';
 import { firewall } from './schema-firewall.ts';
 import { exemptions, external, forward, natDefaults, natLimits, natRule, pair } from './schema-nat.ts';
-import { flag, list, listed, map, named, some, text, whole, word } from './schema-values.ts';
+import { flag, label, list, listed, map, named, some, text, whole, word } from './schema-values.ts';
 import { TIMEOUT_DESCRIPTIONS } from './timeout-descriptions.ts';
 
 const MAX_TIMEOUT = 2_000_000;
@@ -125,7 +125,7 @@ export const configSchema = map({
       description:
         'Unix socket for `natgate forward`, `reload` and others: auto (in the run directory), off, or a path',
     }),
-    group: text('the name of a group')
+    group: label('the name of a group')
       .optional()
       .meta({ description: 'Group of the socket; without it, root’s' }),
     mode: text('permissions in quotes, e.g. "0660"').default('0660').meta({
@@ -139,7 +139,7 @@ export const configSchema = map({
   }),
   engine: map({
     workers: whole(1, 16).default(1).meta({ description: 'Threads that forward: 1, 2, 4, 8 or 16' }),
-    user: text('an account').optional().meta({
+    user: label('an account').optional().meta({
       description:
         'Account of the packet engine (a name or UID:GID); without it: natgate if it exists, else nobody',
     }),
