@@ -65,8 +65,8 @@ export function addressPrefixes(
   return ranges === undefined ? undefined : aggregate(ranges.flatMap(prefixesOf));
 }
 
-function setNamed(from: OptionText, name: string, sets: Sets): readonly AddressRange[] {
-  if (sets.has(name)) return sets.get(name) ?? [];
+function setNamed(from: OptionText, name: string, sets: Sets): readonly AddressRange[] | undefined {
+  if (sets.has(name)) return sets.get(name);
   const names = [...sets.keys()];
   const nearest = nearestName(name, names);
   throw from.refuse(

@@ -71,7 +71,7 @@ export function compile(document: ConfigDocument, identity: Identity, reader: Re
     log: document.log,
   };
   // Of what is wrong in itself nothing follows.
-  if (!reader.failed) reader.attempt(['engine', 'workers'], () => refuseWithWorkers(options));
+  if (!reader.failed) reader.attempt(['engine', 'workers'], () => refuseWithWorkers(options), true);
   return options;
 }
 

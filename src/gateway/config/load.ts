@@ -58,7 +58,9 @@ export function examine({ name, stateRoot, flags, file }: Request): Examined {
     const place = yaml === null || flag !== null ? null : yaml.locate(path, at);
     return { severity: 'error', path, what: flag === null ? what : `--${flag}: ${what}`, remedy, place };
   });
-  const compiled = reader.problems.map((problem) => ({ ...problem, path: shape.original(problem.path) }));
+  const compiled = reader.problems
+    .map((problem) => ({ ...problem, path: shape.original(problem.path) }))
+    .filter((problem) => !isConsequence(problem, misshapen));
   const problems = sorted([...(yaml?.problems ?? []), ...misshapen, ...compiled]);
   const isWrong = problems.some(({ severity }) => severity === 'error');
   return {
@@ -94,6 +96,15 @@ export function failure(path: string | null, problems: readonly Problem[]): Natg
   const flag = problems.find(({ severity, place }) => severity === 'error' && place === null);
   if (flag !== undefined) return new NatgateError('usage', flag.what, flag.remedy);
   return new ConfigError(path ?? '', problems);
+}
+
+/**
+ * What follows from values that were left out because of their shape: what is said about what they are part of, and every
+ * warning, for a rule without them may be another rule.
+ */
+function isConsequence({ severity, path }: Problem, misshapen: readonly Problem[]): boolean {
+  if (severity === 'warning') return misshapen.length > 0;
+  return misshapen.some((other) => path.every((part, i) => other.path[i] === part));
 }
 
 function isMap(value: unknown): boolean {

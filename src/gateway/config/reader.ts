@@ -60,13 +60,17 @@ export class Reader {
     return this.#origins.flagAt(path) !== null;
   }
 
-  /** What the parser returns; undefined when it refuses: that becomes a problem of this path. */
-  attempt<T>(path: Path, parse: () => T): T | undefined {
+  /**
+   * What the parser returns; undefined when it refuses: that becomes a problem of this path. `isAboutOthers`: it may name another
+   * option than that of the path.
+   */
+  attempt<T>(path: Path, parse: () => T, isAboutOthers = false): T | undefined {
     try {
       return parse();
     } catch (error) {
       if (!(error instanceof NatgateError)) throw error;
-      const what = error instanceof Refusal ? error.what : withoutSubject(error.message);
+      const what =
+        error instanceof Refusal ? error.what : isAboutOthers ? error.message : withoutOption(error.message);
       if (this.#origins.flagAt(path) !== null) this.#add('error', path, error.message, error.hint, null);
       else this.error(path, inKeys(what), inKeys(error.hint));
       return undefined;
@@ -112,7 +116,7 @@ export class Reader {
   }
 }
 
-/** `--workers 3: not a usable number` without its beginning. */
-function withoutSubject(message: string): string {
-  return message.replace(/^--[a-z-]+[^:]*: /, '');
+/** `--workers 3: not a usable number` without its first word. */
+function withoutOption(message: string): string {
+  return message.replace(/^--[a-z-]+:? /, '');
 }

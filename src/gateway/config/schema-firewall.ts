@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   addresses,
   flag,
+  label,
   list,
   listed,
   map,
@@ -168,7 +169,7 @@ export const firewall = map({
     description: 'Reserved sources that are taken from outside nevertheless',
   }),
   default: z
-    .union([policy, map(policies)])
+    .union([word(['accept', 'drop', 'reject'], ', or a map of outbound, inbound and between'), map(policies)])
     .prefault({})
     .meta({
       description:

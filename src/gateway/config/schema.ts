@@ -13,7 +13,7 @@ import { TIMEOUT_DESCRIPTIONS } from './timeout-descriptions.ts';
 const MAX_TIMEOUT = 2_000_000;
 
 const privateInterface = z.union([
-  text('an interface name, e.g. eth1'),
+  text('an interface name, e.g. eth1, a map of interface and networks, or a list of such'),
   map({
     interface: text('an interface name, e.g. eth1').meta({ description: 'Its name' }),
     networks: some(text('a prefix, e.g. 10.1.0.0/16, or a list of such')).default([]).meta({
@@ -103,7 +103,7 @@ export const configSchema = map({
   }),
   dns: z
     .union([
-      word(['off', 'system']),
+      word(['off', 'system'], ', a list of addresses, or a map with upstream'),
       list(addressText()),
       map({ upstream: some(addressText()).meta({ description: 'Resolvers, in order of preference' }) }),
     ])
