@@ -78,6 +78,7 @@ import {
   RULE,
 } from './program.ts';
 import { RateLimits } from './rate-limits.ts';
+import { indexRules, type RuleIndex } from './rule-index.ts';
 import { Schedules } from './schedules.ts';
 import { SharedCounts } from './shared-counts.ts';
 
@@ -111,6 +112,7 @@ export class Firewall {
   onLog: (prefix: string, suppressed: number) => void = () => {};
   readonly rates: RateLimits;
   private readonly program: Program;
+  private readonly index: RuleIndex | null;
   private readonly connections: ConnectionCounts;
   private readonly schedules: Schedules;
   private readonly defaults: readonly number[];
@@ -126,6 +128,7 @@ export class Firewall {
   constructor(config: FirewallConfig, { devices, seed, now, seat }: FirewallOptions) {
     const program = compileFirewall(config, devices);
     this.program = program;
+    this.index = indexRules(program);
     this.names = program.names;
     this.counters = new Float64Array(program.names.length * COUNTER);
     this.asksSnat = program.asksSnat;
@@ -167,7 +170,7 @@ export class Firewall {
 
   /** ACCEPT, DROP, or REJECT + a number of REJECTS, for the flow that `packet` would begin. */
   verdict(now: number): number {
-    const { packet, returns } = this;
+    const { packet, returns, index } = this;
     const { rules, actions } = this.program;
     const word = packet[P_DIRECTION]! | classOfProtocol(packet[P_PROTOCOL]!);
     const source = packet[P_SOURCE]!;
@@ -178,7 +181,9 @@ export class Firewall {
     this.packetLimit = NOTHING;
     let depth = 0;
     let r = 0;
+    index?.begin(packet, word);
     for (;;) {
+      if (index !== null) r = index.next(r);
       const first = rules[r + R_FIRST]!;
       const sourcePorts = rules[r + R_SOURCE_PORTS]!;
       const destinationPorts = rules[r + R_DESTINATION_PORTS]!;
