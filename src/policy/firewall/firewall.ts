@@ -106,6 +106,8 @@ export class Firewall {
   counters: Float64Array;
   /** Whether verdict() looks at STATE_SNAT. */
   readonly asksSnat: boolean;
+  /** There are no rules, and everything is accepted: passed() is enough. */
+  readonly isOpen: boolean;
   /** After ACCEPT: the rate limit of the flow's packets, -1 for none. */
   packetLimit = NOTHING;
   /** Told of a packet that is to be logged: prefix, and how many of the rule's lines before it were left out. */
@@ -143,6 +145,7 @@ export class Firewall {
       if (policy.kind === 'reject') return REJECT + REJECTS.indexOf(policy.with);
       return policy.kind === 'accept' ? ACCEPT : DROP;
     });
+    this.isOpen = config.rules.length === 0 && this.defaults.every((verdict) => verdict === ACCEPT);
     this.returns = new Int32Array(program.depth + 1);
     this.logs = program.prefixes.map(() => new TokenBucket(LOG_RATE, LOG_RATE, now));
     this.suppressed = new Int32Array(program.prefixes.length);
@@ -227,6 +230,13 @@ export class Firewall {
     }
   }
 
+  /** In place of verdict() where isOpen: a flow in this direction, its first packet of so many bytes. */
+  passed(direction: number, length: number): void {
+    const row = (this.names.length - DIRECTIONS.length + rowOf(direction)) * COUNTER;
+    this.counters[row]!++;
+    this.counters[row + 1]! += length;
+  }
+
   /** The flow that the last verdict() let in was made. */
   begun(flow: number): void {
     const { packet } = this;
@@ -247,8 +257,7 @@ export class Firewall {
   }
 
   private byDefault(): number {
-    const direction = this.packet[P_DIRECTION]!;
-    const row = direction === OUTBOUND ? 0 : direction === INBOUND ? 1 : 2;
+    const row = rowOf(this.packet[P_DIRECTION]!);
     this.count(this.names.length - DIRECTIONS.length + row);
     return this.defaults[row]!;
   }
@@ -314,6 +323,11 @@ export class Firewall {
     this.suppressed[number] = 0;
     this.onLog(this.program.prefixes[number]!, left);
   }
+}
+
+/** Place of a direction in DIRECTIONS. */
+function rowOf(direction: number): number {
+  return direction === OUTBOUND ? 0 : direction === INBOUND ? 1 : 2;
 }
 
 function isIn(data: Int32Array, place: number, value: number): boolean {
