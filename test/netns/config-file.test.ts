@@ -97,9 +97,11 @@ timeouts: {udp: 20}
       };
     };
     expect(await check('private: g0\npublic: g1\n')).toEqual({ code: 0, lines: ['FILE: good'] });
-    const overlap = await check(`private: g0\npublic: g1\nexternal:\n  - ${CLIENT}\n`);
+    const overlap = await check(`private: g0\npublic: g1\nexternal:\n  - 198.18.0.77\n  - ${CLIENT}\n`);
     expect(overlap.code).toBe(1);
-    expect(overlap.lines[0]).toMatch(/^FILE:3:1: external: |^FILE:4:5: external/);
+    expect(overlap.lines[0]).toBe(
+      `FILE:5:5: external[1]: ${CLIENT}: it overlaps 10.77.0.0/24, a private network behind g0; give addresses that the world routes to this gateway`,
+    );
     const few = await check(
       'private: {interface: g0, networks: 10.0.0.0/16}\npublic: g1\nports: 40000-49999\n',
     );
