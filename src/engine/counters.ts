@@ -52,6 +52,8 @@ export const IDS_ICMP = counter('ids_icmp');
 export const FRAGMENTS_HELD = counter('fragments_held');
 /** Packets that one worker gave to another. */
 export const HANDED_OFF = counter('handed_off');
+/** TCP resets of the firewall's. */
+export const RESETS_SENT = counter('resets_sent');
 
 /** What was written as super-packets that were not read as such: how many, and of how many packets. */
 export const SUPER_PACKETS_MADE = counter('super_packets_made');

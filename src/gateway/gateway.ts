@@ -22,6 +22,7 @@ import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
+import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
@@ -106,11 +107,12 @@ export class Gateway {
       natgate: packageVersion(),
       name: options.name,
       process: thisProcess(),
-      private: options.private,
+      private: options.private.map(({ name }) => name),
       public: options.public,
       external: null,
       ports: options.ports,
       rules: options.nat.rules.map(({ name }) => name),
+      firewallRules: ruleNames(options.firewall),
       timeouts: options.timeouts,
       statePath: path,
       workers,
@@ -124,7 +126,11 @@ export class Gateway {
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ownedFd],
       settings: () => ({
         type: 'start',
-        devices: follower.view.devices,
+        devices: follower.view.devices.map((device, i) => ({
+          ...device,
+          name: names[i]!,
+          networks: options.private[i]?.networks ?? [],
+        })),
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
@@ -134,6 +140,7 @@ export class Gateway {
         nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
         timeouts: options.timeouts,
         helpers: options.helpers,
+        firewall: options.firewall,
         workers,
         flows,
         stateBytes: bytes,
@@ -243,7 +250,8 @@ export class Gateway {
     this.#record = { ...this.#record!, external: text };
     writeRunRecord(this.#directory, this.#record);
 
-    let line = `ready private=${options.private} public=${options.public} external=${text}`;
+    const inside = options.private.map(({ name }) => name).join(',');
+    let line = `ready private=${inside} public=${options.public} external=${text}`;
     if (conflict !== null) {
       line = `waiting for another address on ${options.public}: it is on the private network ${formatPrefix(conflict)} as well`;
     } else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;

@@ -16,13 +16,15 @@ export interface RunRecord {
   natgate: string;
   name: string;
   process: ProcessIdentity;
-  private: string;
+  private: string[];
   public: string;
   /** The public interface's address as text; null while it has none. */
   external: string | null;
   ports: PortRange;
   /** Names of the NAT rules, by number. */
   rules: string[];
+  /** What the counters of the firewall are about, in their order. */
+  firewallRules?: string[];
   /** Seconds of silence, where they differ from the defaults. */
   timeouts: Partial<Timeouts>;
   /** State of the first worker; those of the others lie beside it (state-file.ts). */
@@ -61,7 +63,8 @@ export function readRunRecord(directory: string): RunRecord | null {
   }
   try {
     const record = JSON.parse(text) as RunRecord;
-    if (record.version === 1) return record;
+    // An earlier version, whose gateway may still run, had one name here.
+    if (record.version === 1) return { ...record, private: [record.private].flat() };
   } catch {
     // Said below.
   }

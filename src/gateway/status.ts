@@ -9,6 +9,7 @@ import {
   readCounters,
   sumOfCounters,
 } from '../engine/counters.ts';
+import { type RuleCount, readRuleCounters } from '../engine/rule-counters.ts';
 import { readAllShortages } from '../engine/shortages.ts';
 import type { State } from '../engine/state.ts';
 import { isAlive } from '../host/process-identity.ts';
@@ -33,7 +34,7 @@ export interface GatewayStatus {
   started: string;
   /** ISO 8601; set when the gateway has stopped with `--linger`: when what it left is undone. */
   lingersUntil?: string;
-  private: string;
+  private: string[];
   public: string;
   /** The public interface's address; null while it has none. */
   external: string | null;
@@ -47,6 +48,8 @@ export interface GatewayStatus {
   drops: Record<string, number>;
   /** Private hosts that were refused something (a port, a flow), by rule and drop reason, most refused first. */
   refused: { host: string; rule: string; reason: string; count: number }[];
+  /** What each rule of the firewall, and each default, has matched. */
+  firewall: RuleCount[];
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
@@ -59,10 +62,16 @@ export function readStatus(which: WhichGateway): GatewayStatus {
   const capacity = states.reduce((sum, state) => sum + state.capacity, 0);
   const { drops, totals } = readCounters(counters);
   const count = (name: string): number => totals[name] ?? 0;
-  const sent = (device: number): Traffic => ({
-    packets: counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_PACKETS]!,
-    bytes: counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_BYTES]!,
-  });
+  const sent = (first: number, devices: number): Traffic => {
+    const traffic: Traffic = { packets: 0, bytes: 0 };
+    for (let device = first; device < first + devices; device++) {
+      traffic.packets += counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_PACKETS]!;
+      traffic.bytes += counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_BYTES]!;
+    }
+    return traffic;
+  };
+  // The public interface is the last device.
+  const inside = record.private.length;
   const flows = {
     tcp: count('flows_tcp'),
     udp: count('flows_udp'),
@@ -84,7 +93,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     },
     flows: { count: flows.tcp + flows.udp + flows.icmp + flows.other, capacity, ...flows },
     workers: states.length,
-    traffic: { out: sent(1), in: sent(0) },
+    traffic: { out: sent(inside, 1), in: sent(0, inside) },
     drops,
     refused: readAllShortages(states).map(({ host, rule, reason, count }) => ({
       host: formatAddress(host),
@@ -92,6 +101,10 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       reason,
       count,
     })),
+    firewall: readRuleCounters(
+      record.firewallRules ?? [],
+      states.map((state) => state.rules),
+    ),
     counters: totals,
   };
 }
