@@ -132,6 +132,7 @@ test('natgate/testing', () => {
       "type NatMatch",
       "type NatName",
       "type NatRule",
+      "type OnAddressChange",
       "type Overload",
       "type PacketFields",
       "type PlaceOptions",

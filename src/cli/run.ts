@@ -1,6 +1,8 @@
 import type { Argv } from 'yargs';
 import { parseNatOptions } from '../gateway/nat-options.ts';
 import {
+  controlSocket,
+  DEFAULT_CONTROL_MODE,
   DEFAULT_FLOWS,
   DEFAULT_PORTS,
   DEFAULT_TX_QUEUE_LENGTH,
@@ -14,6 +16,7 @@ import {
 } from '../gateway/options.ts';
 import { parseTimeouts } from '../gateway/timeout-option.ts';
 import { parseWorkers, refuseWithWorkers } from '../gateway/workers-option.ts';
+import { defaultFirewall } from '../policy/firewall-config.ts';
 import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
@@ -21,16 +24,18 @@ export const command = 'run';
 export const describe = 'Run a gateway: private hosts reach what lies behind the public interface';
 
 /** Options that may be given more than once. */
-export const REPEATABLE: ReadonlySet<string> = new Set(['helper']);
+export const REPEATABLE: ReadonlySet<string> = new Set(['helper', 'private']);
 
 export function builder(argv: Argv) {
   return natOptions(whichGateway(argv))
     .option('private', {
       type: 'string',
+      array: true,
+      nargs: 1,
       requiresArg: true,
       demandOption: true,
       describe:
-        'Interface of the private network; its hosts use the address of this interface as their gateway',
+        'Interface of a private network; its hosts use the address of this interface as their gateway. Repeatable',
     })
     .option('public', {
       type: 'string',
@@ -112,7 +117,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const ports = parsePortRange(argv.ports);
   const options: RunOptions = {
     ...gatewayNamed(argv),
-    private: parseInterface('private', argv.private),
+    private: argv.private.map((text) => ({ name: parseInterface('private', text), networks: [] })),
     public: parseInterface('public', argv.public),
     ports,
     nat: parseNatOptions(argv, ports),
@@ -126,6 +131,16 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     clampMss: argv.clampMss,
     evict: argv.evict,
     unsolicited: argv.unsolicited,
+    firewall: defaultFirewall,
+    dns: null,
+    control: {
+      socket: controlSocket(argv.stateRoot, argv.name),
+      group: null,
+      mode: DEFAULT_CONTROL_MODE,
+    },
+    metrics: null,
+    log: { level: 'info', format: 'text' },
+    configPath: null,
   };
   refuseWithWorkers(options);
   const { runGateway } = await import('../gateway/supervisor.ts');

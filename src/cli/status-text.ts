@@ -18,7 +18,7 @@ export function statusText(status: GatewayStatus, nowMs: number): string {
   const blocks = [
     block('gateway', status.name, [
       [status.lingersUntil ? 'stopped' : 'running', life],
-      ['private', status.private],
+      ['private', status.private.join(', ')],
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
       ...(status.workers > 1 ? [['workers', `${status.workers}`] as [string, string]] : []),
       ['ports', `${ports.first}-${ports.last}${inUse.length > 0 ? `, in use: ${inUse.join(', ')}` : ''}`],

@@ -106,7 +106,7 @@ export class Gateway {
       natgate: packageVersion(),
       name: options.name,
       process: thisProcess(),
-      private: options.private,
+      private: options.private.map(({ name }) => name),
       public: options.public,
       external: null,
       ports: options.ports,
@@ -243,7 +243,8 @@ export class Gateway {
     this.#record = { ...this.#record!, external: text };
     writeRunRecord(this.#directory, this.#record);
 
-    let line = `ready private=${options.private} public=${options.public} external=${text}`;
+    const inside = options.private.map(({ name }) => name).join(',');
+    let line = `ready private=${inside} public=${options.public} external=${text}`;
     if (conflict !== null) {
       line = `waiting for another address on ${options.public}: it is on the private network ${formatPrefix(conflict)} as well`;
     } else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;

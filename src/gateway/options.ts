@@ -2,20 +2,62 @@
  * What `natgate run` is asked to do, as text that a user typed and as checked values.
  * The parsers throw NatgateError `usage`: the command line exits with 2, a test sees the message.
  */
+import { join } from 'node:path';
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
 import { type HelperConfig, type HelperName, helperKinds } from '../nat/alg/registry.ts';
-import type { NatConfig } from '../nat/config.ts';
+import type { NatConfig, Prefix } from '../nat/config.ts';
+import type { FirewallConfig } from '../policy/firewall-config.ts';
 
 export interface PortRange {
   first: number;
   last: number;
 }
 
+/** An interface with private hosts behind it. */
+export interface PrivateInterface {
+  name: string;
+  /** Networks behind further routers, or, one-armed, the private ones; empty: those that the routing table says. */
+  networks: readonly Prefix[];
+}
+
+/** Who answers the DNS queries that private hosts send to the gateway's private address. */
+export interface DnsOptions {
+  /** In order of preference, wire order; empty with `system`. */
+  upstream: readonly number[];
+  /** The resolvers of the gateway's own /etc/resolv.conf, as they are when they are needed. */
+  system: boolean;
+}
+
+export interface ControlOptions {
+  /** Path of the unix socket; null: there is none. */
+  socket: string | null;
+  /** Its group, a name or a GID; null: root's. */
+  group: string | null;
+  /** Its permissions. */
+  mode: number;
+}
+
+export const DEFAULT_CONTROL_MODE = 0o660;
+
+export function controlSocket(stateRoot: string, name: string): string {
+  return join(stateRoot, name, 'control.sock');
+}
+
+export const LOG_LEVELS = ['error', 'warning', 'info'] as const;
+
+export interface LogOptions {
+  /** What is written: this, and what is worse. */
+  level: (typeof LOG_LEVELS)[number];
+  /** Lines for people, or one JSON object a line. */
+  format: 'text' | 'json';
+}
+
 export interface RunOptions {
   /** Names the run directory; several gateways may run on one host under different names. */
   name: string;
-  private: string;
+  /** One at least. */
+  private: readonly PrivateInterface[];
   public: string;
   /** External ports natgate may use on the public address. */
   ports: PortRange;
@@ -40,6 +82,16 @@ export interface RunOptions {
   /** See EngineConfig. */
   evict: 'never' | 'unassured';
   unsolicited: 'silent' | 'unreachable';
+  /** What may cross. */
+  firewall: FirewallConfig;
+  /** Null: natgate has nothing to do with DNS. */
+  dns: DnsOptions | null;
+  control: ControlOptions;
+  /** Where metrics are served; null: nowhere. The address is in wire order. */
+  metrics: { address: number; port: number } | null;
+  log: LogOptions;
+  /** The file that this came from, which SIGHUP and `natgate reload` read again; null: from the command line alone. */
+  configPath: string | null;
   /** Folder of the run directories. */
   stateRoot: string;
 }

@@ -16,7 +16,7 @@ export interface RunRecord {
   natgate: string;
   name: string;
   process: ProcessIdentity;
-  private: string;
+  private: string[];
   public: string;
   /** The public interface's address as text; null while it has none. */
   external: string | null;
@@ -61,7 +61,8 @@ export function readRunRecord(directory: string): RunRecord | null {
   }
   try {
     const record = JSON.parse(text) as RunRecord;
-    if (record.version === 1) return record;
+    // An earlier version, whose gateway may still run, had one name here.
+    if (record.version === 1) return { ...record, private: [record.private].flat() };
   } catch {
     // Said below.
   }

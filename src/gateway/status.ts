@@ -33,7 +33,7 @@ export interface GatewayStatus {
   started: string;
   /** ISO 8601; set when the gateway has stopped with `--linger`: when what it left is undone. */
   lingersUntil?: string;
-  private: string;
+  private: string[];
   public: string;
   /** The public interface's address; null while it has none. */
   external: string | null;
@@ -59,10 +59,16 @@ export function readStatus(which: WhichGateway): GatewayStatus {
   const capacity = states.reduce((sum, state) => sum + state.capacity, 0);
   const { drops, totals } = readCounters(counters);
   const count = (name: string): number => totals[name] ?? 0;
-  const sent = (device: number): Traffic => ({
-    packets: counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_PACKETS]!,
-    bytes: counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_BYTES]!,
-  });
+  const sent = (first: number, devices: number): Traffic => {
+    const traffic: Traffic = { packets: 0, bytes: 0 };
+    for (let device = first; device < first + devices; device++) {
+      traffic.packets += counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_PACKETS]!;
+      traffic.bytes += counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_OUT_BYTES]!;
+    }
+    return traffic;
+  };
+  // The public interface is the last device.
+  const inside = record.private.length;
   const flows = {
     tcp: count('flows_tcp'),
     udp: count('flows_udp'),
@@ -84,7 +90,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     },
     flows: { count: flows.tcp + flows.udp + flows.icmp + flows.other, capacity, ...flows },
     workers: states.length,
-    traffic: { out: sent(1), in: sent(0) },
+    traffic: { out: sent(inside, 1), in: sent(0, inside) },
     drops,
     refused: readAllShortages(states).map(({ host, rule, reason, count }) => ({
       host: formatAddress(host),

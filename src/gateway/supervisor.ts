@@ -31,7 +31,7 @@ export async function runGateway(options: RunOptions): Promise<void> {
   const end = endOfRun();
   const credentials = engineCredentials(options.user);
   const { name, stateRoot, ports, nat } = options;
-  const interfaces = { private: [options.private], public: options.public };
+  const interfaces = { private: options.private.map((inside) => inside.name), public: options.public };
   for (const { what, remedy } of requireHost({ interfaces, ports, nat, name, stateRoot })) {
     log(`warning: ${what}\n  ${remedy}`);
   }

@@ -20,6 +20,12 @@ export type PortChoice = 'preserve' | 'random' | 'sequential';
  */
 export type Overload = 'never' | 'exhausted' | 'always';
 
+/**
+ * What becomes of flows whose external address the public interface loses: they end, as with MASQUERADE; they stay as
+ * they are (the address may come back); or they go on from the new address, which only some protocols bear.
+ */
+export type OnAddressChange = 'end' | 'keep' | 'remap';
+
 /** How a rule translates. */
 export interface NatBehaviour {
   /** Of what, beside the internal endpoint, the external one depends (RFC 4787 4.1). */
@@ -106,6 +112,8 @@ export interface NatRule {
   ports: PortRange;
   /** In RFC 4787's words. */
   behaviour: NatBehaviour;
+  /** When the public interface's address changes; `end` where it says nothing. */
+  onAddressChange?: OnAddressChange;
 }
 
 /** Where a forward leads. */
@@ -134,6 +142,8 @@ export interface Forward {
   affinitySeconds: number;
   /** Twice NAT: the target sees the gateway's own private address as the source. */
   twice: boolean;
+  /** When the public interface's address changes, of a forward of that; `end` where it says nothing. */
+  onAddressChange?: OnAddressChange;
 }
 
 /** Two prefixes of one length, translated address by address, both ways (1:1 NAT; NETMAP). */

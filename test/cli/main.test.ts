@@ -108,7 +108,7 @@ describe('status of a gateway without flows', () => {
     natgate: '1.2.3',
     name: 'office',
     process: thisProcess(),
-    private: 'g0',
+    private: ['g0'],
     public: 'g1',
     external: null,
     ports: { first: 32768, last: 65535 },

@@ -16,7 +16,7 @@ const record: RunRecord = {
   natgate: '1.2.3',
   name: 'default',
   process: thisProcess(),
-  private: 'g0',
+  private: ['g0'],
   public: 'g1',
   external: null,
   ports: { first: 32768, last: 65535 },
@@ -32,6 +32,11 @@ test('what is written is read, and nothing else is left in the folder', () => {
   writeRunRecord(folder, { ...record, external: '198.18.0.1' });
   expect(readRunRecord(folder)).toEqual({ ...record, external: '198.18.0.1' });
   expect(readdirSync(folder)).toEqual(['run.json']);
+});
+
+test('a record of a gateway from before there were several private interfaces is read', () => {
+  writeFileSync(recordPath(folder), JSON.stringify({ ...record, private: 'g0' }));
+  expect(readRunRecord(folder)).toEqual(record);
 });
 
 test.each(['', '{', '{"version":2}', 'null'])('%j is not taken for a record', (text) => {

@@ -229,7 +229,7 @@ natgateOnly('the life of a gateway', () => {
     const status = await gateway.status();
     expect(status).toMatchObject({
       name: gateway.name,
-      private: 'g0',
+      private: ['g0'],
       public: 'g1',
       external: GATEWAY_PUBLIC,
       flows: { tcp: 1 },

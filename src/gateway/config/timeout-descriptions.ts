@@ -1,0 +1,32 @@
+/** What each timeout is, for the schema and the reference. */
+import type { Timeouts } from '../../conntrack/timeouts.ts';
+
+export const TIMEOUT_DESCRIPTIONS: Readonly<Record<keyof Timeouts, string>> = {
+  tcpSynSent: 'TCP: a SYN was sent',
+  tcpSynRecv: 'TCP: the SYN was answered',
+  tcpEstablished: 'TCP: the handshake is complete',
+  tcpFinWait: 'TCP: one side has sent a FIN',
+  tcpCloseWait: 'TCP: the FIN was acknowledged',
+  tcpLastAck: 'TCP: both sides have sent a FIN',
+  tcpTimeWait: 'TCP: the last FIN was acknowledged',
+  tcpClose: 'TCP: a RST was sent',
+  tcpMaxRetrans: 'TCP: at most this, when the same segment came again and again, or the window is shut',
+  tcpUnacknowledged: 'TCP: at most this, while data is not acknowledged',
+  tcpUnreplied: 'TCP: at most this, when picked up from its middle and not answered yet',
+  udp: 'UDP: until a flow that is old enough has seen a reply',
+  udpStream: 'UDP that has been answered, and went on',
+  udpDns: 'UDP to port 53 that has been answered (RFC 4787 REQ-5a); 0: as any other',
+  udpSignalling: 'UDP on which a helper waits for requests (SIP)',
+  icmp: 'ICMP queries',
+  gre: 'GRE that has not been answered',
+  greStream: 'GRE that has been answered',
+  sctpClosed: 'SCTP: closed',
+  sctpCookieWait: 'SCTP: INIT was sent',
+  sctpCookieEchoed: 'SCTP: COOKIE ECHO was sent',
+  sctpEstablished: 'SCTP: the association is up',
+  sctpShutdownSent: 'SCTP: SHUTDOWN was sent by the original side',
+  sctpShutdownRecd: 'SCTP: SHUTDOWN was sent by the reply side',
+  sctpShutdownAckSent: 'SCTP: SHUTDOWN was acknowledged',
+  sctpHeartbeatSent: 'SCTP: a second path of an association, by HEARTBEAT',
+  generic: 'Protocols without a timeout of their own',
+};
