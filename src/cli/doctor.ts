@@ -1,7 +1,7 @@
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
 import { parseNatOptions } from '../gateway/nat-options.ts';
-import { DEFAULT_PORTS, parseInterface, parsePortRange } from '../gateway/options.ts';
+import { DEFAULT_PORTS, parseInterface, parsePortRange, parsePrivate } from '../gateway/options.ts';
 import { parseTimeouts } from '../gateway/timeout-option.ts';
 import { EXIT } from './exit.ts';
 import { natOptions } from './nat-options.ts';
@@ -14,8 +14,11 @@ export function builder(argv: Argv) {
   return natOptions(whichGateway(argv))
     .option('private', {
       type: 'string',
+      array: true,
+      nargs: 1,
       requiresArg: true,
-      describe: 'Interface of the private network, to have it checked as well',
+      describe:
+        'Interface of a private network (NAME, or NAME=NETWORK,…), to have it checked as well. Repeatable',
     })
     .option('public', {
       type: 'string',
@@ -47,7 +50,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
 }
 
 /** Null when no interfaces are given: then only the machine is checked. */
-function servedBy(argv: { private?: string | undefined; public?: string | undefined }) {
+function servedBy(argv: { private?: string[] | undefined; public?: string | undefined }) {
   if (argv.private === undefined && argv.public === undefined) return null;
   if (argv.private === undefined || argv.public === undefined) {
     throw new NatgateError(
@@ -56,8 +59,10 @@ function servedBy(argv: { private?: string | undefined; public?: string | undefi
       'give both, or none to have only the machine checked',
     );
   }
+  const inside = argv.private.map(parsePrivate);
   return {
-    private: [parseInterface('private', argv.private)],
+    private: inside.map(({ name }) => name),
+    networks: inside.map(({ networks }) => networks),
     public: parseInterface('public', argv.public),
   };
 }

@@ -11,6 +11,7 @@ import {
   parseInterface,
   parseLinger,
   parsePortRange,
+  parsePrivate,
   parseTxQueueLength,
   type RunOptions,
 } from '../gateway/options.ts';
@@ -35,7 +36,7 @@ export function builder(argv: Argv) {
       requiresArg: true,
       demandOption: true,
       describe:
-        'Interface of a private network; its hosts use the address of this interface as their gateway. Repeatable',
+        'Interface of a private network, whose address is the gateway of its hosts. Repeatable. NAME=NETWORK,… says what is behind it, and must where it is the public interface as well',
     })
     .option('public', {
       type: 'string',
@@ -117,7 +118,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const ports = parsePortRange(argv.ports);
   const options: RunOptions = {
     ...gatewayNamed(argv),
-    private: argv.private.map((text) => ({ name: parseInterface('private', text), networks: [] })),
+    private: argv.private.map(parsePrivate),
     public: parseInterface('public', argv.public),
     ports,
     nat: parseNatOptions(argv, ports),

@@ -6,6 +6,7 @@
 import { isSystemError } from '../core/errors.ts';
 import { announce } from '../host/announce.ts';
 import type { InterfaceFacts } from '../host/interfaces.ts';
+import { ARPHRD_ETHER } from '../host/netlink/links.ts';
 import { addressStep, answeredAddresses, missingAddresses, undoAddress } from '../host/plan/address.ts';
 import { type Journal, readJournal } from '../host/plan/journal.ts';
 import type { Step } from '../host/plan/step.ts';
@@ -56,7 +57,9 @@ export class DedicatedAddresses {
     step.apply();
   }
 
-  #announce({ index, mac }: InterfaceFacts, addresses: readonly number[]): void {
+  #announce({ index, mac, type }: InterfaceFacts, addresses: readonly number[]): void {
+    // Elsewhere there is no ARP.
+    if (type !== ARPHRD_ETHER) return;
     try {
       for (const address of addresses) announce(index, mac, address);
     } catch (error) {

@@ -31,7 +31,11 @@ export async function runGateway(options: RunOptions): Promise<void> {
   const end = endOfRun();
   const credentials = engineCredentials(options.user);
   const { name, stateRoot, ports, nat } = options;
-  const interfaces = { private: options.private.map((inside) => inside.name), public: options.public };
+  const interfaces = {
+    private: options.private.map((inside) => inside.name),
+    networks: options.private.map((inside) => inside.networks),
+    public: options.public,
+  };
   for (const { what, remedy } of requireHost({ interfaces, ports, nat, name, stateRoot })) {
     log(`warning: ${what}\n  ${remedy}`);
   }
@@ -41,7 +45,7 @@ export async function runGateway(options: RunOptions): Promise<void> {
   if (tooMany !== null) log(`warning: ${tooMany}`);
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
-  const journal = openJournal({ stateRoot, name, interfaces: names });
+  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
   const gateway = new Gateway({ options, names, credentials, journal, manager, log, fail: end.fail });
   let failure: unknown;
   try {
