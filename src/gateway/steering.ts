@@ -51,7 +51,7 @@ export interface SteeringMaps {
 interface Program {
   target: InterfaceReference;
   /** Shown by `tc filter show`. */
-  role: 'private' | 'public' | 'one_armed' | 'tun';
+  role: 'private' | 'public' | 'both' | 'tun';
   code: Uint8Array;
 }
 
@@ -138,7 +138,7 @@ export class Steering {
       }
       const tuns = { privateTun: this.#tuns[arm]!.index, publicTun: tunIndex };
       const code = oneArmedIngress({ ...options, ...tuns, device: index, privateToTun });
-      return [{ target, role: 'one_armed', code }];
+      return [{ target, role: 'both', code }];
     });
     return [...leave, ...enter];
   }

@@ -1,8 +1,10 @@
 /** Whether natgate can serve the interfaces it is told to serve. */
+import { existsSync } from 'node:fs';
 import { formatAddress, formatPrefix, type Prefix } from '../../wire/address.ts';
 import { unknownInterface } from '../interfaces.ts';
 import { type InterfaceAddress, primaryAddress, readAddresses } from '../netlink/addresses.ts';
 import { ARPHRD_ETHER, ARPHRD_PPP, isBare, type Link, readLinks } from '../netlink/links.ts';
+import { readSysctl } from '../plan/sysctl.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
 /** Names of natgate's TUNs (plan/tun.ts). */
@@ -117,6 +119,7 @@ export function checkInterface(
     );
   }
   if (link.master !== 0) found.push(port(label, link, links));
+  found.push(...checkParent(label, link, links));
   if (link.mtu > MAX_MTU && !isBare(link)) {
     found.push(
       fail(
@@ -147,6 +150,25 @@ export function checkInterface(
   if (found.length > 0 || address === null) return found;
   const text = `${formatAddress(address.address)}/${address.prefixLength}`;
   return [ok(label, `${side}, ${text}, MTU ${link.mtu}, up`)];
+}
+
+/** The interface under a macvlan answers ARP for its address too, unless it is told not to: then packets come in there. */
+function checkParent(label: string, { name, kind, link }: Link, links: readonly Link[]): Check[] {
+  const parent = links.find(({ index }) => index === link)?.name;
+  // In another network namespace it is another's: then there is no such entry.
+  if (kind !== 'macvlan' || parent === undefined || !existsSync(`/sys/class/net/${name}/lower_${parent}`)) {
+    return [];
+  }
+  const ignore = ['all', parent].map((one) => Number(readSysctl(`net/ipv4/conf/${one}/arp_ignore`) ?? 0));
+  if (Math.max(...ignore) > 0) return [];
+  return [
+    warn(
+      label,
+      `${parent}, on which ${name} stands, answers ARP for the address of ${name} as well`,
+      `what its neighbours then send to ${parent} does not come to natgate`,
+      `\`sysctl -w net.ipv4.conf.${parent}.arp_ignore=1\``,
+    ),
+  ];
 }
 
 function unknown(label: string, name: string, links: readonly Link[]): Check {
