@@ -256,7 +256,9 @@ export class Path {
     const { meta, devices } = this;
     const device = meta[m + M_DEVICE]!;
     if (!this.sharesLocal || devices.side[device] !== PRIVATE) return false;
-    return devices.address[device] !== 0 && meta[m + M_DESTINATION] === devices.address[device];
+    const local = devices.address[device]!;
+    // One-armed it is the external address, and what is behind that is asked for first.
+    return local !== 0 && local !== devices.external && meta[m + M_DESTINATION] === local;
   }
 
   /** Gives a packet to the host, as it came, on the side where it came. */

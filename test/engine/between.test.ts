@@ -250,3 +250,32 @@ describe('out where it came in: a network behind a router on the same link', () 
     expect(ends(only(PRIVATE, from(bed, PRIVATE, udp(`${X}:1`, `${Y}:2`))))).toBe(`${X}:1 > ${Y}:2`);
   });
 });
+
+describe('one interface for both sides', () => {
+  test('with twice NAT, too, private hosts reach each other by the address of both', () => {
+    const forward = (port: number, twice: boolean) => ({
+      name: `${port}`,
+      protocol: 6 as const,
+      address: 0,
+      ports: { first: port, last: port },
+      sources: [],
+      targets: [{ address: address(X), port: 80 }],
+      affinitySeconds: 0,
+      twice,
+    });
+    // Both devices have the external address.
+    const nat = { ...masqueradeAll(PORTS), forwards: [forward(8080, false), forward(8081, true)] };
+    const bed = new Bed({ nat, external: GATEWAY });
+    const syn = (from: string, port: number) => tcpPacket({ from, to: `${GATEWAY}:${port}`, flags: 'S' });
+    const hairpin = only(PRIVATE, bed.out(syn(`${Y}:40000`, 8080)));
+    expect(ends(hairpin)).toBe(`${GATEWAY}:40000 > ${X}:80`);
+    const twice = only(PRIVATE, bed.in(syn(`${A}:40001`, 8081)));
+    expect(ends(twice)).toBe(`${GATEWAY}:40001 > ${X}:80`);
+    const answer = tcpPacket({ from: `${X}:80`, to: `${GATEWAY}:40001`, flags: 'SA', ack: 1 });
+    expect(ends(only(PUBLIC, bed.out(answer)))).toBe(`${GATEWAY}:8081 > ${A}:40001`);
+    // What is nobody's is the host's own.
+    const own = echoPacket({ from: X, to: GATEWAY, identifier: 1 });
+    expect(bed.out(own).map(({ packet }) => packet)).toEqual([own]);
+    bed.checkInvariants();
+  });
+});
