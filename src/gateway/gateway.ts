@@ -180,6 +180,7 @@ export class Gateway {
   async stop(lingerSeconds: number): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
+    this.#addresses.close();
     if (lingerSeconds === 0) {
       removeAddresses(journal);
       this.#steering?.detach();
