@@ -13,6 +13,7 @@ import { addon } from '../../src/link/addon.ts';
 import { defaultBehaviour, masqueradeAll, matchAll, type NatConfig } from '../../src/nat/config.ts';
 import { OWNED_BYTES } from '../../src/nat/owned.ts';
 import { parseAddress } from '../../src/wire/address.ts';
+import { rulesOf } from './rules.ts';
 import { EXTERNAL, type Protocol, Traffic } from './traffic.ts';
 
 const PORTS = { first: 32768, last: 65535 };
@@ -33,11 +34,12 @@ export class Bed {
   private packets = 0;
   private left = 0;
 
-  /** `own`: a mapping for each flow; else flows to different remotes share one. The arena: a new one, if there is none yet. */
+  /** `own`: a mapping for each flow; else flows to different remotes share one. `rules`: of the firewall, of which the last matches. The arena: a new one, if there is none yet. */
   constructor(
     protocol: Protocol,
     flows: number,
     own: boolean,
+    rules = 0,
     arena: ArrayBuffer = new ArrayBuffer(ARENA_BYTES),
   ) {
     this.flows = flows;
@@ -56,6 +58,7 @@ export class Bed {
       ],
       ports: PORTS,
       nat: own ? pool() : masqueradeAll(PORTS),
+      ...(rules > 0 && { firewall: rulesOf(rules) }),
       seed: 1,
       now: 0,
     });

@@ -21,6 +21,8 @@ export interface PacketRun {
   flows: number;
   /** A mapping for each flow: only making flows is measured. */
   own: boolean;
+  /** Of the firewall; none where it says nothing. */
+  rules?: number;
   /** Packets of each reading, and readings of each variant. */
   packets: number;
   readings: number;
@@ -48,13 +50,13 @@ export interface PacketRunResult {
 export async function packetRun(run: PacketRun): Promise<PacketRunResult> {
   const making = new Collections();
   const collections = new Collections();
-  const warm = new Bed(run.protocol, run.warmUp, run.own);
+  const warm = new Bed(run.protocol, run.warmUp, run.own, run.rules);
   warm.open();
   warm.emptySweep(false);
   if (!run.own) new Drive(warm).run('random', 'small', 2 * run.warmUp, true);
   warm.check();
 
-  const bed = new Bed(run.protocol, run.flows, run.own);
+  const bed = new Bed(run.protocol, run.flows, run.own, run.rules);
   globalThis.gc!();
   let measured = 0;
   const gross = making.during(() => bed.open());

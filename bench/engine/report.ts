@@ -4,7 +4,13 @@ import { renderMarkdown, type Table } from '../net/table.ts';
 import type { EngineResults, PacketFigure, Spread } from './results.ts';
 
 export function tables(results: EngineResults): Table[] {
-  return [functionTable(results), packetTable(results), creationTable(results), memoryTable(results)];
+  return [
+    functionTable(results),
+    packetTable(results),
+    creationTable(results),
+    memoryTable(results),
+    rulesTable(results),
+  ];
 }
 
 function functionTable({ functions }: EngineResults): Table {
@@ -67,6 +73,19 @@ function memoryTable({ memory }: EngineResults): Table {
     rows: memory.map((figure) => [
       `${traffic(figure)}, ${mappings(figure.own)}`,
       figure.bytesPerFlow.toFixed(0),
+    ]),
+  };
+}
+
+function rulesTable({ rules }: EngineResults): Table {
+  return {
+    title: 'Firewall rules of which only the last matches: ns (fastest - slowest)',
+    head: ['', 'rules', 'packet of a flow, random, small', 'making a flow'],
+    rows: rules.map((figure) => [
+      traffic(figure),
+      figure.rules.toLocaleString('en'),
+      nanoseconds(figure.packet),
+      nanoseconds(figure.creation),
     ]),
   };
 }

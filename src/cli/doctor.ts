@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
-import { parseNatOptions } from '../gateway/nat-options.ts';
-import { DEFAULT_PORTS, parseInterface, parsePortRange, parsePrivate } from '../gateway/options.ts';
-import { parseTimeouts } from '../gateway/timeout-option.ts';
+import { DEFAULT_PORTS } from '../gateway/options.ts';
+import { CONFIG_OPTION, DEFAULT_CONFIG_PATH } from './config-option.ts';
 import { EXIT } from './exit.ts';
 import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
@@ -12,6 +13,7 @@ export const describe = 'Check what natgate needs of this host, and say how to m
 
 export function builder(argv: Argv) {
   return natOptions(whichGateway(argv))
+    .option('config', CONFIG_OPTION)
     .option('private', {
       type: 'string',
       array: true,
@@ -28,19 +30,27 @@ export function builder(argv: Argv) {
     .option('ports', {
       type: 'string',
       requiresArg: true,
-      default: DEFAULT_PORTS,
+      defaultDescription: JSON.stringify(DEFAULT_PORTS),
       describe: 'Ports of the public address that natgate would use',
     })
     .option('json', { type: 'boolean', default: false, describe: 'Print a JSON array, for programs' });
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
-  const ports = parsePortRange(argv.ports);
-  const options = { ...gatewayNamed(argv), ports, nat: parseNatOptions(argv, ports) };
-  parseTimeouts(argv.timeout);
-  const served = servedBy(argv);
+  const path = fileOf(argv);
+  const { loadConfig } = await import('../gateway/config/load.ts');
+  const isServed = path !== null || argv.public !== undefined;
+  // Without interfaces only the machine is looked at, and what the options need of it: any names do.
+  const flags = isServed ? argv : { ...argv, private: ['private'], public: 'public' };
+  const { options } = loadConfig({ ...gatewayNamed(argv), flags, path });
+  const { name, stateRoot, ports, nat } = options;
+  const served = {
+    private: options.private.map((inside) => inside.name),
+    networks: options.private.map((inside) => inside.networks),
+    public: options.public,
+  };
   const { checkHost } = await import('../host/preflight.ts');
-  const checks = checkHost({ ...options, ...(served === null ? {} : { interfaces: served }) });
+  const checks = checkHost({ name, stateRoot, ports, nat, ...(isServed ? { interfaces: served } : {}) });
   if (argv.json) process.stdout.write(`${JSON.stringify(checks, null, 2)}\n`);
   else {
     const { checksText } = await import('./doctor-text.ts');
@@ -49,20 +59,18 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   if (checks.some((check) => check.status === 'fail')) process.exitCode = EXIT.failed;
 }
 
-/** Null when no interfaces are given: then only the machine is checked. */
-function servedBy(argv: { private?: string[] | undefined; public?: string | undefined }) {
-  if (argv.private === undefined && argv.public === undefined) return null;
-  if (argv.private === undefined || argv.public === undefined) {
-    throw new NatgateError(
-      'usage',
-      '--private and --public belong together',
-      'give both, or none to have only the machine checked',
-    );
+/** Null when there is no file, or the flags say all. Interfaces are given as a pair or not at all. */
+function fileOf(
+  argv: { [Key in 'config' | 'public']?: string | undefined } & { private?: string[] | undefined },
+) {
+  if (argv.config !== undefined) return resolve(argv.config);
+  if (argv.private === undefined && argv.public === undefined) {
+    return existsSync(DEFAULT_CONFIG_PATH) ? DEFAULT_CONFIG_PATH : null;
   }
-  const inside = argv.private.map(parsePrivate);
-  return {
-    private: inside.map(({ name }) => name),
-    networks: inside.map(({ networks }) => networks),
-    public: parseInterface('public', argv.public),
-  };
+  if (argv.private !== undefined && argv.public !== undefined) return null;
+  throw new NatgateError(
+    'usage',
+    '--private and --public belong together',
+    'give both, or none to have only the machine checked',
+  );
 }

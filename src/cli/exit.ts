@@ -15,6 +15,9 @@ export function exitCodeOf(error: unknown): number {
 export function errorText(error: unknown, debug: boolean): string {
   const message = error instanceof Error ? error.message : String(error);
   const hint = hintOf(error);
+  // Lines that begin with a place in a file, for editors and people to go there.
+  if (error instanceof NatgateError && error.code === 'config_invalid')
+    return `${message}\nnatgate: ${hint}\n`;
   const lines = [`natgate: ${message}`];
   if (hint !== '') lines.push(`  ${hint}`);
   if (debug && error instanceof Error) lines.push(traceOf(error));

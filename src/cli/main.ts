@@ -8,6 +8,8 @@ import { hideBin } from 'yargs/helpers';
 import { NatgateError } from '../core/errors.ts';
 import { packageVersion } from '../gateway/version.ts';
 import * as bench from './bench.ts';
+import * as check from './check.ts';
+import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
@@ -24,6 +26,8 @@ const cli = yargs(words)
   .command(run)
   .command(down)
   .command(status)
+  .command(check)
+  .command(config)
   .command(doctor)
   .command(lab)
   .command(bench)

@@ -1,4 +1,7 @@
-/** The NAT options of `run`, which `doctor` takes as well: what they need of the host depends on them. */
+/**
+ * The NAT options of `run`, which `doctor` takes as well: what they need of the host depends on them. None has a default here:
+ * what is not given is the file's to say, and then the schema's (gateway/config/schema.ts).
+ */
 import type { Argv } from 'yargs';
 import { TIMEOUT_NAMES } from '../gateway/timeout-option.ts';
 import { defaultBehaviour } from '../nat/config.ts';
@@ -19,7 +22,7 @@ export const REPEATABLE: ReadonlySet<string> = new Set([
 ]);
 
 export function natOptions<T>(argv: Argv<T>) {
-  const list = { type: 'string', array: true, requiresArg: true, nargs: 1, default: [] as string[] } as const;
+  const list = { type: 'string', array: true, requiresArg: true, nargs: 1 } as const;
   const word = { type: 'string', requiresArg: true } as const;
   const number = { type: 'number', requiresArg: true } as const;
   return argv
@@ -53,58 +56,58 @@ export function natOptions<T>(argv: Argv<T>) {
     .option('mapping', {
       ...word,
       group: BEHAVIOUR,
-      default: 'eim',
+      defaultDescription: '"eim"',
       describe:
         'On what the external port of a private endpoint depends: eim (nothing), adm (the remote address), apdm (remote address and port), or the long names of RFC 4787',
     })
     .option('filtering', {
       ...word,
       group: BEHAVIOUR,
-      default: 'apdf',
+      defaultDescription: '"apdf"',
       describe:
         'Who may send to that port: eif (everybody), adf (addresses it was used towards), apdf (addresses and ports)',
     })
     .option('hairpin', {
       type: 'boolean',
       group: BEHAVIOUR,
-      default: defaultBehaviour.hairpin,
+      defaultDescription: String(defaultBehaviour.hairpin),
       describe: 'Private hosts reach each other by external addresses; --no-hairpin: they do not',
     })
     .option('port-choice', {
       ...word,
       group: BEHAVIOUR,
-      default: defaultBehaviour.ports,
+      defaultDescription: JSON.stringify(defaultBehaviour.ports),
       describe: 'preserve (the private port, where free), random (RFC 6056) or sequential',
     })
     .option('parity', {
       type: 'boolean',
       group: BEHAVIOUR,
-      default: defaultBehaviour.parity,
+      defaultDescription: String(defaultBehaviour.parity),
       describe: 'Even ports stay even; --no-parity: they need not',
     })
     .option('port-class', {
       type: 'boolean',
       group: BEHAVIOUR,
-      default: defaultBehaviour.portClass,
+      defaultDescription: String(defaultBehaviour.portClass),
       describe: 'Ports below 1024 stay below where there are such; --no-port-class: they need not',
     })
     .option('pooling', {
       ...word,
       group: BEHAVIOUR,
-      default: 'paired',
+      defaultDescription: '"paired"',
       describe: 'paired: a private host has one address of --external; arbitrary: any of them each time',
     })
     .option('overload', {
       ...word,
       group: BEHAVIOUR,
-      default: defaultBehaviour.overload,
+      defaultDescription: JSON.stringify(defaultBehaviour.overload),
       describe:
         'One external port for several private endpoints towards different remote ones: never, exhausted (when no port is free) or always',
     })
     .option('quarantine', {
       ...number,
       group: BEHAVIOUR,
-      default: defaultBehaviour.quarantineSeconds,
+      defaultDescription: String(defaultBehaviour.quarantineSeconds),
       describe: 'Seconds in which a port that came free is given to no other host',
     })
     .option('timeout', {
@@ -115,25 +118,25 @@ export function natOptions<T>(argv: Argv<T>) {
     .option('ports-per-host', {
       ...number,
       group: LIMITS,
-      default: defaultBehaviour.portsPerHost,
+      defaultDescription: String(defaultBehaviour.portsPerHost),
       describe: 'External ports of one protocol; 0: no limit',
     })
     .option('flows-per-host', {
       ...number,
       group: LIMITS,
-      default: defaultBehaviour.flowsPerHost,
+      defaultDescription: String(defaultBehaviour.flowsPerHost),
       describe: 'Connections; 0: no limit',
     })
     .option('block-size', {
       ...number,
       group: LIMITS,
-      default: defaultBehaviour.blockSize,
+      defaultDescription: String(defaultBehaviour.blockSize),
       describe: 'Ports are given to private hosts in blocks of so many; 0: one by one',
     })
     .option('deterministic', {
       type: 'boolean',
       group: LIMITS,
-      default: defaultBehaviour.deterministic,
+      defaultDescription: String(defaultBehaviour.deterministic),
       describe:
         'The block of a private host follows from its address (RFC 7422): no log is needed to find it',
     });

@@ -1,23 +1,6 @@
 import type { Argv } from 'yargs';
-import { parseNatOptions } from '../gateway/nat-options.ts';
-import {
-  controlSocket,
-  DEFAULT_CONTROL_MODE,
-  DEFAULT_FLOWS,
-  DEFAULT_PORTS,
-  DEFAULT_TX_QUEUE_LENGTH,
-  parseFlows,
-  parseHelpers,
-  parseInterface,
-  parseLinger,
-  parsePortRange,
-  parsePrivate,
-  parseTxQueueLength,
-  type RunOptions,
-} from '../gateway/options.ts';
-import { parseTimeouts } from '../gateway/timeout-option.ts';
-import { parseWorkers, refuseWithWorkers } from '../gateway/workers-option.ts';
-import { defaultFirewall } from '../policy/firewall-config.ts';
+import { DEFAULT_FLOWS, DEFAULT_PORTS, DEFAULT_TX_QUEUE_LENGTH } from '../gateway/options.ts';
+import { CONFIG_OPTION, configPath } from './config-option.ts';
 import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
@@ -29,44 +12,42 @@ export const REPEATABLE: ReadonlySet<string> = new Set(['helper', 'private']);
 
 export function builder(argv: Argv) {
   return natOptions(whichGateway(argv))
+    .option('config', CONFIG_OPTION)
     .option('private', {
       type: 'string',
       array: true,
       nargs: 1,
       requiresArg: true,
-      demandOption: true,
       describe:
         'Interface of a private network, whose address is the gateway of its hosts. Repeatable. NAME=NETWORK,… says what is behind it, and must where it is the public interface as well',
     })
     .option('public', {
       type: 'string',
       requiresArg: true,
-      demandOption: true,
       describe: 'Interface towards the internet; its address is what the world sees. It may get one later',
     })
     .option('ports', {
       type: 'string',
       requiresArg: true,
-      default: DEFAULT_PORTS,
+      defaultDescription: JSON.stringify(DEFAULT_PORTS),
       describe: 'Ports of the public address that natgate uses; the rest stay with the host',
     })
     .option('flows', {
       type: 'number',
       requiresArg: true,
-      default: DEFAULT_FLOWS,
+      defaultDescription: String(DEFAULT_FLOWS),
       describe: 'Connections tracked at the same time; the memory for them is taken at the start',
     })
     .option('workers', {
       type: 'number',
       requiresArg: true,
-      default: 1,
+      defaultDescription: '1',
       describe: 'Threads that forward, each with its part of the ports: 1, 2, 4, 8 or 16',
     })
     .option('helper', {
       type: 'string',
       array: true,
       nargs: 1,
-      default: [] as string[],
       defaultDescription: 'none',
       describe:
         'Let NAME (ftp, tftp, irc, pptp, sip) read the flows to its port, or to PORT with NAME=PORT: connections that they announce get through',
@@ -74,7 +55,7 @@ export function builder(argv: Argv) {
     .option('linger', {
       type: 'number',
       requiresArg: true,
-      default: 0,
+      defaultDescription: '0',
       describe:
         'Seconds that devices, filters and connections stay after SIGTERM: a new `run` within them takes over without losing one',
     })
@@ -87,26 +68,27 @@ export function builder(argv: Argv) {
     .option('txqueuelen', {
       type: 'number',
       requiresArg: true,
-      default: DEFAULT_TX_QUEUE_LENGTH,
+      defaultDescription: String(DEFAULT_TX_QUEUE_LENGTH),
       describe: 'Packets that wait for the engine; more survive a burst, fewer wait less',
     })
     .option('clamp-mss', {
       type: 'boolean',
-      default: true,
+      defaultDescription: 'true',
       describe: 'Lower the MSS that TCP connections announce to what the MTUs of both sides can carry',
     })
     .option('evict', {
       choices: ['never', 'unassured'] as const,
-      default: 'never' as const,
+      defaultDescription: '"never"',
       describe:
         'What makes room when the flow table is full: nothing, or connections that were never answered, of the host that has most',
     })
     .option('unsolicited', {
       choices: ['silent', 'unreachable'] as const,
-      default: 'silent' as const,
+      defaultDescription: '"silent"',
       describe:
         'What a connection attempt from outside gets that nothing expects: no answer, or port unreachable after six seconds',
     })
+    .example('natgate run --config office.yaml', 'what the file says; flags are stronger')
     .example('natgate run --private eth1 --public eth0', 'what `iptables -t nat … MASQUERADE` does')
     .example(
       'natgate run --private eth1 --public eth0 --forward tcp:8080=192.168.1.10:80',
@@ -115,35 +97,9 @@ export function builder(argv: Argv) {
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
-  const ports = parsePortRange(argv.ports);
-  const options: RunOptions = {
-    ...gatewayNamed(argv),
-    private: argv.private.map(parsePrivate),
-    public: parseInterface('public', argv.public),
-    ports,
-    nat: parseNatOptions(argv, ports),
-    timeouts: parseTimeouts(argv.timeout),
-    flows: parseFlows(argv.flows),
-    workers: parseWorkers(argv.workers),
-    helpers: parseHelpers(argv.helper),
-    lingerSeconds: parseLinger(argv.linger),
-    user: argv.user,
-    txQueueLength: parseTxQueueLength(argv.txqueuelen),
-    clampMss: argv.clampMss,
-    evict: argv.evict,
-    unsolicited: argv.unsolicited,
-    firewall: defaultFirewall,
-    dns: null,
-    control: {
-      socket: controlSocket(argv.stateRoot, argv.name),
-      group: null,
-      mode: DEFAULT_CONTROL_MODE,
-    },
-    metrics: null,
-    log: { level: 'info', format: 'text' },
-    configPath: null,
-  };
-  refuseWithWorkers(options);
+  const path = configPath(argv);
+  const { loadConfig } = await import('../gateway/config/load.ts');
+  const { options, warnings } = loadConfig({ ...gatewayNamed(argv), flags: argv, path });
   const { runGateway } = await import('../gateway/supervisor.ts');
-  await runGateway(options);
+  await runGateway(options, warnings);
 }

@@ -7,6 +7,7 @@ import type { GatewayStatus, Traffic } from '../gateway/status.ts';
 import { formatBytes, formatCount, formatDuration } from './units.ts';
 
 const REFUSALS = 10;
+const RULES = 20;
 
 export function statusText(status: GatewayStatus, nowMs: number): string {
   const { flows, ports, traffic } = status;
@@ -31,6 +32,8 @@ export function statusText(status: GatewayStatus, nowMs: number): string {
   ];
   const drops = counts(status.drops);
   if (drops.length > 0) blocks.push(block('drops', '', drops));
+  const rules = ruleHits(status);
+  if (rules.length > 0) blocks.push(block('firewall', '', rules));
   if (status.refused.length > 0) blocks.push(block('refused', '', refusals(status)));
   return blocks.join('\n\n');
 }
@@ -41,6 +44,17 @@ function refusals({ refused }: GatewayStatus): [string, string][] {
     return [host, `${formatCount(count)} ${reason}, rule ${rule}`];
   });
   const rest = refused.length - REFUSALS;
+  return rest > 0 ? [...shown, ['others', `${rest} more (--json lists them)`]] : shown;
+}
+
+/** Rules that have matched, in their order, and what the defaults decided where there are rules. */
+function ruleHits({ firewall }: GatewayStatus): [string, string][] {
+  if (firewall.every(({ name }) => name.startsWith('default/'))) return [];
+  const hit = firewall.filter(({ flows }) => flows > 0);
+  const shown = hit.slice(0, RULES).map(({ name, flows, bytes }): [string, string] => {
+    return [name, `${formatCount(flows)} flows, ${formatBytes(bytes)} of first packets`];
+  });
+  const rest = hit.length - RULES;
   return rest > 0 ? [...shown, ['others', `${rest} more (--json lists them)`]] : shown;
 }
 

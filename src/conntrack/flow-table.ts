@@ -71,7 +71,7 @@ export const SEEN_REPLY = 1 << 17;
 export const ASSURED = 1 << 18;
 /** RELATED: an expectation of another flow let it in. */
 export const EXPECTED = 1 << 19;
-/** A helper reads, and may rewrite, what it carries. */
+/** A helper reads, and may rewrite, what it carries; or its packets are limited (engine/firewall-gate.ts). Not for the fast path. */
 export const HELPED = 1 << 20;
 /**
  * On which side of the gateway packets of the original, and of the reply direction arrive: 0 private, 1 public. From inside

@@ -45,6 +45,10 @@ export const MARTIAN_SOURCE = reason(
 );
 export const MARTIAN_DESTINATION = reason('martian_destination', 'a destination that is not forwarded');
 export const ICMP_TYPE = reason('icmp_type', 'an ICMP type that is not forwarded');
+export const SPOOFED_SOURCE = reason(
+  'spoofed_source',
+  'a source that is not behind that private interface, or a private or reserved one from outside (RFC 2827, RFC 3704)',
+);
 
 // Tracking.
 export const INVALID_TCP = reason('invalid_tcp', 'INVALID: TCP flags or state do not allow the packet');
@@ -101,6 +105,14 @@ export const HELPER_FAILED = reason(
   'helper_failed',
   'a helper cannot make what the packet announces reachable: no free port, or no room for the change',
 );
+
+// The firewall.
+export const FIREWALL_DROP = reason('firewall_drop', 'a firewall rule or default drops the flow');
+export const FIREWALL_REJECT = reason(
+  'firewall_reject',
+  'a firewall rule or default refuses the flow (answered with a RST or 3/n)',
+);
+export const PACKET_RATE = reason('packet_rate', 'above the packet rate of the rule that let the flow in');
 
 // Forwarding.
 export const NOT_PUBLIC = reason(

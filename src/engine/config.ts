@@ -3,6 +3,8 @@ import type { Timeouts } from '../conntrack/timeouts.ts';
 import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
+import type { FirewallConfig } from '../policy/firewall-config.ts';
+import type { Prefix } from '../wire/address.ts';
 import type { WorkerSeat } from './hub.ts';
 
 export interface DeviceConfig {
@@ -11,6 +13,10 @@ export interface DeviceConfig {
   address: number;
   /** Bytes of an IPv4 packet. */
   mtu: number;
+  /** That of the interface, which firewall rules and log lines name; default: the device's number. */
+  name?: string;
+  /** Private: sources that may come from there, besides those that routes lead back there. */
+  networks?: readonly Prefix[];
 }
 
 export interface EngineConfig {
@@ -26,6 +32,12 @@ export interface EngineConfig {
   held?: HeldPorts;
   /** Default: everything masqueraded (nat/config.ts masqueradeAll). */
   nat?: NatConfig;
+  /** Which new flows may cross; default: all that NAT lets in, with anti-spoofing (policy/firewall-config.ts). */
+  firewall?: FirewallConfig;
+  /** ms since 1970, for rules with a schedule, which are off without it. Asked once a second. */
+  wallClock?: () => number;
+  /** Takes the lines of rules that log; default: nobody. */
+  log?: (line: string) => void;
   /**
    * What makes room when the flow table is full: `never` (default): nothing, the new flow is refused; `unassured`: a flow
    * that never became ASSURED, of the host that has most.

@@ -52,6 +52,8 @@ export const IDS_ICMP = counter('ids_icmp');
 export const FRAGMENTS_HELD = counter('fragments_held');
 /** Packets that one worker gave to another. */
 export const HANDED_OFF = counter('handed_off');
+/** TCP resets of the firewall's. */
+export const RESETS_SENT = counter('resets_sent');
 
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {

@@ -18,7 +18,16 @@ import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { Random } from '../core/random.ts';
-import { HELPER_FAILED, INVALID_TCP, MARTIAN_SOURCE, NO_FLOW, NOT_PUBLIC, OK } from '../core/reasons.ts';
+import {
+  HELPER_FAILED,
+  INVALID_TCP,
+  MARTIAN_SOURCE,
+  NO_FLOW,
+  NOT_PUBLIC,
+  OK,
+  PACKET_RATE,
+  SPOOFED_SOURCE,
+} from '../core/reasons.ts';
 import { masqueradeAll } from '../nat/config.ts';
 import { D_DESTINATION, D_KIND, DIRECT } from '../nat/decide.ts';
 import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
@@ -54,6 +63,7 @@ import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, 
 import { Devices } from './devices.ts';
 import { ErrorPath } from './error-path.ts';
 import { FastPath } from './fast-path.ts';
+import { FirewallGate } from './firewall-gate.ts';
 import { FragmentPath, RELEASE_ROW } from './fragment-path.ts';
 import { type HandOff, HERE, handOffOf } from './hand-off.ts';
 import { Helpers } from './helpers.ts';
@@ -90,6 +100,7 @@ export class Engine {
   private readonly unsolicited: Unsolicited | null;
   private readonly lookup: Lookup;
   readonly fast: FastPath;
+  readonly gate: FirewallGate;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -130,6 +141,7 @@ export class Engine {
       errors,
       helpers,
     });
+    this.gate = new FirewallGate(config, state, { devices, path, sessions, out, meta, counters });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited =
@@ -153,6 +165,7 @@ export class Engine {
     this.sessions.tick(now);
     this.fragments.expire(now);
     this.unsolicited?.tick(now);
+    this.gate.tick(now);
     this.helpers.expectations.expire(now);
     this.header[S_HEARTBEAT]!++;
     this.header[S_NOW] = now;
@@ -165,11 +178,13 @@ export class Engine {
     this.devices.address[index] = device.address;
     this.devices.mtu[index] = device.mtu;
     this.sessions.setHostAddresses(this.devices.external, this.devices.locals);
+    this.gate.follow();
     if (before !== 0 && this.devices.external !== before) this.sessions.endFlowsOf(before);
   }
 
   setRoutes(routes: readonly Route[]): void {
     this.path.routes.replace(routes);
+    this.gate.routed(this.sessions.now);
   }
 
   /** Says which ports of the range sockets of the host hold (host order). */
@@ -263,6 +278,7 @@ export class Engine {
     const nowhere = decider.destination(meta, m, isInside, now);
     const isDirect = decider.decision[D_KIND] === DIRECT;
     const isExpected = isDirect && expected !== null;
+    const isRelated = expected !== null || this.handOff?.isAnnounced(m) === true;
     if (!isInside && (nowhere !== OK || (isDirect && !isExpected))) {
       return this.handleUninvited(slot, m, nowhere, now);
     }
@@ -270,6 +286,7 @@ export class Engine {
     const back = isInside ? path.classTowards(PRIVATE, source) : NO_ROUTE_CLASS;
     if (isInside && path.deviceOf(back) < 0) return MARTIAN_SOURCE;
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
+    if (this.gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
     // Answers to twice NAT have a flow; nobody is reached behind that address.
     if (path.isForLocal(m)) return this.leaveToHost(slot, m);
     if (nowhere !== OK) {
@@ -291,12 +308,14 @@ export class Engine {
     if (state === INVALID) return refusal(protocol);
     // A connection that is seen from its middle is picked up for private hosts only.
     if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
+    const barred = this.gate.admitNew(m, isInside, isRelated, egress, now);
+    if (barred !== OK) return barred;
     if (decider.isTwice) decider.local = this.devices.address[to]!;
     const handle = sessions.begin(this.bytes, meta, m, state, isInside, leaves, 0, now);
     if (handle >= 0) {
       if (isInside && isDirect) path.remember(handle, egress, back);
       if (isTurned && protocol === PROTO_TCP) this.tracker.tcp.followLoosely(handle >> 1);
-      return this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
+      return this.forward(slot, m, this.gate.begun(this.helpers.made(handle, expected)), egress, now);
     }
     // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.
     if (isInside) path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
@@ -305,17 +324,25 @@ export class Engine {
 
   /** The first packet of a flow that another one announced. */
   private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
-    const egress = this.path.classTowards(expected.toSide, expected.address);
-    const blocked = this.path.check(slot, m, egress, expected.address, now);
+    const { path, gate } = this;
+    const egress = path.classTowards(expected.toSide, expected.address);
+    const isInside = expected.side === PRIVATE;
+    const back = isInside ? path.classTowards(PRIVATE, this.meta[m + M_SOURCE]!) : NO_ROUTE_CLASS;
+    if (gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
+    const blocked = path.check(slot, m, egress, expected.address, now);
     if (blocked !== OK) return blocked;
+    const barred = gate.admitExpected(m, expected, egress, now);
+    if (barred !== OK) return barred;
     const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
-    return handle < 0 ? -handle : this.forward(slot, m, this.helpers.made(handle, expected), egress, now);
+    if (handle < 0) return -handle;
+    return this.forward(slot, m, gate.begun(this.helpers.made(handle, expected)), egress, now);
   }
 
   /** From outside, and no flow expects it: dropped in silence, or the host's own. `why`: what NAT said, or OK. */
   private handleUninvited(slot: number, m: number, why: number, now: number): number {
     const { meta } = this;
     if (!this.isOurs(m) && this.path.isForHost(m)) return this.leaveToHost(slot, m);
+    if (this.gate.isSpoofed(m, false, NO_ROUTE_CLASS)) return SPOOFED_SOURCE;
     const isWholeTcp = meta[m + M_PROTOCOL] === PROTO_TCP && meta[m + M_FRAGMENT] === 0;
     const isOurAddress = this.mappings.externals.numberOf(meta[m + M_DESTINATION]!) !== NOT_EXTERNAL;
     if (this.unsolicited !== null && isWholeTcp && isOurAddress) this.unsolicited.hold(meta, m, now);
@@ -341,6 +368,7 @@ export class Engine {
     const { hot } = this.table;
     const helped = this.helpers.reads(handle);
     if (helped && !this.helpers.received(m, handle)) return DEFER;
+    if (helped && this.gate.isOver(handle, now)) return PACKET_RATE;
     const verdict = this.tracker.update(handle, this.bytes, meta, m, now);
     if (verdict === REOPEN) {
       this.tracker.close(handle >> 1, END_REUSED);

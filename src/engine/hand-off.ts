@@ -179,6 +179,17 @@ export class HandOff {
     return reason;
   }
 
+  /** Whether another worker's flow announced the flow that the packet of row `m`, from inside, begins here. */
+  isAnnounced(m: number): boolean {
+    const { meta } = this;
+    if (this.devices.side[meta[m + M_DEVICE]!] !== PRIVATE) return false;
+    const ports = meta[m + M_PORTS]!;
+    const source = meta[m + M_SOURCE]!;
+    const destination = meta[m + M_DESTINATION]!;
+    const announcer = this.ownership.announcedBy(meta[m + M_PROTOCOL]!, source, destination, ports);
+    return announcer !== NOBODY && announcer !== this.number;
+  }
+
   /** The worker that has, or would make, the flow of a packet of this tuple that comes from where row `m` came. */
   owner(m: number, source: number, destination: number, protocol: number, ports: number): number {
     const side = this.devices.side[this.meta[m + M_DEVICE]!]!;

@@ -4,6 +4,7 @@
  */
 import { MAX_WORKERS } from '../nat/port-class.ts';
 import { sharedHostsBytes } from '../nat/shared-hosts.ts';
+import { sharedCountsBytes } from '../policy/firewall/shared-counts.ts';
 import { ringBytes } from './ring.ts';
 import { sharedKeysBytes } from './shared-keys.ts';
 
@@ -13,6 +14,8 @@ export interface HubMemory {
   seed: readonly [number, number];
   keys: SharedArrayBuffer;
   hosts: SharedArrayBuffer;
+  /** Live flows per group of a rule with a connection limit. */
+  connections: SharedArrayBuffer;
   /** Uses of protocols without ports, 256 words. */
   protocols: SharedArrayBuffer;
   /** A ring for each (from, to), at from * workers + to. */
@@ -36,6 +39,7 @@ export function makeHub(workers: number, flows: number, seed: readonly [number, 
     seed,
     keys: new SharedArrayBuffer(sharedKeysBytes(flows)),
     hosts: new SharedArrayBuffer(sharedHostsBytes(workers)),
+    connections: new SharedArrayBuffer(sharedCountsBytes(workers)),
     protocols: new SharedArrayBuffer(256 * 4),
     rings: Array.from({ length: workers * workers }, () => new SharedArrayBuffer(ringBytes(workers))),
     sleeping: new SharedArrayBuffer(MAX_WORKERS * 4),

@@ -26,8 +26,8 @@ import type { OutList } from './out-list.ts';
 /** RFC 1812 4.3.2.3: as much of the packet as fits in an error of 576 bytes. */
 const MAX_ERROR = 576;
 /** Errors per second, and how many at once: a traceroute or a dead subnet is served, a flood is not. */
-const RATE = 1000;
-const BURST = 200;
+export const RATE = 1000;
+export const BURST = 200;
 const TTL = 64;
 /** Network control, as the kernel sends its errors (RFC 1812 4.3.2.5). */
 const PRECEDENCE = 0xc0;

@@ -105,6 +105,8 @@ export class Sessions {
   readonly guests: number[] = [];
   /** Several workers: called with each flow that is about to end. */
   onGuestEnd: (flow: number) => void = () => {};
+  /** The firewall counts flows: called with each that is about to end. */
+  onCountedEnd: ((flow: number) => void) | null = null;
   /** ms, of the last begin() or tick(). */
   now: number;
 
@@ -331,6 +333,7 @@ export class Sessions {
     const protocol = status & 0xff;
     const mapping = table.cold[flow * COLD + C_MAPPING]!;
     this.onEnd(flow);
+    if (this.onCountedEnd !== null) this.onCountedEnd(flow);
     if (this.ownership !== null) {
       this.ownership.flowEnded(table, flow);
       this.onGuestEnd(flow);

@@ -5,7 +5,8 @@
  *     0      header, int32 words: see S_*                64 bytes used
  *     4096   counters (engine/counters.ts)               4 KiB
  *     8192   shortages (engine/shortages.ts)           8 KiB
- *     16384  flow table (conntrack/flow-table.ts)
+ *     16384  counters of the firewall's rules (engine/rule-counters.ts)   128 KiB
+ *     147456 flow table (conntrack/flow-table.ts)
  *
  * The header is written once, magic last, so that a half-made state is no state.
  */
@@ -13,11 +14,13 @@
 import { FlowTable } from '../conntrack/flow-table.ts';
 import { NatgateError } from '../core/errors.ts';
 import { ALL_PORTS, type PortClass } from '../nat/port-class.ts';
+import { MAX_COUNTERS } from '../policy/firewall/compile.ts';
+import { COUNTER } from '../policy/firewall/program.ts';
 import { COUNTERS } from './counters.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
 
 const MAGIC = 0x6e616774;
-const VERSION = 2;
+const VERSION = 3;
 const S_MAGIC = 0;
 const S_VERSION = 1;
 const S_CAPACITY = 2;
@@ -29,10 +32,14 @@ const S_WORKER = 7;
 export const S_HEARTBEAT = 5;
 /** Time of the last exchange, ms of CLOCK_MONOTONIC (int32, wraps). */
 export const S_NOW = 6;
+/** Whose counters those of the rules are: a hash of their names. */
+export const S_RULES = 8;
 
 const COUNTERS_OFFSET = 4096;
 const SHORTAGES_OFFSET = 8192;
-const TABLE_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
+const RULES_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
+/** Header, counters and shortages are before it. */
+export const TABLE_OFFSET = RULES_OFFSET + MAX_COUNTERS * COUNTER * 8;
 
 /** Bytes of the state of a gateway with room for `capacity` flows. */
 export function stateBytes(capacity: number): number {
@@ -72,6 +79,8 @@ export interface State {
   header: Int32Array;
   counters: Float64Array;
   shortages: Int32Array;
+  /** Counters of the firewall's rules. */
+  rules: Float64Array;
   capacity: number;
   seed: readonly [number, number];
   buffer: ArrayBuffer;
@@ -100,6 +109,7 @@ export function openState(buffer: ArrayBuffer): State {
     header,
     counters: new Float64Array(buffer, COUNTERS_OFFSET, COUNTERS),
     shortages: new Int32Array(buffer, SHORTAGES_OFFSET, SHORTAGE_BYTES / 4),
+    rules: new Float64Array(buffer, RULES_OFFSET, MAX_COUNTERS * COUNTER),
     capacity,
     seed: [header[S_SEED]!, header[S_SEED + 1]!],
     buffer,

@@ -108,5 +108,8 @@ function applyControl(engine: Engine, message: Exclude<ControlMessage, { type: '
     case 'neighbour':
       engine.setNeighbour(message.device, message.address, message.failed);
       break;
+    case 'firewall':
+      engine.gate.setFirewall(message.firewall, engine.sessions.now);
+      break;
   }
 }

@@ -91,6 +91,7 @@ export class EngineProcess {
     const main = fileURLToPath(new URL('./engine-main.js', import.meta.url));
     const child = spawn(process.execPath, [...V8_FLAGS, main], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds],
+      serialization: 'advanced',
       // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
       env: {},
     });
@@ -106,6 +107,8 @@ export class EngineProcess {
       if (message.type === 'ready') {
         this.#wasReady = true;
         ready();
+      } else if (message.type === 'log') {
+        this.#host.log(message.line);
       } else {
         this.#lastWords = message.message;
         if (message.errno !== undefined && !this.#stopping) {

@@ -15,22 +15,26 @@ import { hostAddress, OptionText, port, portRange, prefix, quoted, splitOnce } f
 
 const TCP = ['tcp', PROTO_TCP] as const;
 const UDP = ['udp', PROTO_UDP] as const;
-const PROTOCOLS = new Map([
+export const FORWARD_PROTOCOLS = new Map([
   ['tcp', [TCP]],
   ['udp', [UDP]],
   ['tcp+udp', [TCP, UDP]],
 ]);
+/** How it is said right. */
+export const FORWARD_EXAMPLE = 'tcp:8080=192.168.1.10:80';
 /** Longer than any session that must find its server again. */
 const MAX_AFFINITY_SECONDS = 86_400;
 
 /** One forward per protocol. `name` is the text with that protocol. */
-export function parseForward(text: string): Forward[] {
-  const from = new OptionText('forward', text, 'tcp:8080=192.168.1.10:80');
+export function parseForward(
+  text: string,
+  from = new OptionText('forward', text, FORWARD_EXAMPLE),
+): Forward[] {
   const halves = splitOnce(text, '=');
   if (halves === null) throw from.refuse('there is no `=` between the external port and the internal host');
   const [outside, inside] = halves;
   const head = splitOnce(outside, ':');
-  const protocols = PROTOCOLS.get(head?.[0] ?? outside);
+  const protocols = FORWARD_PROTOCOLS.get(head?.[0] ?? outside);
   if (head === null || protocols === undefined) {
     throw from.refuse(`it must begin with tcp:, udp: or tcp+udp:, not with ${quoted(head?.[0] ?? outside)}`);
   }
@@ -61,7 +65,7 @@ function insideOptions(from: OptionText, text: string, ports: Forward['ports']):
       if (twice) throw from.refuse('`twice` is given more than once');
       twice = true;
     } else if (named === null) {
-      targets.push(target(from, word, ports, targets));
+      targets.push(forwardTarget(from, word, ports, targets));
     } else if (word.startsWith('from=')) {
       sources.push(source(from, named[1], sources));
     } else if (named[0] === 'affinity') {
@@ -72,16 +76,20 @@ function insideOptions(from: OptionText, text: string, ports: Forward['ports']):
     }
   }
   if (targets.length === 0) throw from.refuse('no internal host is named');
-  if (affinitySeconds !== undefined && targets.length === 1) {
-    throw from.refuse(
-      'affinity chooses among several hosts, and there is one',
-      'name more hosts (=192.168.1.10,192.168.1.11,affinity=600), or leave affinity out',
-    );
-  }
+  if (affinitySeconds !== undefined) refuseLoneAffinity(from, targets);
   return { targets, sources, affinitySeconds: affinitySeconds ?? 0, twice };
 }
 
-function target(
+export function refuseLoneAffinity(from: OptionText, targets: readonly ForwardTarget[]): void {
+  if (targets.length > 1) return;
+  throw from.refuse(
+    'affinity chooses among several hosts, and there is one',
+    'name more hosts (=192.168.1.10,192.168.1.11,affinity=600), or leave affinity out',
+  );
+}
+
+/** `HOST` or `HOST:PORT`; `others`: those before it. */
+export function forwardTarget(
   from: OptionText,
   text: string,
   ports: Forward['ports'],

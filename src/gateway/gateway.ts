@@ -22,6 +22,7 @@ import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
+import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
@@ -112,6 +113,7 @@ export class Gateway {
       external: null,
       ports: options.ports,
       rules: options.nat.rules.map(({ name }) => name),
+      firewallRules: ruleNames(options.firewall),
       timeouts: options.timeouts,
       statePath: path,
       workers,
@@ -125,7 +127,11 @@ export class Gateway {
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ownedFd],
       settings: () => ({
         type: 'start',
-        devices: follower.view.devices,
+        devices: follower.view.devices.map((device, i) => ({
+          ...device,
+          name: names[i]!,
+          networks: options.private[i]?.networks ?? [],
+        })),
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
@@ -135,6 +141,7 @@ export class Gateway {
         nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
         timeouts: options.timeouts,
         helpers: options.helpers,
+        firewall: options.firewall,
         workers,
         flows,
         stateBytes: bytes,

@@ -1,10 +1,11 @@
 /**
  * What supervisor, engine process and data-plane workers say to each other: plain objects with a `type`, over the
- * IPC channel of `spawn` (JSON) and on to the worker by MessagePort.
+ * IPC channel of `spawn` (structured clones: numbers may be infinite) and on to the worker by MessagePort.
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ── device | routes | heldPorts | neighbour | firewall | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ◀─ log ──────────────────────── engine process ◀─ log ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
  */
@@ -13,6 +14,8 @@ import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
 import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
+import type { FirewallConfig } from '../policy/firewall-config.ts';
+import type { Prefix } from '../wire/address.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
 
@@ -25,6 +28,10 @@ export interface DeviceSetting {
 
 export interface ServedDevice extends DeviceSetting {
   side: 'private' | 'public';
+  /** Of the interface. */
+  name?: string;
+  /** Configured: sources that may come from there. */
+  networks?: readonly Prefix[];
 }
 
 /** The engine process gets these descriptors, in this order, after stdin, stdout, stderr and the IPC channel. */
@@ -47,6 +54,7 @@ export interface StartMessage {
   evict: 'never' | 'unassured';
   unsolicited: 'silent' | 'unreachable';
   helpers: HelperConfig[];
+  firewall: FirewallConfig;
   workers: number;
   /** That fit at each worker. */
   flows: number;
@@ -83,6 +91,12 @@ export interface NeighbourMessage {
   failed: boolean;
 }
 
+/** Other rules; flows that live stay. */
+export interface FirewallMessage {
+  type: 'firewall';
+  firewall: FirewallConfig;
+}
+
 /** Finish the batch and exit with 0. */
 export interface StopMessage {
   type: 'stop';
@@ -94,6 +108,7 @@ export type ControlMessage =
   | RoutesMessage
   | HeldPortsMessage
   | NeighbourMessage
+  | FirewallMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -109,10 +124,24 @@ export interface FailedMessage {
   errno?: number;
 }
 
-export type FromEngine = ReadyMessage | FailedMessage;
+/** A line that a firewall rule has written. */
+export interface LogMessage {
+  type: 'log';
+  line: string;
+}
 
-const TO_ENGINE = new Set<string>(['start', 'device', 'routes', 'heldPorts', 'neighbour', 'stop']);
-const FROM_ENGINE = new Set<string>(['ready', 'failed']);
+export type FromEngine = ReadyMessage | FailedMessage | LogMessage;
+
+const TO_ENGINE = new Set<string>([
+  'start',
+  'device',
+  'routes',
+  'heldPorts',
+  'neighbour',
+  'firewall',
+  'stop',
+]);
+const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log']);
 
 export function isToEngine(message: unknown): message is ToEngine {
   return TO_ENGINE.has(typeOf(message));

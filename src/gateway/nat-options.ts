@@ -1,15 +1,16 @@
 /**
- * The NAT options of `run`, as text that a user typed and as a checked configuration.
+ * The NAT options of `run` and the same parts of the configuration file: texts that a user typed, as checked values. Each parser
+ * gets an OptionText, so that a refusal names the option, or the place in the file, at fault.
  *
- *     words ─▶ rules (exemptions, then pool or masquerade) + forwards + prefixes ─▶ refuseContradictions
+ *     flags ─▶ document ◀─ file
+ *                 └─▶ config/compile-nat.ts: rules (exemptions, nat-rules, pool or masquerade), forwards, prefixes ─▶ contradictions
  *
- * What can be known from the words alone is refused here, with the option at fault; what depends on the host
- * (addresses that it has, sockets, routes) is a check of it (host/checks/nat.ts), which `doctor` shows as well.
+ * What can be known from the words alone is refused; what depends on the host (addresses that it has, sockets, routes) is
+ * a check of it (host/checks/nat.ts), which `doctor` and `check` show as well.
  */
 import {
   type Dependence,
   matchAll,
-  type NatBehaviour,
   type NatConfig,
   type NatRule,
   type Overload,
@@ -20,8 +21,6 @@ import {
 } from '../nat/config.ts';
 import { addressesOf, contains, overlaps } from '../nat/dedicated.ts';
 import { formatAddress, formatPrefix, hostOrder } from '../wire/address.ts';
-import { parseForward } from './forward-option.ts';
-import { refuseContradictions } from './nat-contradictions.ts';
 import { hostAddress, hostPrefix, OptionText, prefix, splitOnce } from './nat-syntax.ts';
 
 /** As the command line has them; lists have what a repeatable option was given. */
@@ -46,8 +45,11 @@ export interface NatArguments {
   netmap: readonly string[];
 }
 
+/** Those that are given. */
+export type GivenNatArguments = { [Key in keyof NatArguments]?: NatArguments[Key] | undefined };
+
 /** RFC 4787's names by their usual abbreviations, without the last letter: EIM and EIF, ADM and ADF, APDM and APDF. */
-const DEPENDENCE: Record<string, Dependence> = {
+const DEPENDENCE: Readonly<Record<string, Dependence>> = {
   ei: 'endpoint-independent',
   ad: 'address-dependent',
   apd: 'address-and-port-dependent',
@@ -60,79 +62,79 @@ const OVERLOADS: readonly Overload[] = ['never', 'exhausted', 'always'];
 const MAX_QUARANTINE_SECONDS = 86_400;
 const MAX_FLOWS_PER_HOST = 16_777_216;
 /** RFC 6888 asks for blocks so that few are logged; below this every host would need several. */
-const MIN_BLOCK = 16;
+export const MIN_BLOCK = 16;
 const MAX_BLOCK = 32_768;
 /** Addresses of a pool, over all `--external`. */
 const MAX_POOL = 4096;
 /** External ports of a dedicated address. Blocks leave the system ports out (RFC 7422 2). */
-const POOL_PORTS: PortRange = { first: 1, last: 65_535 };
-const BLOCK_POOL_PORTS: PortRange = { first: 1024, last: 65_535 };
+export const POOL_PORTS: PortRange = { first: 1, last: 65_535 };
+export const BLOCK_POOL_PORTS: PortRange = { first: 1024, last: 65_535 };
 /** Shortest prefix of a netmap: a mistyped length is more likely than an internet. */
 const MIN_NETMAP_LENGTH = 8;
 
-/** `ports`: of the shared address. Throws NatgateError `usage`. */
-export function parseNatOptions(words: NatArguments, ports: PortRange): NatConfig {
-  const behaviour = parseBehaviour(words);
-  const pool = parsePool(words.external);
-  const everything: NatRule = {
-    name: pool.length === 0 ? 'masquerade' : 'pool',
-    match: matchAll,
-    action: pool.length === 0 ? 'masquerade' : 'pool',
-    addresses: pool,
-    ports: pool.length === 0 ? ports : behaviour.blockSize === 0 ? POOL_PORTS : BLOCK_POOL_PORTS,
-    behaviour,
-  };
-  const nat: NatConfig = {
-    rules: [...words.exempt.map((text) => parseExemption(text, everything)), everything],
-    forwards: words.forward.flatMap(parseForward),
-    prefixes: [...words.oneToOne.map(parseOneToOne), ...words.netmap.map(parseNetmap)],
-  };
-  refuseContradictions(nat);
-  return nat;
-}
-
-/** What is not wrong, and yet seldom meant. */
-export function natWarnings({ rules }: NatConfig): string[] {
-  const { mapping, filtering } = rules.at(-1)!.behaviour;
-  if (filtering !== 'endpoint-independent' || mapping === 'endpoint-independent') return [];
-  return [
-    `--filtering ${filtering} opens a port to everybody that --mapping ${mapping} has chosen for one remote host`,
-  ];
+/** What is not wrong, and yet seldom meant, with the number of the rule. */
+export function natWarnings({ rules }: NatConfig): { rule: number; text: string }[] {
+  return rules.flatMap(({ action, behaviour: { mapping, filtering } }, rule) => {
+    if (action === 'none' || filtering !== 'endpoint-independent' || mapping === 'endpoint-independent')
+      return [];
+    const text = `--filtering ${filtering} opens a port to everybody that --mapping ${mapping} has chosen for one remote host`;
+    return [{ rule, text }];
+  });
 }
 
 /**
  * The configuration for these private networks. The hosts of a deterministic rule are counted from the first address
- * of its first source on (RFC 7422 2), so it needs to name them: the n-th has the n-th block.
+ * of its first source on (RFC 7422 2), so it needs to name them: the n-th has the n-th block. One that names its sources does.
  */
 export function forPrivateNetworks(nat: NatConfig, networks: readonly Prefix[]): NatConfig {
   const rules = nat.rules.map((rule) =>
-    rule.behaviour.deterministic && rule.action !== 'none'
+    rule.behaviour.deterministic && rule.action !== 'none' && rule.match.sources.length === 0
       ? { ...rule, match: { ...rule.match, sources: networks } }
       : rule,
   );
   return { ...nat, rules };
 }
 
-function parseBehaviour(words: NatArguments): NatBehaviour {
+/** The behaviour that flags ask for, checked, as keys of the file's `nat` and `limits`. Throws Refusal. */
+export function behaviourKeys(words: GivenNatArguments) {
+  const least = (value: number) => (value === 0 ? 0 : MIN_BLOCK);
   return {
-    mapping: dependence('mapping', words.mapping, 'm'),
-    filtering: dependence('filtering', words.filtering, 'f'),
-    hairpin: words.hairpin,
-    ports: oneOf('port-choice', words.portChoice, PORT_CHOICES),
-    parity: words.parity,
-    portClass: words.portClass,
-    pairedPooling: oneOf('pooling', words.pooling, POOLINGS) === 'paired',
-    overload: oneOf('overload', words.overload, OVERLOADS),
-    quarantineSeconds: count('quarantine', words.quarantine, 0, MAX_QUARANTINE_SECONDS),
-    portsPerHost: count('ports-per-host', words.portsPerHost, 0, 65_535),
-    flowsPerHost: count('flows-per-host', words.flowsPerHost, 0, MAX_FLOWS_PER_HOST),
-    blockSize: words.blockSize === 0 ? 0 : count('block-size', words.blockSize, MIN_BLOCK, MAX_BLOCK),
-    deterministic: words.deterministic,
+    nat: {
+      mapping: given(words.mapping, (text) => checked(text, dependence('mapping', text, 'm'))),
+      filtering: given(words.filtering, (text) => checked(text, dependence('filtering', text, 'f'))),
+      hairpin: words.hairpin,
+      'port-choice': given(words.portChoice, (text) => oneOf('port-choice', text, PORT_CHOICES)),
+      parity: words.parity,
+      'port-class': words.portClass,
+      pooling: given(words.pooling, (text) => oneOf('pooling', text, POOLINGS)),
+      overload: given(words.overload, (text) => oneOf('overload', text, OVERLOADS)),
+      quarantine: given(words.quarantine, (n) => count('quarantine', n, 0, MAX_QUARANTINE_SECONDS)),
+      'block-size': given(words.blockSize, (n) => count('block-size', n, least(n), MAX_BLOCK)),
+      deterministic: words.deterministic,
+    },
+    limits: {
+      'ports-per-host': given(words.portsPerHost, (n) => count('ports-per-host', n, 0, 65_535)),
+      'flows-per-host': given(words.flowsPerHost, (n) => count('flows-per-host', n, 0, MAX_FLOWS_PER_HOST)),
+    },
   };
 }
 
+function given<T, R>(value: T | undefined, parse: (value: T) => R): R | undefined {
+  return value === undefined ? undefined : parse(value);
+}
+
+/** The text, once it has been looked at. */
+function checked(text: string, _value: unknown): string {
+  return text;
+}
+
+/** A number of ports that is no block: the file's range holds every number up to the largest. */
+export function isBlockSize(size: number): boolean {
+  return size === 0 || size >= MIN_BLOCK;
+}
+
 /** `suffix`: of the abbreviation, `m` of EIM or `f` of EIF. */
-function dependence(option: string, text: string, suffix: string): Dependence {
+export function dependence(option: string, text: string, suffix: string): Dependence {
   for (const [short, long] of Object.entries(DEPENDENCE)) {
     if (text === `${short}${suffix}` || text === long) return long;
   }
@@ -154,25 +156,25 @@ function count(option: string, value: number, least: number, most: number): numb
   );
 }
 
-/** Addresses of all `--external`, in the order given. */
-function parsePool(words: readonly string[]): number[] {
-  const addresses: number[] = [];
-  const seen = new Map<number, string>();
-  for (const text of words) {
-    const from = new OptionText('external', text, '203.0.113.8-203.0.113.15');
+/** The addresses of a pool, in the order given, each once. */
+export class Pool {
+  readonly addresses: number[] = [];
+  readonly #seen = new Map<number, string>();
+
+  /** `ADDR`, `ADDR-ADDR` or `ADDR/LEN`. */
+  add(from: OptionText, text: string): void {
     for (const address of poolAddresses(from, text)) {
-      const before = seen.get(address);
+      const before = this.#seen.get(address);
       if (before !== undefined) {
         throw from.refuse(
           `${formatAddress(address)} is in ${before === text ? 'it' : `--external ${before}`} already`,
           'name every address once',
         );
       }
-      seen.set(address, text);
-      addresses.push(address);
+      this.#seen.set(address, text);
+      this.addresses.push(address);
     }
   }
-  return addresses;
 }
 
 /** `ADDR`, `ADDR-ADDR` or `ADDR/LEN`. */
@@ -194,25 +196,22 @@ function requirePoolSize(from: OptionText, size: number): void {
   throw from.refuse(`${size} addresses`, `a pool has ${MAX_POOL} at most, a /20`);
 }
 
-/** `DESTINATION[,SOURCE]`. */
-function parseExemption(text: string, rule: NatRule): NatRule {
-  const from = new OptionText('exempt', text, '10.8.0.0/16,192.168.1.0/24');
+/** `DESTINATION[,SOURCE]`: its name and what it matches. */
+export function parseExemption(from: OptionText, text: string): Pick<NatRule, 'name' | 'match'> {
   const [destinationText, sourceText] = splitOnce(text, ',') ?? [text, null];
   const destination = prefix(from, destinationText);
   const sources = sourceText === null ? [] : [prefix(from, sourceText)];
-  const wanted = { ...matchAll, destinations: [destination], sources };
   if (destination.length === 0 && (sources[0]?.length ?? 0) === 0) {
     throw from.refuse(
       'nothing at all would be translated',
       'name the destinations that need no translation, or the sources: 0.0.0.0/0,192.168.1.7/32',
     );
   }
-  return { ...rule, name: `exempt ${text}`, match: wanted, action: 'none', addresses: [] };
+  return { name: `exempt ${text}`, match: { ...matchAll, destinations: [destination], sources } };
 }
 
 /** `EXTERNAL=INTERNAL`, one address each. */
-function parseOneToOne(text: string): PrefixPair {
-  const from = new OptionText('one-to-one', text, '203.0.113.9=192.168.1.9');
+export function parseOneToOne(from: OptionText, text: string): PrefixPair {
   const [external, internal] = splitOnce(text, '=') ?? [];
   if (external === undefined || internal === undefined) throw from.refuse('there is no `=` in it');
   const network = (word: string): Prefix => ({ address: hostAddress(from, word), length: 32 });
@@ -220,8 +219,7 @@ function parseOneToOne(text: string): PrefixPair {
 }
 
 /** `EXTERNAL/LEN=INTERNAL/LEN`. */
-function parseNetmap(text: string): PrefixPair {
-  const from = new OptionText('netmap', text, '203.0.113.16/28=192.168.1.16/28');
+export function parseNetmap(from: OptionText, text: string): PrefixPair {
   const [externalText, internalText] = splitOnce(text, '=') ?? [];
   if (externalText === undefined || internalText === undefined) throw from.refuse('there is no `=` in it');
   const [external, internal] = [hostPrefix(from, externalText), hostPrefix(from, internalText)];

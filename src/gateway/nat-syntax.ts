@@ -6,6 +6,16 @@ import { NatgateError } from '../core/errors.ts';
 import type { PortRange, Prefix } from '../nat/config.ts';
 import { formatAddress, formatPrefix, hostOrder, parseAddress, prefixMask } from '../wire/address.ts';
 
+/** A word that cannot be taken. As a flag's, its message says which; `what` is the rest of it. */
+export class Refusal extends NatgateError {
+  readonly what: string;
+
+  constructor(subject: string, what: string, remedy: string) {
+    super('usage', `${subject}: ${what}`, remedy);
+    this.what = what;
+  }
+}
+
 /** An option as typed. */
 export class OptionText {
   readonly option: string;
@@ -20,8 +30,8 @@ export class OptionText {
   }
 
   /** The error to throw: `what` is wrong. The hint is `remedy`, else the example. */
-  refuse(what: string, remedy = `e.g. --${this.option} ${this.example}`): NatgateError {
-    return new NatgateError('usage', `${this}: ${what}`, remedy);
+  refuse(what: string, remedy = `e.g. --${this.option} ${this.example}`): Refusal {
+    return new Refusal(`${this}`, what, remedy);
   }
 
   toString(): string {
@@ -70,13 +80,13 @@ function requireHosts(from: OptionText, network: Prefix): void {
   if (low <= 127 && high >= 127) throw from.refuse(`${what} is within loopback, 127.0.0.0/8`);
 }
 
-/** `80` or `8000-8010`, within 1-65535. */
-export function portRange(from: OptionText, text: string): PortRange {
+/** `80` or `8000-8010`, within `least`-65535. */
+export function portRange(from: OptionText, text: string, least = 1): PortRange {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(match?.[1]);
   const last = Number(match?.[2] ?? match?.[1]);
-  if (match === null || first < 1 || last > 65_535) {
-    throw from.refuse(`${quoted(text)} is no port or range of ports within 1-65535`);
+  if (match === null || first < least || last > 65_535) {
+    throw from.refuse(`${quoted(text)} is no port or range of ports within ${least}-65535`);
   }
   if (first > last) throw from.refuse(`the range ${text} ends before it begins`);
   return { first, last };

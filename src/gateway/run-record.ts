@@ -23,6 +23,8 @@ export interface RunRecord {
   ports: PortRange;
   /** Names of the NAT rules, by number. */
   rules: string[];
+  /** What the counters of the firewall are about, in their order. */
+  firewallRules?: string[];
   /** Seconds of silence, where they differ from the defaults. */
   timeouts: Partial<Timeouts>;
   /** State of the first worker; those of the others lie beside it (state-file.ts). */

@@ -3,10 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FlowInfo, readFlow } from '../conntrack/flow-info.ts';
 import { HOT } from '../conntrack/flow-table.ts';
 import { rfcTimeouts, type Timeouts, TimeoutTable } from '../conntrack/timeouts.ts';
-import { openState, S_NOW, type State } from '../engine/state.ts';
-
-/** Header, counters and shortages of a state (engine/state.ts) are within these; the flow table comes after them. */
-const HEAD_BYTES = 16384;
+import { openState, S_NOW, type State, TABLE_OFFSET } from '../engine/state.ts';
 
 /**
  * Reads header and counters, and the flow table only `withFlows`: it may be large. Without it the table looks empty.
@@ -18,7 +15,7 @@ export function readStateFile(path: string, withFlows: boolean): State {
     const { size } = fstatSync(fd);
     // Zero pages that are never touched cost nothing.
     const buffer = new ArrayBuffer(size);
-    const wanted = new Uint8Array(buffer, 0, withFlows ? size : Math.min(size, HEAD_BYTES));
+    const wanted = new Uint8Array(buffer, 0, withFlows ? size : Math.min(size, TABLE_OFFSET));
     let at = 0;
     while (at < wanted.length) {
       const got = readSync(fd, wanted, at, wanted.length - at, at);

@@ -9,6 +9,7 @@ import {
   readCounters,
   sumOfCounters,
 } from '../engine/counters.ts';
+import { type RuleCount, readRuleCounters } from '../engine/rule-counters.ts';
 import { readAllShortages } from '../engine/shortages.ts';
 import type { State } from '../engine/state.ts';
 import { isAlive } from '../host/process-identity.ts';
@@ -47,6 +48,8 @@ export interface GatewayStatus {
   drops: Record<string, number>;
   /** Private hosts that were refused something (a port, a flow), by rule and drop reason, most refused first. */
   refused: { host: string; rule: string; reason: string; count: number }[];
+  /** What each rule of the firewall, and each default, has matched. */
+  firewall: RuleCount[];
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
@@ -98,6 +101,10 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       reason,
       count,
     })),
+    firewall: readRuleCounters(
+      record.firewallRules ?? [],
+      states.map((state) => state.rules),
+    ),
     counters: totals,
   };
 }

@@ -13,7 +13,7 @@ import { NatgateError } from '../core/errors.ts';
 import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
 import { Gateway } from './gateway.ts';
-import { natWarnings } from './nat-options.ts';
+import { logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { engineCredentials } from './user.ts';
@@ -23,12 +23,14 @@ import { workersWarning } from './workers-option.ts';
 const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 
 /**
- * Runs a gateway until SIGTERM, SIGINT or SIGHUP; everything it changed is undone when the promise settles. Says on
+ * Runs a gateway until SIGTERM, SIGINT or SIGHUP; `warnings`: of the configuration. Everything it changed is undone when the promise settles. Says on
  * stderr what a person should know. Rejects with NatgateError when the gateway cannot start or cannot go on.
  */
-export async function runGateway(options: RunOptions): Promise<void> {
+export async function runGateway(options: RunOptions, warnings: readonly string[] = []): Promise<void> {
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
+  const log = logger(options.log, (text) => process.stderr.write(text));
+  for (const line of warnings) log(line, 'warning');
   const credentials = engineCredentials(options.user);
   const { name, stateRoot, ports, nat } = options;
   const interfaces = {
@@ -37,12 +39,11 @@ export async function runGateway(options: RunOptions): Promise<void> {
     public: options.public,
   };
   for (const { what, remedy } of requireHost({ interfaces, ports, nat, name, stateRoot })) {
-    log(`warning: ${what}\n  ${remedy}`);
+    log(what, 'warning', remedy);
   }
 
-  for (const line of natWarnings(nat)) log(`warning: ${line}`);
   const tooMany = workersWarning(options.workers);
-  if (tooMany !== null) log(`warning: ${tooMany}`);
+  if (tooMany !== null) log(tooMany, 'warning');
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
@@ -59,7 +60,7 @@ export async function runGateway(options: RunOptions): Promise<void> {
     await gateway.stop(failure === undefined ? options.lingerSeconds : 0);
   } catch (error) {
     if (failure === undefined) throw error;
-    log((error as Error).message);
+    log((error as Error).message, 'error');
   }
   if (failure !== undefined) throw failure;
 }
@@ -85,8 +86,4 @@ function endOfRun(): { promise: Promise<void>; fail: (error: Error) => void } {
     fail(reason instanceof Error ? reason : new NatgateError('internal', String(reason)));
   });
   return { promise, fail };
-}
-
-function log(line: string): void {
-  process.stderr.write(`natgate: ${line}\n`);
 }

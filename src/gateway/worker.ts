@@ -46,14 +46,15 @@ function main(own: WorkerInput): void {
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   const worker = { workers: start.workers, number };
   if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
-  const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers } = start;
+  const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall } = start;
   const [seed] = randomSeed();
   warmUp(exchange.arena);
   const now = monotonicMs();
-  const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers };
+  const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall };
   const wake = (other: number) => native.eventfdWake(wakeFds[other]!);
   const seat = hub === null ? {} : { seat: { number, hub, wake } };
-  const config = { state, owned, devices, ...asked, ...seat, seed, now };
+  const log = (line: string) => say({ type: 'log', line });
+  const config = { state, owned, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   say({ type: 'ready' });

@@ -136,6 +136,13 @@ export class Decider {
     return this.translateSource(rule, protocol, source, mappings);
   }
 
+  /** Whether source() would give the packet that destination() was asked about another source. */
+  translatesSource(protocol: number, source: number, original: number, ports: number): boolean {
+    const rule = this.rules.ruleOf(source, original, protocol, ports);
+    if (rule === NO_RULE) return this.prefixes.toExternal(source) !== NO_ADDRESS;
+    return this.rules.rules[rule]!.translates;
+  }
+
   /** Twice NAT: whether the flow that destination() decided about shall seem to come from the gateway; then OK or a reason. */
   get isTwice(): boolean {
     return this.decision[D_KIND] === FORWARD && this.forwards.list[this.forward]!.twice;

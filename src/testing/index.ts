@@ -7,6 +7,7 @@
 export type { FlowInfo, FlowTuple } from '../conntrack/flow-info.ts';
 export type { Timeouts } from '../conntrack/timeouts.ts';
 export { NatgateError } from '../core/errors.ts';
+export type { RuleCount } from '../engine/rule-counters.ts';
 export type { HelperConfig, HelperName } from '../nat/alg/registry.ts';
 export {
   type Dependence,
@@ -25,6 +26,23 @@ export {
   type PortRange,
   type PrefixPair,
 } from '../nat/config.ts';
+export {
+  type AddressRange,
+  type ConnectionLimit,
+  type Criterion,
+  type Direction,
+  defaultFirewall,
+  type FirewallAction,
+  type FirewallConfig,
+  type FirewallMatch,
+  type FirewallRule,
+  type Grouping,
+  type IcmpMatch,
+  matchAnything,
+  type RateLimit,
+  type RejectWith,
+  type Schedule,
+} from '../policy/firewall-config.ts';
 export { formatAddress, type Prefix, parseAddress, parsePrefix } from '../wire/address.ts';
 export { MemoryGateway, type MemoryGatewayOptions } from './memory-gateway.ts';
 export { type NatName, namedNats } from './named-nats.ts';

@@ -14,11 +14,13 @@ import { NatgateError } from '../core/errors.ts';
 import { readCounters } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
 import { type Route, TO_HOST } from '../engine/routes.ts';
+import type { RuleCount } from '../engine/rule-counters.ts';
 import { formatState, openState, stateBytes } from '../engine/state.ts';
 import { MemoryLink } from '../link/memory.ts';
 import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig, PortRange } from '../nat/config.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
+import type { FirewallConfig } from '../policy/firewall-config.ts';
 import { parseAddress, parsePrefix, prefixMask } from '../wire/address.ts';
 
 /** How a gateway in memory is made. */
@@ -34,6 +36,12 @@ export interface MemoryGatewayOptions {
   /** MTU of the private and of the public side, default 1500. */
   /** How flows are translated, and what is let in; default: everything masqueraded. */
   nat?: NatConfig;
+  /** Which new flows may cross; default: all that NAT lets in, with anti-spoofing. */
+  firewall?: FirewallConfig;
+  /** ms since 1970 at `now` 0, for firewall rules with a schedule; default 0. */
+  wallClock?: number;
+  /** Takes the lines of firewall rules that log; the interfaces are `private` and `public` there. */
+  log?: (line: string) => void;
   /** What makes room when the flow table is full: nothing (the default), or flows that are not ASSURED. */
   evict?: 'never' | 'unassured';
   /** What becomes of a SYN from outside that nothing expects (RFC 5382 REQ-4). */
@@ -82,12 +90,15 @@ export class MemoryGateway {
       state,
       owned: new ArrayBuffer(OWNED_BYTES),
       devices: [
-        { side: 'private', ...inside, mtu: options.mtu?.private ?? 1500 },
-        { side: 'public', ...outside, mtu: options.mtu?.public ?? 1500 },
+        { side: 'private', name: 'private', ...inside, mtu: options.mtu?.private ?? 1500 },
+        { side: 'public', name: 'public', ...outside, mtu: options.mtu?.public ?? 1500 },
       ],
       ports: options.ports ?? { first: 32768, last: 65535 },
       timeouts: options.timeouts ?? {},
       ...(options.nat && { nat: options.nat }),
+      ...(options.firewall && { firewall: options.firewall }),
+      ...(options.log && { log: options.log }),
+      wallClock: () => (options.wallClock ?? 0) + this.now,
       ...(options.evict && { evict: options.evict }),
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
       helpers: options.helpers ?? [],
@@ -147,6 +158,11 @@ export class MemoryGateway {
   /** Counters by name. */
   totals(): Record<string, number> {
     return readCounters(this.counters).totals;
+  }
+
+  /** What each firewall rule, and each default, has matched. */
+  firewallRules(): RuleCount[] {
+    return this.engine.gate.ruleCounts();
   }
 
   private send(device: number, packet: Uint8Array, vnet?: Uint8Array): void {

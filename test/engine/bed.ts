@@ -17,6 +17,7 @@ import type { HelperConfig } from '../../src/nat/alg/registry.ts';
 import type { Forward, NatConfig } from '../../src/nat/config.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
+import type { FirewallConfig } from '../../src/policy/firewall-config.ts';
 import { formatAddress, parseAddress, parsePrefix } from '../../src/wire/address.ts';
 import { checkInvariants } from './invariants.ts';
 
@@ -49,6 +50,8 @@ export interface BedOptions {
   nat?: NatConfig;
   evict?: 'never' | 'unassured';
   unsolicited?: 'silent' | 'unreachable';
+  firewall?: FirewallConfig;
+  log?: (line: string) => void;
   /** A bed whose state and owned bitmap a new engine takes over. */
   after?: Bed;
 }
@@ -96,16 +99,24 @@ export class Bed {
       state: this.state,
       owned: this.owned.buffer as ArrayBuffer,
       devices: [
-        { side: 'private', address: address(GATEWAY), mtu: privateMtu },
-        { side: 'public', address: external, mtu: publicMtu },
+        { side: 'private', name: 'inside', address: address(GATEWAY), mtu: privateMtu },
+        { side: 'public', name: 'outside', address: external, mtu: publicMtu },
         ...(options.further ?? []).map(
-          (one) => ({ side: 'private', address: address(one.address), mtu: one.mtu ?? 1500 }) as const,
+          (one, i) =>
+            ({
+              side: 'private',
+              name: `further${i}`,
+              address: address(one.address),
+              mtu: one.mtu ?? 1500,
+            }) as const,
         ),
       ],
       ports: options.ports ?? { first: 32768, last: 65535 },
       held: options.held ?? { tcp: [], udp: [] },
       timeouts: options.timeouts ?? {},
       ...(options.nat && { nat: options.nat }),
+      ...(options.firewall && { firewall: options.firewall }),
+      ...(options.log && { log: options.log }),
       ...(options.evict && { evict: options.evict }),
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
       ...(options.clampMss !== undefined && { clampMss: options.clampMss }),

@@ -82,6 +82,7 @@ export class Crew {
         held: options.held ?? { tcp: [], udp: [] },
         timeouts: options.timeouts ?? {},
         ...(options.nat && { nat: options.nat }),
+        ...(options.firewall && { firewall: options.firewall }),
         helpers: options.helpers ?? [],
         seat: { number, hub, wake: (worker) => void this.woken.add(worker) },
         seed: (options.seed ?? 1) + number,

@@ -10,11 +10,13 @@ import { masqueradeAll } from '../../src/nat/config.ts';
 import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { initChunk, sctpPacket } from '../conntrack/sctp-packets.ts';
 import { corpus } from '../corpus/load.ts';
+import { config, rule } from '../policy/firewall/rules.ts';
 import { Bed, type BedOptions, EXTERNAL, PRIVATE, ROUTES, vnetHeader } from './bed.ts';
 import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
 const PORTS = { first: 32768, last: 65535 };
+const ONE = { perSecond: 1, burst: 1, grouping: { by: 'rule', prefixLength: 32 }, above: false } as const;
 const query = (client = '10.77.0.2', port = 40000, fields = {}) =>
   udpPacket({ from: `${client}:${port}`, to: `${SERVER}:53`, ...fields });
 const large = query('10.77.0.2', 40000, { payload: filler(4000), fragment: 0 });
@@ -93,6 +95,19 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
   no_rule_matches: {
     options: { nat: { rules: [], forwards: [], prefixes: [] } },
     run: (bed) => bed.out(query()),
+  },
+  spoofed_source: {
+    options: { nat: masqueradeAll(PORTS, { filtering: 'endpoint-independent' }) },
+    run: (bed) => [bed.out(query()), bed.in(udpPacket({ from: '10.1.2.3:53', to: '198.18.0.1:40000' }))],
+  },
+  firewall_drop: { options: { firewall: config([rule('drop')]) }, run: (bed) => bed.out(query()) },
+  firewall_reject: {
+    options: { firewall: config([rule({ kind: 'reject', with: 'port-unreachable' })]) },
+    run: (bed) => bed.out(query()),
+  },
+  packet_rate: {
+    options: { firewall: config([rule('accept', {}, { packetLimit: ONE })]) },
+    run: (bed) => [bed.out(query()), bed.out(query())],
   },
   host_port_limit: {
     options: { nat: masqueradeAll(PORTS, { portsPerHost: 1 }) },

@@ -42,6 +42,10 @@ const NOT_BY_CHANCE = [
   // 512 KiB of fragments without their first ones.
   'fragment_limit',
   'helper_failed',
+  // There are no rules.
+  'firewall_drop',
+  'firewall_reject',
+  'packet_rate',
   // These take several workers.
   'hand_off_full',
   'hand_off_late',

@@ -1,40 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { NatgateError } from '../../src/core/errors.ts';
-import {
-  forPrivateNetworks,
-  type NatArguments,
-  natWarnings,
-  parseNatOptions,
-} from '../../src/gateway/nat-options.ts';
+import { examine, failure } from '../../src/gateway/config/load.ts';
+import { forPrivateNetworks, type NatArguments, natWarnings } from '../../src/gateway/nat-options.ts';
 import { parseTimeouts } from '../../src/gateway/timeout-option.ts';
 import { defaultBehaviour, masqueradeAll, matchAll, type Prefix } from '../../src/nat/config.ts';
 import { formatAddress, formatPrefix, parseAddress, parsePrefix } from '../../src/wire/address.ts';
 
 const PORTS = { first: 32768, last: 65535 };
-/** As the command line has them when nothing is given. */
-const defaults: NatArguments = {
-  mapping: 'eim',
-  filtering: 'apdf',
-  hairpin: true,
-  portChoice: 'preserve',
-  parity: true,
-  portClass: true,
-  pooling: 'paired',
-  overload: 'exhausted',
-  quarantine: 120,
-  portsPerHost: 0,
-  flowsPerHost: 0,
-  blockSize: 0,
-  deterministic: false,
-  external: [],
-  exempt: [],
-  forward: [],
-  oneToOne: [],
-  netmap: [],
-};
-
-const parse = (words: Partial<NatArguments>, ports = PORTS) =>
-  parseNatOptions({ ...defaults, ...words }, ports);
+/** As `run` makes them of its flags. */
+function parse(words: Partial<NatArguments>, ports = PORTS) {
+  const flags = { private: ['eth1'], public: 'eth0', ports: `${ports.first}-${ports.last}`, ...words };
+  const { options, problems } = examine({ name: 'default', stateRoot: '/run/natgate', flags, file: null });
+  if (options === null) throw failure(null, problems);
+  return options.nat;
+}
 const address = (text: string) => parseAddress(text) as number;
 const prefix = (text: string) => parsePrefix(text) as Prefix;
 const behaviour = (words: Partial<NatArguments>) => parse(words).rules.at(-1)!.behaviour;

@@ -28,10 +28,14 @@ export function pathText(path: Path): string {
     .replace(/^\./, '');
 }
 
-/** `FILE:LINE:COLUMN: PATH: what is wrong; what is allowed`. Control characters of a text are shown as escapes. */
-export function problemLine(file: string, { severity, path, what, remedy, place }: Problem): string {
+/** `FILE:LINE:COLUMN: PATH: what is wrong; what is allowed`. Control characters of a text are shown as escapes. `isMarked`: a warning says that it is one. */
+export function problemLine(
+  file: string,
+  { severity, path, what, remedy, place }: Problem,
+  isMarked = true,
+): string {
   const where = place === null ? '' : `${file}:${place.line}:${place.column}: `;
-  const kind = severity === 'warning' ? 'warning: ' : '';
+  const kind = severity === 'warning' && isMarked ? 'warning: ' : '';
   const key = place === null || path.length === 0 ? '' : `${pathText(path)}: `;
   return printable(`${where}${kind}${key}${what}${remedy === '' ? '' : `; ${remedy}`}`);
 }

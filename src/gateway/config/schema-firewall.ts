@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   addresses,
   flag,
+  label,
   list,
   listed,
   map,
@@ -54,10 +55,10 @@ const icmp = () =>
   some(z.union([text('an ICMP type: echo-request, 8, 3/4, or a list of such'), whole(0, 255)]));
 const states = () => some(word(STATES));
 const flags = () => text('syn, or MASK SET as iptables has it, e.g. "FIN,SYN,RST,ACK SYN"');
-const chain = () => text('the name of a chain');
+const chain = () => label('the name of a chain');
 
 export const firewallRule = map({
-  name: text('a name').optional().meta({ description: 'For people and counters; unique in its chain' }),
+  name: label('a name').optional().meta({ description: 'For people and counters; unique in its chain' }),
   action: word(ACTIONS)
     .optional()
     .meta({
@@ -168,7 +169,7 @@ export const firewall = map({
     description: 'Reserved sources that are taken from outside nevertheless',
   }),
   default: z
-    .union([policy, map(policies)])
+    .union([word(['accept', 'drop', 'reject'], ', or a map of outbound, inbound and between'), map(policies)])
     .prefault({})
     .meta({
       description:

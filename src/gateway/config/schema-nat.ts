@@ -1,7 +1,19 @@
 /** The part of the file that is about translation: behaviours, rules, forwards, 1:1, exemptions. */
 import { z } from 'zod';
 import { defaultBehaviour } from '../../nat/config.ts';
-import { addresses, flag, list, map, ports, protocols, some, text, whole, word } from './schema-values.ts';
+import {
+  addresses,
+  flag,
+  label,
+  list,
+  map,
+  ports,
+  protocols,
+  some,
+  text,
+  whole,
+  word,
+} from './schema-values.ts';
 
 const MAPPINGS = [
   'eim',
@@ -89,7 +101,7 @@ export const natLimits = {
 };
 
 export const natRule = map({
-  name: text('a name').optional().meta({ description: 'For people, and unique; `natgate status` names it' }),
+  name: label('a name').optional().meta({ description: 'For people, and unique; `natgate status` names it' }),
   from: addresses().optional().meta({ description: 'Private addresses; without it, all' }),
   to: addresses().optional().meta({ description: 'Remote addresses; without it, all' }),
   protocol: protocols().optional().meta({ description: 'IP protocols; without it, all' }),
@@ -119,9 +131,9 @@ export const natRule = map({
 const port = () => z.union([whole(1, 65_535), text('a port or a range: 8080, 5000-5099')]);
 
 export const forward = z.union([
-  text('a forward, e.g. tcp:8080=192.168.1.10:80'),
+  text('a forward, e.g. tcp:8080=192.168.1.10:80, or a map with protocol, port and to'),
   map({
-    name: text('a name').optional().meta({ description: 'For people, and unique' }),
+    name: label('a name').optional().meta({ description: 'For people, and unique' }),
     protocol: word(['tcp', 'udp', 'tcp+udp']).meta({ description: 'tcp, udp or tcp+udp' }),
     port: port().meta({ description: 'External port, or FIRST-LAST' }),
     address: text('an address, e.g. 203.0.113.9').optional().meta({
@@ -142,7 +154,7 @@ export const forward = z.union([
 ]);
 
 export const exemption = z.union([
-  text('DESTINATION[,SOURCE], e.g. 10.8.0.0/16,192.168.1.0/24'),
+  text('DESTINATION[,SOURCE], e.g. 10.8.0.0/16,192.168.1.0/24, or a map of to and from'),
   map({
     to: text('a prefix, e.g. 10.8.0.0/16').meta({ description: 'Destinations, a prefix' }),
     from: text('a prefix, e.g. 192.168.1.0/24')
@@ -152,7 +164,7 @@ export const exemption = z.union([
 ]);
 
 export const pair = z.union([
-  text('EXTERNAL=INTERNAL, e.g. 203.0.113.9=192.168.1.9'),
+  text('EXTERNAL=INTERNAL, e.g. 203.0.113.9=192.168.1.9, or a map of external and internal'),
   map({
     external: text('an address or prefix, e.g. 203.0.113.9').meta({
       description: 'External address, or prefix, that is natgate’s alone',

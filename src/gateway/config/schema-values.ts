@@ -6,7 +6,13 @@
  */
 import { z } from 'zod';
 
+/** Of an empty one its parser says what is wrong. */
 export function text(allowed: string) {
+  return z.string({ error: allowed });
+}
+
+/** A text that is taken as it is. */
+export function label(allowed: string) {
   return z.string({ error: allowed }).min(1, { error: allowed });
 }
 
@@ -25,8 +31,9 @@ export function flag() {
   return z.boolean({ error: 'true or false' });
 }
 
-export function word<const T extends readonly [string, ...string[]]>(words: T) {
-  return z.enum(words, { error: listed(words) });
+/** `more`: what may stand there instead of a word. */
+export function word<const T extends readonly [string, ...string[]]>(words: T, more = '') {
+  return z.enum(words, { error: `${listed(words)}${more}` });
 }
 
 /** A map that has no other keys than these. */

@@ -7,13 +7,13 @@ import { defaultTimeouts, type Timeouts } from '../../conntrack/timeouts.ts';
 import { DEFAULT_FLOWS, DEFAULT_PORTS, DEFAULT_TX_QUEUE_LENGTH, LOG_LEVELS } from '../options.ts';
 import { firewall } from './schema-firewall.ts';
 import { exemptions, external, forward, natDefaults, natLimits, natRule, pair } from './schema-nat.ts';
-import { flag, list, listed, map, named, some, text, whole, word } from './schema-values.ts';
+import { flag, label, list, listed, map, named, some, text, whole, word } from './schema-values.ts';
 import { TIMEOUT_DESCRIPTIONS } from './timeout-descriptions.ts';
 
 const MAX_TIMEOUT = 2_000_000;
 
 const privateInterface = z.union([
-  text('an interface name, e.g. eth1'),
+  text('an interface name, e.g. eth1, a map of interface and networks, or a list of such'),
   map({
     interface: text('an interface name, e.g. eth1').meta({ description: 'Its name' }),
     networks: some(text('a prefix, e.g. 10.1.0.0/16, or a list of such')).default([]).meta({
@@ -103,7 +103,7 @@ export const configSchema = map({
   }),
   dns: z
     .union([
-      word(['off', 'system']),
+      word(['off', 'system'], ', a list of addresses, or a map with upstream'),
       list(addressText()),
       map({ upstream: some(addressText()).meta({ description: 'Resolvers, in order of preference' }) }),
     ])
@@ -125,7 +125,7 @@ export const configSchema = map({
       description:
         'Unix socket for `natgate forward`, `reload` and others: auto (in the run directory), off, or a path',
     }),
-    group: text('the name of a group')
+    group: label('the name of a group')
       .optional()
       .meta({ description: 'Group of the socket; without it, root’s' }),
     mode: text('permissions in quotes, e.g. "0660"').default('0660').meta({
@@ -139,7 +139,7 @@ export const configSchema = map({
   }),
   engine: map({
     workers: whole(1, 16).default(1).meta({ description: 'Threads that forward: 1, 2, 4, 8 or 16' }),
-    user: text('an account').optional().meta({
+    user: label('an account').optional().meta({
       description:
         'Account of the packet engine (a name or UID:GID); without it: natgate if it exists, else nobody',
     }),

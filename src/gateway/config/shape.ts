@@ -6,7 +6,7 @@
  */
 import type { z } from 'zod';
 import { nearestName } from '../../core/nearest.ts';
-import { type Path, shown } from './problems.ts';
+import { type Path, pathText, shown } from './problems.ts';
 import { type ConfigDocument, configSchema } from './schema.ts';
 import { listed } from './schema-values.ts';
 
@@ -34,12 +34,20 @@ const MAX_ROUNDS = 4;
 export function shapeOf(value: unknown): Shape {
   const problems: ShapeProblem[] = [];
   const remains = new Remains(value);
+  // What was taken out is missing in the next round, and no news.
+  const known = new Set<string>();
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const result = configSchema.safeParse(remains.value);
     const original = (path: Path) => remains.original(path);
     if (result.success) return { document: result.data, problems, original };
     const found = result.error.issues.flatMap((issue) => problemsOf(issue, [], remains.value));
-    problems.push(...found.map((problem) => ({ ...problem, path: original(problem.path) })));
+    for (const problem of found) {
+      const path = original(problem.path);
+      const key = pathText(path);
+      if (known.has(key)) continue;
+      known.add(key);
+      problems.push({ ...problem, path });
+    }
     remains.remove(found);
   }
   return { document: null, problems, original: (path) => path };

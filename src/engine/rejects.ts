@@ -1,0 +1,136 @@
+/**
+ * What a refused sender is told: a TCP reset, as if the host behind had refused the connection (RFC 9293 3.10.7.1, iptables REJECT
+ * --reject-with tcp-reset), or an ICMP unreachable.
+ *
+ * Made from the packet as it came and sent back where it came from, so it comes from the address that the sender asked for. There is
+ * no reset for a reset, for a fragment, or for a segment with a wrong checksum. What is not TCP is told port unreachable instead. Resets have a
+ * rate limit of their own, as large as that of the ICMP errors; both are counted with these.
+ */
+import { TokenBucket } from '../policy/token-bucket.ts';
+import { putBe16, swap32 } from '../wire/bytes.ts';
+import { checksum, fold, pseudoHeaderSum, sumBytes } from '../wire/checksum.ts';
+import { UNREACHABLE } from '../wire/icmp.ts';
+import {
+  DONT_FRAGMENT,
+  IP_CHECKSUM,
+  IP_DESTINATION,
+  IP_FRAGMENT,
+  IP_HEADER,
+  IP_LENGTH,
+  IP_PROTOCOL,
+  IP_SOURCE,
+  IP_TTL,
+  PROTO_TCP,
+} from '../wire/ipv4.ts';
+import {
+  M_DESTINATION,
+  M_DEVICE,
+  M_FRAGMENT,
+  M_L4,
+  M_LENGTH,
+  M_OFFSET,
+  M_PORTS,
+  M_PROTOCOL,
+  M_SOURCE,
+} from '../wire/parse.ts';
+import {
+  ACK,
+  FIN,
+  RST,
+  SYN,
+  TCP_ACK,
+  TCP_CHECKSUM,
+  TCP_DATA_OFFSET,
+  TCP_FLAGS,
+  TCP_HEADER,
+  TCP_SEQUENCE,
+  tcpHeaderLength,
+} from '../wire/tcp.ts';
+import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
+import { packetOffset } from './arena.ts';
+import { ICMP_SUPPRESSED, RESETS_SENT } from './counters.ts';
+import { BURST, RATE } from './icmp-errors.ts';
+import type { OutList } from './out-list.ts';
+import type { Path } from './path.ts';
+
+const TTL = 64;
+/** By number of policy/firewall/packet.ts REJECTS: the ICMP code; of tcp-reset, for what is not TCP, port unreachable. */
+const CODES = [3, 0, 1, 2, 3, 9, 10, 13];
+const TCP_RESET = 0;
+
+export class Rejects {
+  private readonly out: OutList;
+  private readonly path: Path;
+  private readonly meta: Int32Array;
+  private readonly counters: Float64Array;
+  private readonly bucket: TokenBucket;
+
+  constructor(out: OutList, path: Path, meta: Int32Array, counters: Float64Array, now: number) {
+    this.out = out;
+    this.path = path;
+    this.meta = meta;
+    this.counters = counters;
+    this.bucket = new TokenBucket(RATE, BURST, now);
+  }
+
+  /** Answers the packet of row `m` in the way of number `way`. */
+  send(m: number, way: number, now: number): void {
+    if (way === TCP_RESET && this.meta[m + M_PROTOCOL] === PROTO_TCP) this.reset(m, now);
+    else this.path.answer(m, UNREACHABLE, CODES[way]!, 0, now);
+  }
+
+  private reset(m: number, now: number): void {
+    const { meta, out, counters } = this;
+    const { u8, u16, i32 } = out.bytes;
+    const l4 = meta[m + M_L4]!;
+    const flags = u8[l4 + TCP_FLAGS]!;
+    if (meta[m + M_FRAGMENT] !== 0 || (flags & RST) !== 0 || !this.isSound(m)) return;
+    if (out.freeSlots === 0 || !this.bucket.take(now)) {
+      counters[ICMP_SUPPRESSED]!++;
+      return;
+    }
+    const slot = out.takeSlot();
+    const at = packetOffset(slot);
+    const tcp = at + IP_HEADER;
+    u8.fill(0, at - VNET_HEADER, tcp + TCP_HEADER);
+    u8[at] = 0x45;
+    putBe16(u8, at + IP_LENGTH, IP_HEADER + TCP_HEADER);
+    putBe16(u8, at + IP_FRAGMENT, DONT_FRAGMENT);
+    u8[at + IP_TTL] = TTL;
+    u8[at + IP_PROTOCOL] = PROTO_TCP;
+    const source = meta[m + M_DESTINATION]!;
+    const destination = meta[m + M_SOURCE]!;
+    i32[(at + IP_SOURCE) >> 2] = source;
+    i32[(at + IP_DESTINATION) >> 2] = destination;
+    u16[(at + IP_CHECKSUM) >> 1] = checksum(u8, u16, at, IP_HEADER);
+    const ports = meta[m + M_PORTS]!;
+    i32[tcp >> 2] = (ports >>> 16) | (ports << 16);
+    u8[tcp + TCP_DATA_OFFSET] = (TCP_HEADER >> 2) << 4;
+    if ((flags & ACK) !== 0) {
+      i32[(tcp + TCP_SEQUENCE) >> 2] = i32[(l4 + TCP_ACK) >> 2]!;
+      u8[tcp + TCP_FLAGS] = RST;
+    } else {
+      const payload = meta[m + M_LENGTH]! - (l4 - meta[m + M_OFFSET]!) - tcpHeaderLength(u8, l4);
+      const length = payload + ((flags & SYN) >> 1) + (flags & FIN);
+      i32[(tcp + TCP_ACK) >> 2] = swap32((swap32(i32[(l4 + TCP_SEQUENCE) >> 2]!) + length) | 0);
+      u8[tcp + TCP_FLAGS] = RST | ACK;
+    }
+    const sum =
+      sumBytes(u8, u16, tcp, TCP_HEADER) + pseudoHeaderSum(source, destination, PROTO_TCP, TCP_HEADER);
+    u16[(tcp + TCP_CHECKSUM) >> 1] = fold(sum) ^ 0xffff;
+    out.send(meta[m + M_DEVICE]!, slot, IP_HEADER + TCP_HEADER);
+    counters[RESETS_SENT]!++;
+  }
+
+  /** Whether the checksum is right; one that a device was to complete is. */
+  private isSound(m: number): boolean {
+    const { meta } = this;
+    const { u8, u16 } = this.out.bytes;
+    const offset = meta[m + M_OFFSET]!;
+    if ((u8[offset - VNET_HEADER]! & NEEDS_CSUM) !== 0) return true;
+    const l4 = meta[m + M_L4]!;
+    const length = meta[m + M_LENGTH]! - (l4 - offset);
+    const pseudo = pseudoHeaderSum(meta[m + M_SOURCE]!, meta[m + M_DESTINATION]!, PROTO_TCP, length);
+    return fold(sumBytes(u8, u16, l4, length) + pseudo) === 0xffff;
+  }
+}
