@@ -21,6 +21,8 @@ import type { Path, Place, Problem } from './problems.ts';
 import { inKeys } from './reader.ts';
 import type { ConfigDocument } from './schema.ts';
 
+/** What is wrong with an interface that is named twice: then nothing can be said of networks. */
+const ONE_INTERFACE = ['same_interface', 'one_armed_without_networks', 'one_armed_everything'];
 /** Failures of a check that may be over when the gateway runs. */
 const FOR_NOW = ['interface_unknown', 'private_without_address', 'ports_in_use', 'port_in_use'];
 /**
@@ -48,7 +50,11 @@ export function hostProblems(
       },
     ];
   }
-  const served = { private: options.private.map(({ name }) => name), public: options.public };
+  const served = {
+    private: options.private.map(({ name }) => name),
+    networks: options.private.map(({ networks }) => networks),
+    public: options.public,
+  };
   const found = checkInterfaces(served);
   const problems: Problem[] = [];
   const add = (severity: Problem['severity'], path: Path, what: string, remedy: string) =>
@@ -63,7 +69,7 @@ export function hostProblems(
   };
   addChecks([...found, ...checkPorts(options.ports)]);
   const isThere = found.every(({ code }) => code !== 'interface_unknown');
-  if (isThere && found.every(({ code }) => code !== 'same_interface')) {
+  if (isThere && !found.some(({ code }) => ONE_INTERFACE.includes(code))) {
     const facts = readNatFacts(served);
     addChecks(checkNat(options.nat, facts));
     addTooFewPorts(options, facts, add);
@@ -74,11 +80,11 @@ export function hostProblems(
 }
 
 function addTooFewPorts(
-  { nat, private: insides }: RunOptions,
+  { nat }: RunOptions,
   { served }: NatFacts,
   add: (severity: 'warning', path: Path, what: string, remedy: string) => void,
 ): void {
-  const networks = [...privateNetworks(served), ...insides.flatMap((inside) => inside.networks)];
+  const networks = privateNetworks(served);
   const hosts = aggregate(networks.filter(({ length }) => length > 0)).reduce(
     (sum, one) => sum + prefixSize(one),
     0,
