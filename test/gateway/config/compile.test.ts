@@ -145,6 +145,18 @@ describe('flags are stronger than the file', () => {
   });
 });
 
+test('one interface for both sides, by file and by flags', () => {
+  const want = [{ name: 'eth0', networks: [parsePrefix('10.0.0.0/16')] }];
+  const files = ['{interface: eth0, networks: 10.0.0.0/16}', 'eth0=10.0.0.0/16'];
+  for (const text of files) {
+    expect(optionsOf(`private: ${text}\npublic: eth0\n`).private).toEqual(want);
+  }
+  expect(optionsOf(null, { private: ['eth0=10.0.0.0/16'], public: 'eth0' }).private).toEqual(want);
+  expect(linesOf('private: eth0=10.0.0.0/33\npublic: eth0\n')[0]).toMatch(
+    /^natgate\.yaml:1:10: private: .*"10\.0\.0\.0\/33" is not a network/,
+  );
+});
+
 test('private interfaces: names and maps', () => {
   const { private: insides } = optionsOf(
     'private: [eth1, {interface: eth2, networks: [10.1.0.0/16, 10.2.0.0/16]}, {interface: eth3, networks: 10.3.0.0/16}]\npublic: eth0\n',
