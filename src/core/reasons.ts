@@ -47,7 +47,7 @@ export const MARTIAN_DESTINATION = reason('martian_destination', 'a destination 
 export const ICMP_TYPE = reason('icmp_type', 'an ICMP type that is not forwarded');
 export const SPOOFED_SOURCE = reason(
   'spoofed_source',
-  'a source that is not behind that private interface, or a private or reserved one from outside (RFC 2827, RFC 3704)',
+  'a source that is not behind that private interface, or reserved and from outside (RFC 2827, RFC 3704)',
 );
 
 // Tracking.

@@ -60,7 +60,9 @@ test('an interface that is not here is a warning of check', () => {
   expect(stdout).toContain(`${path}:1:15: warning: private[1]: there is no interface nowhere0; `);
   expect(stdout).toContain(`${path}:2:9: warning: public: there is no interface nowhere1; `);
   // Loopback is no interface that could be served, ever.
-  expect(stdout).toContain(`${path}:1:11: private[0]: lo is no Ethernet interface, it is loopback; `);
+  expect(stdout).toContain(
+    `${path}:1:11: private[0]: lo is no interface that natgate can serve, it is loopback; `,
+  );
   expect(code).toBe(1);
 });
 
