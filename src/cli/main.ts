@@ -11,10 +11,12 @@ import * as bench from './bench.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
+import * as install from './install.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
+import * as uninstall from './uninstall.ts';
 import * as version from './version.ts';
 
 const words = hideBin(process.argv);
@@ -25,6 +27,8 @@ const cli = yargs(words)
   .command(down)
   .command(status)
   .command(doctor)
+  .command(install)
+  .command(uninstall)
   .command(lab)
   .command(bench)
   .command(version)
@@ -51,8 +55,13 @@ try {
 
 /** yargs collects an option that is given twice; only those that are lists from the start keep more than the last. */
 function lastWordCounts(argv: Record<string, unknown>): void {
+  const lists = [
+    REPEATABLE,
+    run.REPEATABLE,
+    ...((argv['_'] as unknown[])[0] === install.command ? [install.REPEATABLE] : []),
+  ];
   for (const [name, value] of Object.entries(argv)) {
-    if (name === '_' || !Array.isArray(value) || REPEATABLE.has(name) || run.REPEATABLE.has(name)) continue;
+    if (name === '_' || !Array.isArray(value) || lists.some((names) => names.has(name))) continue;
     argv[name] = value.at(-1);
   }
 }

@@ -7,7 +7,7 @@
  * installed where that user cannot read. From then on no file is opened. This thread passes control messages on
  * to the workers; it sees no packet. It lives as long as its supervisor: when the IPC channel closes, it ends.
  */
-import { constants, setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
 import { makeHub } from '../engine/hub.ts';
@@ -109,7 +109,8 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
 /** Of this thread, and so of the workers that it makes. */
 function raisePriority(): void {
   try {
-    setPriority(NICE);
+    // A service manager that gives it may forbid to ask for it.
+    if (getPriority() > NICE) setPriority(NICE);
   } catch (error) {
     process.stderr.write(
       `natgate: warning: cannot raise the engine's priority: ${(error as Error).message}\n`,
