@@ -1,6 +1,5 @@
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
 import { DEFAULT_NAME, parseInterface } from '../gateway/options.ts';
@@ -64,7 +63,8 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     root,
     interfaces: await interfaces(argv, layout.configOf(name)),
     dryRun: argv.dryRun,
-    command: [process.execPath, realpathSync(fileURLToPath(new URL('./main.js', import.meta.url)))],
+    // Through links: `npm link` and /usr/local/bin are names of the same file.
+    command: [process.execPath, realpathSync(process.argv[1]!)],
     say: (line: string) => process.stdout.write(`${line}\n`),
   };
   installService(options, thisSystem);

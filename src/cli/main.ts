@@ -39,7 +39,7 @@ const cli = yargs(words)
   .demandCommand(1, 'say what to do')
   .strict()
   .recommendCommands()
-  .wrap(Math.min(110, process.stdout.columns ?? 110))
+  .wrap(Number(process.env['COLUMNS']) || Math.min(110, process.stdout.columns ?? 110))
   .fail((message, error) => {
     // Failures of a handler come through here too; yargs' own are YErrors.
     if (error !== undefined && error.name !== 'YError') throw error;
