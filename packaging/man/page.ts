@@ -1,19 +1,16 @@
 /** natgate(1): the prose of natgate.1.md with all verbs and options, as the command line itself tells them. */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { packageVersion } from '../../src/gateway/version.ts';
 import { type Entry, readCommon, readVerbs, type Verb } from './help.ts';
 import { toRoff } from './roff.ts';
 
 const SOURCE = new URL('../natgate.1.md', import.meta.url);
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-/** The command line of this checkout, built or not. */
-const NATGATE = [process.execPath, '--import', 'tsx', MAIN];
 
-export function manualPage(): string {
+/** `natgate`: the words that start the command line. */
+export function manualPage(natgate: readonly string[]): string {
   const markdown = readFileSync(SOURCE, 'utf8')
-    .replace(/^\{verbs\}$/m, () => verbsText(readVerbs(NATGATE)))
-    .replace(/^\{options\}$/m, () => entriesText(readCommon(NATGATE)));
+    .replace(/^\{verbs\}$/m, () => verbsText(readVerbs(natgate)))
+    .replace(/^\{options\}$/m, () => entriesText(readCommon(natgate)));
   return toRoff(markdown, `natgate ${packageVersion()}`);
 }
 

@@ -60,7 +60,12 @@ function inline(text: string): string {
       if (part.length > 1 && part.startsWith('`')) return `\\fB${escapeText(part.slice(1, -1))}\\fR`;
       if (part.length > 4 && part.startsWith('**')) return `\\fB${escapeText(part.slice(2, -2))}\\fR`;
       if (part.length > 2 && part.startsWith('*')) return `\\fI${escapeText(part.slice(1, -1))}\\fR`;
-      return escapeText(part);
+      return breakable(escapeText(part));
     })
     .join('');
+}
+
+/** A word that is longer than a line may be broken after its signs. */
+function breakable(text: string): string {
+  return text.replace(/\S{50,}/g, (word) => word.replace(/[,|\]]/g, '$&\\:'));
 }

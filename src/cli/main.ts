@@ -47,10 +47,20 @@ const cli = yargs(words)
   });
 
 try {
-  await cli.parseAsync();
+  if (!(await completesValue())) await cli.parseAsync();
 } catch (error) {
   process.stderr.write(errorText(error, words.includes('--debug')));
   process.exitCode = exitCodeOf(error);
+}
+
+/** Prints the values that a shell may complete; false when it asks for names of verbs or options, or for nothing. */
+async function completesValue(): Promise<boolean> {
+  const asked = words.indexOf('--get-yargs-completions');
+  if (asked === -1) return false;
+  const { valuesAt } = await import('./completion.ts');
+  const values = valuesAt(words.slice(asked + 2));
+  if (values !== null) process.stdout.write(values.map((value) => `${value}\n`).join(''));
+  return values !== null;
 }
 
 /** yargs collects an option that is given twice; only those that are lists from the start keep more than the last. */
