@@ -41,12 +41,8 @@ cp "$addon" "$lib/native/build/Release/"
 if command -v strip >/dev/null; then strip --strip-unneeded "$lib/native/build/Release/natgate.node"; fi
 
 # The packages that it runs with, as the lock file has them: no network is needed.
-node "$root/packaging/production-modules.js" "$root" | while read -r module; do
-  mkdir -p "$lib/$module"
-  # Packages within are listed themselves where they are needed.
-  tar -c -C "$root/$module" --exclude=./node_modules --exclude='*.ts' --exclude='*.cts' --exclude='*.mts' --exclude='*.map' \
-    --exclude='*.md' --exclude='.[!.]*' --exclude=test --exclude=tests --exclude=example --exclude=examples . | tar -x -C "$lib/$module"
-done
+node "$root/packaging/production-modules.js" "$root" |
+  tar -c -C "$root" --exclude='*.ts' --exclude='*.cts' --exclude='*.mts' --exclude='*.map' --exclude='*.md' -T - | tar -x -C "$lib"
 
 printf '#!/bin/sh\nexec /usr/bin/node /usr/lib/natgate/dist/cli/main.js "$@"\n' >"$stage/usr/bin/natgate"
 chmod 755 "$stage/usr/bin/natgate"

@@ -1,6 +1,6 @@
 /**
- * The installed packages that natgate runs with, from npm's lock file: one path (node_modules/…) a line; with `--copyright` what
- * debian/copyright says of each. Called as `node production-modules.js ROOT [--copyright]`.
+ * The installed packages that natgate runs with, from npm's lock file: one path (node_modules/…) a line, without those
+ * that lie within another; with `--copyright` what debian/copyright says of each. Called as `node production-modules.js ROOT [--copyright]`.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,10 @@ const paths = Object.keys(packages).filter(
   (path) => path !== '' && !packages[path].dev && !packages[path].devOptional && existsSync(join(root, path)),
 );
 
-for (const path of paths) console.log(format === '--copyright' ? paragraph(path) : path);
+for (const path of paths) {
+  if (format === '--copyright') console.log(paragraph(path));
+  else if (path.lastIndexOf('node_modules/') === 0) console.log(path);
+}
 
 /** In the machine-readable format; the text of a licence is indented by a blank, an empty line is a dot. */
 function paragraph(path) {
