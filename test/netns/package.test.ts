@@ -2,7 +2,16 @@
  * The Debian package in a clean Debian, which is then booted: systemd itself runs the unit with everything that it forbids, between
  * the two hosts of the topology. Node comes from this machine, as a package, since Debian's may be too old.
  */
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -30,22 +39,31 @@ natgateOnly('the package', () => {
   let server: Agent;
   let filesBefore: string[];
   let before: Record<string, string[]>;
+  let built = '';
   let natgateDeb = '';
 
   beforeAll(async () => {
     ensureTools([{ binary: 'debootstrap', package: 'debootstrap' }], () => {});
-    [root, topology] = await Promise.all([CleanRoot.create(['systemd', 'systemd-sysv']), createTopology()]);
+    built = mkdtempSync(join(tmpdir(), 'natgate-deb-'));
+    const build = run([BUILD, built], { timeoutMs: SETUP_MS });
+    [root, topology] = await Promise.all([
+      CleanRoot.create(['systemd', 'systemd-sysv']),
+      createTopology(),
+      build,
+    ]);
     [client, server] = await Promise.all([Agent.start(topology.client), Agent.start(topology.server)]);
     await server.tcpEcho(7);
     await packNode();
-    await run([BUILD, join(root.path, 'tmp')], { timeoutMs: 120_000 });
-    natgateDeb = `/tmp/${readdirSync(join(root.path, 'tmp')).find((name) => name.startsWith('natgate_'))}`;
+    const [name = ''] = readdirSync(built);
+    natgateDeb = `/tmp/${name}`;
+    copyFileSync(join(built, name), join(root.path, natgateDeb));
     await root.exec('dpkg -i /tmp/nodejs.deb');
     filesBefore = await files();
     await root.exec(['dpkg', '-i', natgateDeb]);
   }, SETUP_MS);
   afterAll(async () => {
     await root?.remove();
+    rmSync(built, { recursive: true, force: true });
     await topology?.destroy();
   }, SETUP_MS);
 
@@ -98,17 +116,11 @@ natgateOnly('the package', () => {
     return pid;
   };
 
-  it('has a command, a manual page and completion', async () => {
+  it('has a command, a manual page, an account and completion', async () => {
     expect((await root.exec('natgate version')).stdout).toMatch(/^natgate \d+\.\d+\.\d+\n/);
     expect((await root.exec('natgate --help')).stdout).toContain('natgate install');
     expect((await root.exec('zcat /usr/share/man/man1/natgate.1.gz')).stdout).toMatch(/^\.TH NATGATE 1 /);
     expect((await root.exec('id natgate')).code).toBe(0);
-    const script = `
-      source /usr/share/bash-completion/completions/natgate
-      COMP_WORDS=(natgate run --helper si) COMP_CWORD=3
-      _natgate_yargs_completions
-      echo "\${COMPREPLY[@]}"`;
-    expect((await root.exec(['bash', '-c', script])).stdout).toBe('sip\n');
     expect((await root.exec('head -1 /usr/share/zsh/vendor-completions/_natgate')).stdout).toBe(
       '#compdef natgate\n',
     );
@@ -140,8 +152,8 @@ natgateOnly('the package', () => {
     mkdirSync(drop, { recursive: true });
     writeFileSync(join(drop, 'test.conf'), DROP_IN);
     await topology.gateway.exec(`ping -c 1 -W 2 ${SERVER}`);
-    before = await hostState(topology.gateway);
     await root.boot(topology.gateway);
+    before = await hostState(topology.gateway);
 
     const { stdout } = await root.inside('natgate install --private g0 --public g1');
     expect(stdout).toBe('wrote /etc/natgate/natgate.yaml\nenabled and started natgate.service\n');
@@ -152,7 +164,7 @@ natgateOnly('the package', () => {
     const connection = await client.connect([SERVER, 7]);
     expect(await connection.echo('first')).toBe('first');
 
-    await root.inside(['kill', '-KILL', pid]);
+    await systemctl('kill', '--kill-whom=main', '--signal=KILL', 'natgate');
     pid = await running(pid);
     expect(await connection.echo('after a crash')).toBe('after a crash');
     await systemctl('restart', 'natgate');
@@ -182,6 +194,15 @@ natgateOnly('the package', () => {
       'Read-only file system',
     );
     expect((await asService('ls', '/dev/net')).stdout).toBe('tun\n');
+  });
+
+  it('completes values in bash', async () => {
+    const script = `
+      source /usr/share/bash-completion/completions/natgate
+      COMP_WORDS=(natgate run --helper si) COMP_CWORD=3
+      _natgate_yargs_completions
+      echo "\${COMPREPLY[@]}"`;
+    expect((await root.inside(['bash', '-c', script])).stdout).toBe('sip\n');
   });
 
   it('goes without a trace', async () => {

@@ -16,6 +16,7 @@ const DEBIAN = 'http://deb.debian.org/debian';
 /** With the mount, process, host name, IPC and cgroup namespaces made, and `$1` the root. */
 const BOOT = `
 set -e
+mount --bind "$1" "$1"
 cd "$1"
 mount -t proc proc proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs sys
