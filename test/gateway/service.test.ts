@@ -109,6 +109,7 @@ describe('install', () => {
   it('does nothing more the second time, and keeps the configuration', () => {
     install();
     write(CONFIG, 'private: lan\npublic: wan\n');
+    write('etc/passwd', 'natgate:x:999:999::/:/usr/sbin/nologin\n');
     const before = files().map((path) => [path, content(path)]);
     said = [];
     install({ interfaces: null });

@@ -55,7 +55,8 @@ natgateOnly('the package', () => {
     await server.tcpEcho(7);
     await packNode();
     const [name = ''] = readdirSync(built);
-    natgateDeb = `/tmp/${name}`;
+    // Not in /tmp, which is cleared at boot.
+    natgateDeb = `/root/${name}`;
     copyFileSync(join(built, name), join(root.path, natgateDeb));
     await root.exec('dpkg -i /tmp/nodejs.deb');
     filesBefore = await files();

@@ -37,7 +37,7 @@ beforeAll(() => {
     logLevel: 'error',
   });
   page = manualPage([process.execPath, main]);
-}, 120_000);
+}, 400_000);
 afterAll(() => rmSync(root, { recursive: true }));
 
 it('has a section for every verb, and in it every flag of its help', () => {
@@ -55,7 +55,7 @@ it('has a section for every verb, and in it every flag of its help', () => {
       expect(text, `${name} ${flag}`).toContain(flag.replaceAll('-', '\\-'));
     }
   }
-}, 120_000);
+}, 400_000);
 
 it('has every line that begins with a dot as a request that man knows', () => {
   for (const line of page.split('\n').filter((text) => text.startsWith('.'))) {
