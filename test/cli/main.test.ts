@@ -62,6 +62,9 @@ describe('bad usage', () => {
     ['bench --seconds 0.5', '--seconds 0.5'],
     ['bench --only ipvs', '--only ipvs: neither a contender nor a measurement'],
     ['doctor --private g0', '--private and --public belong together'],
+    ['install --private g0', '--private and --public belong together'],
+    ['install --name natgate', '--name natgate'],
+    ['uninstall --name ../x', '--name ../x'],
   ])('`natgate %s` exits with 2, one line and a hint', (line, message) => {
     const { code, stdout, stderr } = natgate(line);
     expect(stderr).toContain(message);
@@ -87,7 +90,18 @@ test('a stack trace only with --debug', () => {
 test('help and versions go to stdout', () => {
   const help = natgate('--help');
   expect(help).toMatchObject({ code: 0, stderr: '' });
-  for (const verb of ['run', 'down', 'status', 'doctor', 'lab', 'bench', 'version', 'completion']) {
+  for (const verb of [
+    'run',
+    'down',
+    'status',
+    'doctor',
+    'install',
+    'uninstall',
+    'lab',
+    'bench',
+    'version',
+    'completion',
+  ]) {
     expect(help.stdout).toContain(`natgate ${verb} `);
   }
   expect(natgate('run --help').stdout).toContain('[default: "32768-65535"]');
