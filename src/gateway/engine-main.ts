@@ -7,7 +7,7 @@
  * installed where that user cannot read. From then on no file is opened. This thread passes control messages on
  * to the workers; it sees no packet. It lives as long as its supervisor: when the IPC channel closes, it ends.
  */
-import { constants, setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
 import { makeHub } from '../engine/hub.ts';
@@ -111,7 +111,8 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
 
 /** This thread, and so the workers that it makes. A container may forbid it: that costs speed, no more. */
 function schedule(): void {
-  attempt("raise the engine's priority", () => setPriority(NICE));
+  // A service manager that gives it may forbid to ask for it.
+  if (getPriority() > NICE) attempt("raise the engine's priority", () => setPriority(NICE));
   attempt("shorten the engine's time slice", () => addon().timeSlice(SLICE_NS));
 }
 

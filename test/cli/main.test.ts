@@ -62,6 +62,9 @@ describe('bad usage', () => {
     ['bench --seconds 0.5', '--seconds 0.5'],
     ['bench --only ipvs', '--only ipvs: neither a contender nor a measurement'],
     ['doctor --private g0', '--private and --public belong together'],
+    ['install --private g0', '--private and --public belong together'],
+    ['install --name natgate', '--name natgate'],
+    ['uninstall --name ../x', '--name ../x'],
   ])('`natgate %s` exits with 2, one line and a hint', (line, message) => {
     const { code, stdout, stderr } = natgate(line);
     expect(stderr).toContain(message);
@@ -94,6 +97,8 @@ test('help and versions go to stdout', () => {
     'check',
     'config',
     'doctor',
+    'install',
+    'uninstall',
     'lab',
     'bench',
     'version',

@@ -50,14 +50,15 @@ describe('checkKernel', () => {
 describe('checkCapabilities', () => {
   const status = (effective: string) => `Name:\tnode\nCapEff:\t${effective}\nCapBnd:\t0\n`;
 
-  it('names what is missing, and takes CAP_SYS_ADMIN for CAP_BPF', () => {
+  it('names what is missing, and takes CAP_SYS_ADMIN for CAP_BPF and CAP_PERFMON', () => {
     expect(checkCapabilities(status('000001ffffffffff')).status).toBe('ok');
     expect(checkCapabilities(status('00000000002010c0')).status).toBe('ok');
-    expect(checkCapabilities(status('00000080000010c0')).status).toBe('ok');
-    expect(checkCapabilities(status('00000000000010c0')).what).toBe('missing CAP_BPF');
+    expect(checkCapabilities(status('000000c0000010c0')).status).toBe('ok');
+    expect(checkCapabilities(status('00000080000010c0')).what).toBe('missing CAP_PERFMON');
+    expect(checkCapabilities(status('00000000000010c0')).what).toBe('missing CAP_BPF, CAP_PERFMON');
     expect(checkCapabilities(status('0000000000000000'))).toMatchObject({
       code: 'not_permitted',
-      what: 'missing CAP_NET_ADMIN, CAP_BPF, CAP_SETUID, CAP_SETGID',
+      what: 'missing CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, CAP_SETUID, CAP_SETGID',
     });
   });
 });
