@@ -90,11 +90,12 @@ export class Sessions {
   /** Called with a flow that is about to end. */
   onEnd: (flow: number) => void = () => {};
   private readonly counters: Float64Array;
-  private readonly hosts: Hosts;
+  readonly hosts: Hosts;
   readonly rules: Rules;
   private readonly shortages: Shortages;
   private readonly random: Random;
-  private readonly evicts: boolean;
+  /** Whether flows make room when the table is full. */
+  evicts: boolean;
   private readonly yielding: Yielding;
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
@@ -130,7 +131,7 @@ export class Sessions {
     const externals = new ExternalAddresses(shared, local, first, last, classMask(own));
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
-    const quotas = rules.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
+    const quotas = this.rules.deciding.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
     const isCounting = quotas || this.evicts;
     this.hosts =
       seat === undefined

@@ -41,7 +41,7 @@ export const MAPPED = 3;
 export class Decider {
   readonly decision = new Int32Array(WORDS);
   private readonly rules: Rules;
-  private readonly forwards: Forwards;
+  readonly forwards: Forwards;
   private readonly prefixes: PrefixPairs;
   private readonly mappings: Mappings;
   /** Number of the rule that gives the source of twice NAT. */
@@ -181,6 +181,11 @@ export class Decider {
     const count = (this.contacts.get(key) ?? 0) + by;
     if (count > 0) this.contacts.set(key, count);
     else this.contacts.delete(key);
+  }
+
+  /** Who has been sent to is known no more: contact() is to be called for each flow anew. */
+  forgetContacts(): void {
+    this.contacts.clear();
   }
 
   private translateSource(rule: number, protocol: number, source: number, mappings: Mappings): number {
