@@ -15,6 +15,8 @@ import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
+import * as plan from './plan.ts';
+import * as reload from './reload.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
 import * as version from './version.ts';
@@ -27,6 +29,8 @@ const cli = yargs(words)
   .command(down)
   .command(status)
   .command(check)
+  .command(plan)
+  .command(reload)
   .command(config)
   .command(doctor)
   .command(lab)

@@ -14,7 +14,7 @@ import type { NatConfig } from '../nat/config.ts';
 import { formatAddress } from '../wire/address.ts';
 
 export class DedicatedAddresses {
-  readonly #addresses: readonly number[];
+  #addresses: readonly number[];
   readonly #journal: Journal;
   readonly #log: (line: string) => void;
   #toldFailure = false;
@@ -23,6 +23,20 @@ export class DedicatedAddresses {
     this.#journal = journal;
     this.#addresses = answeredAddresses(nat);
     this.#log = log;
+  }
+
+  /** Other addresses, from now on; those that are new must be added, and those that are gone be taken away, by others. */
+  set(addresses: readonly number[]): void {
+    this.#addresses = addresses;
+  }
+
+  get all(): readonly number[] {
+    return this.#addresses;
+  }
+
+  /** Those of them, if the interface can send. */
+  announceOnly(outside: InterfaceFacts, addresses: readonly number[]): void {
+    if (isRunning(outside)) this.#announce(outside, addresses);
   }
 
   steps(outside: InterfaceReference): Step[] {

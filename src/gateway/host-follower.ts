@@ -54,7 +54,7 @@ export interface FollowerCallbacks {
 export class HostFollower {
   readonly #names: readonly string[];
   readonly #ports: PortRange;
-  readonly #dedicated: readonly Prefix[];
+  #dedicated: readonly Prefix[];
   readonly #callbacks: FollowerCallbacks;
   readonly #watch: HostWatch;
   readonly #timer: NodeJS.Timeout;
@@ -91,6 +91,12 @@ export class HostFollower {
 
   get held(): HeldPorts {
     return this.#held;
+  }
+
+  /** Other addresses are natgate's alone: told as a change of the routes. */
+  setDedicated(dedicated: readonly Prefix[]): void {
+    this.#dedicated = dedicated;
+    this.#readHost();
   }
 
   close(): void {
