@@ -14,7 +14,11 @@ export function builder(argv: Argv) {
       type: 'string',
       describe: 'The configuration; default: that which the gateway was started with',
     })
-    .option('json', { type: 'boolean', default: false, describe: 'Print a JSON object, with all flows that would end' });
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'Print a JSON object, with all flows that would end',
+    });
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
@@ -32,7 +36,9 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const more = plan.ending.length - SHOWN;
   const lines = [
     ...plan.warnings,
-    ...(plan.refused === null ? [] : [`a reload would be refused: ${plan.refused.what}`, `  ${plan.refused.remedy}`]),
+    ...(plan.refused === null
+      ? []
+      : [`a reload would be refused: ${plan.refused.what}`, `  ${plan.refused.remedy}`]),
     ...changeLines(plan.changes),
     ...plan.host.map((line) => `host: ${line}`),
     `flows: ${plan.kept} would go on, ${plan.ending.length} would end`,

@@ -3,7 +3,8 @@ import { EXIT } from './exit.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'reload';
-export const describe = 'Put the configuration file in force as it is now; no packet of an unaffected connection is lost';
+export const describe =
+  'Put the configuration file in force as it is now; no packet of an unaffected connection is lost';
 
 export function builder(argv: Argv) {
   return whichGateway(argv).option('json', {

@@ -10,7 +10,6 @@
  * A flow under a packet limit has the flag HELPED, which takes it off the fast path; others pay nothing. Which limit it has is known
  * here only: after a restart, or with other rules, the flows that live are walked through the rules again (rebuild()).
  */
-import { isDeepStrictEqual } from 'node:util';
 import type { Expectation } from '../conntrack/expectations.ts';
 import { H_STATUS, HELPED, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { FIREWALL_DROP, FIREWALL_REJECT, OK, PACKET_RATE } from '../core/reasons.ts';
@@ -44,7 +43,7 @@ import {
   STATE_RELATED,
   STATE_SNAT,
 } from '../policy/firewall/packet.ts';
-import { defaultFirewall, type FirewallConfig } from '../policy/firewall-config.ts';
+import { defaultFirewall, type FirewallConfig, isSameFirewall } from '../policy/firewall-config.ts';
 import { hostOrder, type Prefix } from '../wire/address.ts';
 import { type Bytes, swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP, PROTO_TCP } from '../wire/ipv4.ts';
@@ -134,7 +133,7 @@ export class FirewallGate {
    * not let in. Throws NatgateError for what cannot be compiled, and nothing has changed.
    */
   setFirewall(config: FirewallConfig, now: number): boolean {
-    if (isDeepStrictEqual(config, this.present)) return false;
+    if (isSameFirewall(config, this.present)) return false;
     const next = this.make(config, now);
     this.present = config;
     this.ruleCounters.replace(this.firewall, next);

@@ -210,8 +210,8 @@ export class Sessions {
     const host = isInside ? source : decision[D_DESTINATION]!;
     if (refused !== OK) return this.refuse(host, refused, now);
     const mapping = decision[D_MAPPING]!;
-    const rule = this.rules.rules[decision[D_RULE]!]!;
-    if (isInside && rule.flowsPerHost > 0 && this.hosts.count(host, HOST_FLOWS) >= rule.flowsPerHost) {
+    const quota = this.rules.rules[decision[D_RULE]!]?.flowsPerHost ?? 0;
+    if (isInside && quota > 0 && this.hosts.count(host, HOST_FLOWS) >= quota) {
       if (mapping !== NO_MAPPING) this.mappings.release(mapping, now, true);
       return this.refuse(host, HOST_FLOW_LIMIT, now);
     }

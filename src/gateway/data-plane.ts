@@ -118,7 +118,9 @@ function applyControl(
       break;
     case 'reconfigure': {
       const { id, to } = message;
-      engine.reconfigurer.apply(to, engine.sessions.now, (result) => say({ type: 'reconfigured', id, result }));
+      engine.reconfigurer.apply(to, engine.sessions.now, (result) =>
+        say({ type: 'reconfigured', id, result }),
+      );
       break;
     }
   }

@@ -206,7 +206,9 @@ export class Gateway {
    * cannot be had; then the engine has it, from one batch to the next; then what the host no longer needs goes. Throws NatgateError,
    * and nothing has changed. One at a time.
    */
-  async reconfigure(asked: RunOptions): Promise<Omit<ReloadResult, 'time' | 'applied' | 'problems' | 'remedy'>> {
+  async reconfigure(
+    asked: RunOptions,
+  ): Promise<Omit<ReloadResult, 'time' | 'applied' | 'problems' | 'remedy'>> {
     const { names, journal } = this.#setup;
     const follower = this.#follower;
     const engine = this.#engine;

@@ -65,7 +65,16 @@ export async function runGateway(
   const journal = openJournal({ stateRoot, name, interfaces: names });
   const say: Log = (line, level, hint) => log(line, level, hint);
   const flags = source?.flags ?? {};
-  const gateway = new Gateway({ options, flags, names, credentials, journal, manager, log: say, fail: end.fail });
+  const gateway = new Gateway({
+    options,
+    flags,
+    names,
+    credentials,
+    journal,
+    manager,
+    log: say,
+    fail: end.fail,
+  });
   let failure: unknown;
   try {
     await Promise.race([gateway.start(), end.promise]);
@@ -75,7 +84,7 @@ export async function runGateway(
         log = logger(loaded.options.log, (text) => process.stderr.write(text));
       };
       const directory = runDirectory(stateRoot, name);
-      hangUp.then(reloader({ gateway, load, log: say, onApplied, directory }));
+      hangUp.reloads(reloader({ gateway, load, log: say, onApplied, directory }));
     }
     await end.promise;
   } catch (error) {
@@ -92,17 +101,17 @@ export async function runGateway(
 }
 
 /**
- * SIGHUP: `stop`, or what then() says, from when it says it: one that came before is heard then. There must be a handler from the
+ * SIGHUP: `stop`, or what reloads() says, from when it says it: one that came before is heard then. There must be a handler from the
  * start: without one the signal would end the process and leave the host as it is.
  */
-function onHangUp(stop: (() => void) | null): { then(reload: Reload): void } {
+function onHangUp(stop: (() => void) | null): { reloads(reload: Reload): void } {
   let isPending = false;
   let act = () => {
     isPending = true;
   };
   process.on('SIGHUP', stop ?? (() => act()));
   return {
-    then(reload) {
+    reloads(reload) {
       act = () => void reload();
       if (isPending) act();
     },

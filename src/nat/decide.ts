@@ -25,7 +25,7 @@ export const D_DESTINATION = 1;
 export const D_PORTS = 2;
 /** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED. */
 export const D_KIND = 3;
-/** Number of the rule that gave the source; 0 where none did. */
+/** Number of the rule that gave the source; of the first one, where none did. */
 export const D_RULE = 4;
 /** Mapping that gave the source (a reference is taken), or NO_MAPPING. */
 export const D_MAPPING = 5;
@@ -83,7 +83,7 @@ export class Decider {
     decision[D_DESTINATION] = destination;
     decision[D_PORTS] = ports;
     decision[D_KIND] = DIRECT;
-    decision[D_RULE] = 0;
+    decision[D_RULE] = Math.max(this.rules.first, 0);
     decision[D_MAPPING] = NO_MAPPING;
     decision[D_TARGET] = NO_MAPPING;
     const number = externals.numberOf(destination);

@@ -108,6 +108,11 @@ export class Rules {
     return this.numbers.map((number) => this.rules[number]!);
   }
 
+  /** Number of the first rule, the quotas of which are those of flows that no rule makes; NO_RULE without rules. */
+  get first(): number {
+    return this.numbers[0] ?? NO_RULE;
+  }
+
   /** Number of the first rule that translates, or NO_RULE. */
   get firstTranslating(): number {
     return this.numbers.find((number) => this.rules[number]!.translates) ?? NO_RULE;

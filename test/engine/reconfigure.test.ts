@@ -13,9 +13,20 @@ import {
   type NatRule,
   type PrefixPair,
 } from '../../src/nat/config.ts';
-import { defaultFirewall, type FirewallConfig, matchAnything } from '../../src/policy/firewall-config.ts';
-import { MemoryGateway, type MemoryGatewayOptions, readPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
+import {
+  defaultFirewall,
+  type FirewallConfig,
+  type FirewallMatch,
+} from '../../src/policy/firewall-config.ts';
+import {
+  MemoryGateway,
+  type MemoryGatewayOptions,
+  readPacket,
+  tcpPacket,
+  udpPacket,
+} from '../../src/testing/index.ts';
 import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
+import { config, rule as firewallRule, is } from '../policy/firewall/rules.ts';
 import { Crew } from './crew.ts';
 
 const PORTS = { first: 32768, last: 65535 };
@@ -57,11 +68,14 @@ const PAIR: PrefixPair = {
   external: parsePrefix('198.18.1.9/32')!,
 };
 
-function dropping(port: number, fields: Partial<FirewallConfig['rules'][number]> = {}): FirewallConfig {
-  const match = { ...matchAnything, destinationPorts: [{ items: [{ first: port, last: port }], not: false }] };
-  const block = { name: 'block', match, action: { kind: 'drop' }, log: null, packetLimit: null, ...fields };
-  return { ...defaultFirewall, rules: [block as FirewallConfig['rules'][number]] };
-}
+const blocking = (port: number, match: Partial<FirewallMatch> = {}): FirewallConfig =>
+  config([
+    firewallRule(
+      'drop',
+      { destinationPorts: [is({ first: port, last: port })], ...match },
+      { name: `no ${port}` },
+    ),
+  ]);
 
 class Lab {
   readonly gateway: MemoryGateway;
@@ -72,13 +86,13 @@ class Lab {
   constructor(first: NatConfig, options: Partial<MemoryGatewayOptions> = {}) {
     this.present = first;
     this.options = options;
-    const { engine } = (this.gateway = new MemoryGateway({
+    this.gateway = new MemoryGateway({
       private: '10.77.0.1/24',
       public: '198.18.0.1/24',
       nat: first,
       ...options,
-    }));
-    const { tracker } = engine;
+    });
+    const { tracker } = this.gateway.engine;
     const { onClose } = tracker;
     tracker.onClose = (flow, why) => {
       this.ended.push(why);
@@ -114,10 +128,12 @@ class Lab {
 }
 
 function shown(packets: Uint8Array[]): string {
-  return packets.map((packet) => {
-    const { from, to } = readPacket(packet);
-    return `${from} > ${to}`;
-  }).join();
+  return packets
+    .map((packet) => {
+      const { from, to } = readPacket(packet);
+      return `${from} > ${to}`;
+    })
+    .join();
 }
 
 function externalOf(line: string): string {
@@ -140,7 +156,11 @@ describe('NAT rules', () => {
   });
 
   it('ends the flows of a rule that is gone, and no others; its number is given to no one at once', () => {
-    const rules = [pool('a', '10.77.0.2/32', '198.18.1.1'), pool('b', '10.77.0.3/32', '198.18.1.2'), masquerade];
+    const rules = [
+      pool('a', '10.77.0.2/32', '198.18.1.1'),
+      pool('b', '10.77.0.3/32', '198.18.1.2'),
+      masquerade,
+    ];
     const lab = new Lab(nat(rules));
     const [, b] = [lab.out(X), lab.out(Y)];
     const c = lab.out('10.77.0.4:5000');
@@ -167,11 +187,17 @@ describe('NAT rules', () => {
     expect(fewer).toEqual({ ended: [{ kind: 'address', name: 'office', count: gone }], kept: 40 - gone });
     const narrower = lab.reconfigure(nat([pool('office', '10.77.0.0/28', '198.18.1.1')]));
     const inside = lab.gateway.flows().length;
-    expect(narrower).toEqual({ ended: [{ kind: 'rule', name: 'office', count: 40 - gone - inside }], kept: inside });
+    expect(narrower).toEqual({
+      ended: [{ kind: 'rule', name: 'office', count: 40 - gone - inside }],
+      kept: inside,
+    });
   });
 
   it('an exemption that is taken back ends what it exempted', () => {
-    const exempt = rule('exempt', { action: 'none', match: { ...matchAll, destinations: [parsePrefix('198.18.0.2/32')!] } });
+    const exempt = rule('exempt', {
+      action: 'none',
+      match: { ...matchAll, destinations: [parsePrefix('198.18.0.2/32')!] },
+    });
     const lab = new Lab(nat([exempt, masquerade]));
     expect(lab.out(X)).toBe(`${X} > ${REMOTE}`);
     const other = lab.out(X, '198.18.0.3:53');
@@ -185,7 +211,9 @@ describe('NAT rules', () => {
 
   it('a port in quarantine stays there', () => {
     const behaviour = { ...defaultBehaviour, quarantineSeconds: 1000, parity: false };
-    const lab = new Lab(nat([{ ...masquerade, ports: { first: 40000, last: 40000 }, behaviour }]), { timeouts: { udp: 5 } });
+    const lab = new Lab(nat([{ ...masquerade, ports: { first: 40000, last: 40000 }, behaviour }]), {
+      timeouts: { udp: 5 },
+    });
     const line = lab.out('10.77.0.2:40000');
     lab.gateway.advance(10_000);
     expect(lab.gateway.flows()).toEqual([]);
@@ -224,9 +252,13 @@ describe('NAT rules', () => {
 
 describe('what is let in', () => {
   it('ends the flows of a forward that is gone or leads elsewhere, and no others', () => {
-    const [a, b, c] = [forward('a', 80, X), forward('b', 81, X), forward('c', 82, X)];
+    const [a, b, c] = [
+      forward('a', 80, X),
+      forward('b', 81, '10.77.0.2:5001'),
+      forward('c', 82, '10.77.0.2:5002'),
+    ];
     const lab = new Lab(nat([masquerade], [a, b, c]));
-    for (const port of [80, 81, 82]) expect(lab.in('198.18.0.2:7', `198.18.0.1:${port}`)).toBe(`198.18.0.2:7 > ${X}`);
+    for (const port of [80, 81, 82]) expect(lab.in('198.18.0.2:7', `198.18.0.1:${port}`)).not.toBe('');
     const moved = forward('c', 82, Y);
     expect(lab.reconfigure(nat([masquerade], [moved, a]))).toEqual({
       ended: [
@@ -260,7 +292,10 @@ describe('what is let in', () => {
     expect(lab.out('10.77.0.9:5000')).toBe(`198.18.1.9:5000 > ${REMOTE}`);
     expect(lab.in('198.18.0.5:9', '198.18.1.9:22')).toBe('198.18.0.5:9 > 10.77.0.9:22');
     expect(lab.reconfigure(nat([masquerade], [], [PAIR]))).toEqual({ ended: [], kept: 2 });
-    expect(lab.reconfigure(nat([masquerade]))).toEqual({ ended: [{ kind: 'pair', name: 'one', count: 2 }], kept: 0 });
+    expect(lab.reconfigure(nat([masquerade]))).toEqual({
+      ended: [{ kind: 'pair', name: 'one', count: 2 }],
+      kept: 0,
+    });
   });
 });
 
@@ -269,26 +304,38 @@ describe('the firewall', () => {
     const lab = new Lab(nat([masquerade]));
     lab.out(X, '198.18.0.2:53');
     const line = lab.out(X, '198.18.0.2:80');
-    expect(lab.reconfigure(nat([masquerade]), { firewall: dropping(53) })).toEqual({
-      ended: [{ kind: 'firewall', name: 'block', count: 1 }],
+    expect(lab.reconfigure(nat([masquerade]), { firewall: blocking(53) })).toEqual({
+      ended: [{ kind: 'firewall', name: 'no 53', count: 1 }],
       kept: 1,
     });
     expect(lab.out(X, '198.18.0.2:80')).toBe(line);
     expect(lab.out(X, '198.18.0.2:53')).toBe('');
   });
 
-  it('takes limits as kept, and judges nobody by rules that have not changed', () => {
-    const limit = { count: 0, per: 'source', above: true };
+  it('takes limits as kept', () => {
     const lab = new Lab(nat([masquerade]));
-    lab.out(X, '198.18.0.2:53');
-    const match = { ...dropping(53).rules[0]!.match };
-    const rate = { packets: 1, perMs: 1000, burst: 1, grouping: null, above: true };
-    void limit;
-    void rate;
-    expect(lab.reconfigure(nat([masquerade]), { firewall: { ...defaultFirewall } })).toEqual({ ended: [], kept: 1 });
-    const gone = { ...dropping(53), rules: [{ ...dropping(53).rules[0]!, match, name: 'other' }] };
-    expect(lab.reconfigure(nat([masquerade]), { firewall: gone })?.ended).toEqual([
-      { kind: 'firewall', name: 'other', count: 1 },
+    for (const to of ['198.18.0.2:53', '198.18.0.3:53']) lab.out(X, to);
+    const grouping = { by: 'source', prefixLength: 32 } as const;
+    const connections = { count: 1, grouping, above: true };
+    const limit = { perSecond: 1, burst: 1, grouping, above: true };
+    for (const match of [{ connections }, { limit }]) {
+      expect(lab.reconfigure(nat([masquerade]), { firewall: blocking(53, match) })).toEqual({
+        ended: [],
+        kept: 2,
+      });
+    }
+  });
+
+  it('judges nobody where it has not changed, and who is outside by anti-spoofing where it has', () => {
+    const open = { ...defaultFirewall, antiSpoofing: false };
+    const lab = new Lab(nat([masquerade], [forward('a', 80, X)]), { firewall: open });
+    expect(lab.in('10.9.9.9:7', '198.18.0.1:80')).toBe(`10.9.9.9:7 > ${X}`);
+    expect(lab.reconfigure(nat([masquerade], [forward('a', 80, X)]), { firewall: { ...open } })).toEqual({
+      ended: [],
+      kept: 1,
+    });
+    expect(lab.reconfigure(lab.present, { firewall: defaultFirewall })?.ended).toEqual([
+      { kind: 'anti-spoofing', name: '', count: 1 },
     ]);
   });
 });
@@ -313,19 +360,32 @@ describe('the rest', () => {
     gateway.sendPublic(tcpPacket({ from: server, to: external, flags: 'SA', seq: 500, ack: 101 }));
     gateway.sendPrivate(tcpPacket({ from: client, to: server, flags: 'A', seq: 101, ack: 501 }));
     const command = 'PORT 10,77,0,2,156,65\r\n';
-    gateway.sendPrivate(tcpPacket({ from: client, to: server, flags: 'PA', seq: 101, ack: 501, payload: command }));
+    gateway.sendPrivate(
+      tcpPacket({ from: client, to: server, flags: 'PA', seq: 101, ack: 501, payload: command }),
+    );
     const sent = readPacket(gateway.receivePublic().at(-1)!);
     const growth = sent.payload.length - command.length;
     expect(growth).not.toBe(0);
     gateway.receivePrivate();
-    expect(lab.reconfigure(nat([pool('new', '10.77.0.77/32', '198.18.1.1'), masquerade]), { helpers: [] })).toEqual({
+    expect(
+      lab.reconfigure(nat([pool('new', '10.77.0.77/32', '198.18.1.1'), masquerade]), { helpers: [] }),
+    ).toEqual({
       ended: [],
       kept: 1,
     });
     const ack = 101 + command.length + growth;
     gateway.sendPublic(tcpPacket({ from: server, to: external, flags: 'A', seq: 501, ack }));
     expect(readPacket(gateway.receivePrivate()[0]!).ack).toBe(101 + command.length);
-    gateway.sendPrivate(tcpPacket({ from: client, to: server, flags: 'PA', seq: 101 + command.length, ack: 501, payload: 'QUIT\r\n' }));
+    gateway.sendPrivate(
+      tcpPacket({
+        from: client,
+        to: server,
+        flags: 'PA',
+        seq: 101 + command.length,
+        ack: 501,
+        payload: 'QUIT\r\n',
+      }),
+    );
     expect(readPacket(gateway.receivePublic()[0]!).seq).toBe(ack);
     // A connection that begins now is not read.
     gateway.sendPrivate(tcpPacket({ from: '10.77.0.2:40001', to: server, flags: 'S', seq: 1 }));
@@ -366,7 +426,9 @@ it('two workers: each ends its own, and the rest goes on', () => {
   expect(results).toHaveLength(2);
   expect(results.flatMap(({ ended }) => ended)).toEqual([{ kind: 'forward', name: 'b', count: 8 }]);
   expect(results.reduce((sum, { kept }) => sum + kept, 0)).toBe(10);
-  expect([5000, 5002].map((from) => shown(crew.out(leaving(from)).map(({ packet }) => packet)))).toEqual(lines);
+  expect([5000, 5002].map((from) => shown(crew.out(leaving(from)).map(({ packet }) => packet)))).toEqual(
+    lines,
+  );
   expect(crew.in(arriving(80, 1))).toHaveLength(1);
   expect(crew.in(arriving(81, 1))).toHaveLength(0);
 });

@@ -63,7 +63,8 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
     port1.postMessage(message);
     Atomics.store(flags, CONTROL_FLAG, 1);
   };
-  const run = () => runDataPlane({ exchange, engine: fake as unknown as Engine, flags, control, say: () => {} });
+  const run = () =>
+    runDataPlane({ exchange, engine: fake as unknown as Engine, flags, control, say: () => {} });
   return { calls, flags, post, run };
 }
 

@@ -48,5 +48,9 @@ function requireFile({ config, lingersUntil, name }: RunRecord): void {
 }
 
 function silent(what: string): NatgateError {
-  return new NatgateError('reload_silent', `no answer to the reload: ${what}`, 'its log says what became of it');
+  return new NatgateError(
+    'reload_silent',
+    `no answer to the reload: ${what}`,
+    'its log says what became of it',
+  );
 }

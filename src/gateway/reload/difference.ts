@@ -3,7 +3,7 @@
  * and what of it a running gateway cannot take over.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type NatConfig, type NatRule, type PortRange, type Prefix } from '../../nat/config.ts';
+import type { NatConfig, NatRule, PortRange, Prefix } from '../../nat/config.ts';
 import { dedicatedPrefixes } from '../../nat/dedicated.ts';
 import { ruleNumber } from '../../nat/rules.ts';
 import type { FirewallConfig } from '../../policy/firewall-config.ts';
@@ -74,9 +74,11 @@ export function difference(before: RunOptions, after: RunOptions): Difference {
 
 /** Whether there is nothing different at all. */
 export function isNothing({ settings, restart, ...lists }: Difference): boolean {
-  return [settings, restart, ...Object.values(lists).flatMap((list) => Object.values(list as ListChange))].every(
-    (names: string[]) => names.length === 0,
-  );
+  return [
+    settings,
+    restart,
+    ...Object.values(lists).flatMap((list) => Object.values(list as ListChange)),
+  ].every((names: string[]) => names.length === 0);
 }
 
 function rulesChange(before: readonly NatRule[], after: readonly NatRule[]): ListChange {
@@ -101,7 +103,9 @@ function listChange<T>(before: readonly T[], after: readonly T[], nameOf: (item:
   return {
     added: [...is.keys()].filter((name) => !was.has(name)),
     removed: [...was.keys()].filter((name) => !is.has(name)),
-    changed: [...is].filter(([name, item]) => was.has(name) && !isDeepStrictEqual(item, was.get(name))).map(([name]) => name),
+    changed: [...is]
+      .filter(([name, item]) => was.has(name) && !isDeepStrictEqual(item, was.get(name)))
+      .map(([name]) => name),
   };
 }
 
@@ -131,7 +135,8 @@ function blockChanges(before: NatConfig, after: NatConfig): string[] {
     for (const { action, addresses, behaviour, ports } of rules) {
       if (action === 'none') continue;
       const { blockSize, deterministic } = behaviour;
-      const layout = blockSize === 0 ? '' : `${blockSize} of ${range(ports)}${deterministic ? ' by host' : ''}`;
+      const layout =
+        blockSize === 0 ? '' : `${blockSize} of ${range(ports)}${deterministic ? ' by host' : ''}`;
       for (const address of action === 'pool' ? addresses : [0]) {
         if (layout !== '' || !all.has(address)) all.set(address, layout);
       }

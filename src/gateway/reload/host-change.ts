@@ -64,7 +64,9 @@ export class HostChange {
     const was = steeringNeeds(this.#before);
     const is = steeringNeeds(this.#after);
     try {
-      follower.setDedicated(aggregate([...dedicatedPrefixes(this.#before), ...dedicatedPrefixes(this.#after)]));
+      follower.setDedicated(
+        aggregate([...dedicatedPrefixes(this.#before), ...dedicatedPrefixes(this.#after)]),
+      );
       steering.setNeeds({ twice: was.twice || is.twice, exempt: was.exempt || is.exempt }, follower.view);
       applyPlan(
         this.#added.map((address) => addressStep(outside(), address)),
@@ -98,7 +100,9 @@ export class HostChange {
         leftovers.push((error as Error).message);
       }
     };
-    attempt(() => removeAddresses(journal, new Set(wanted.map((address) => addressStep(outside(), address).name))));
+    attempt(() =>
+      removeAddresses(journal, new Set(wanted.map((address) => addressStep(outside(), address).name))),
+    );
     attempt(() => follower.setDedicated(dedicatedPrefixes(nat)));
     attempt(() => steering.setNeeds(steeringNeeds(nat), follower.view));
     return leftovers;

@@ -20,6 +20,7 @@ import { readServedRoutes } from '../../host/routes.ts';
 import { PUBLIC } from '../../policy/admission.ts';
 import { Bogons } from '../../policy/firewall/bogons.ts';
 import { Firewall } from '../../policy/firewall/firewall.ts';
+import { isSameFirewall } from '../../policy/firewall-config.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { type Loaded, loadConfig } from '../config/load.ts';
 import type { RunOptions } from '../options.ts';
@@ -111,7 +112,7 @@ function hostLines(before: RunOptions, next: RunOptions): string[] {
 function judged(before: RunOptions, next: RunOptions, states: readonly State[]) {
   const ending: EndingFlow[] = [];
   let kept = 0;
-  const isOther = !isDeepStrictEqual(before.firewall, next.firewall);
+  const isOther = !isSameFirewall(before.firewall, next.firewall);
   const timeouts = new TimeoutTable({ ...rfcTimeouts, ...before.timeouts });
   for (const state of states) {
     const now = state.header[S_NOW]!;
@@ -143,7 +144,8 @@ function firewallOf(before: RunOptions, next: RunOptions, state: State, table: F
     const h = flow * HOT;
     const fromPublic = table.sideOf(flow << 1) === PUBLIC;
     const toPublic = table.sideOf((flow << 1) | 1) === PUBLIC;
-    if (next.firewall.antiSpoofing && fromPublic && bogons.has(hot[h]!)) return { kind: 'anti-spoofing', name: '' };
+    if (next.firewall.antiSpoofing && fromPublic && bogons.has(hot[h]!))
+      return { kind: 'anti-spoofing', name: '' };
     const from = lookUp(routes, hot[h]!);
     const to = lookUp(routes, hot[h + TUPLE]!);
     describeFlow(firewall.packet, hot, flow, fromPublic, toPublic, from, to);

@@ -5,7 +5,7 @@
 import type { Loaded } from '../config/load.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Log } from '../log.ts';
-import { readRequest, type ReloadResult, refused, resultLine, writeResult } from './result.ts';
+import { type ReloadResult, readRequest, refused, resultLine, writeResult } from './result.ts';
 
 export interface ReloadParts {
   gateway: Gateway;
@@ -36,7 +36,13 @@ async function reload({ gateway, load, log, onApplied, directory }: ReloadParts)
   try {
     const loaded = load();
     const done = await gateway.reconfigure(loaded.options);
-    result = { time: new Date().toISOString(), applied: true, problems: loaded.warnings, remedy: '', ...done };
+    result = {
+      time: new Date().toISOString(),
+      applied: true,
+      problems: loaded.warnings,
+      remedy: '',
+      ...done,
+    };
     onApplied(loaded);
   } catch (error) {
     result = refused(error);
