@@ -62,7 +62,7 @@ natgateOnly('reload', () => {
     timeout: 120_000,
   }, async () => {
     const base = 'private: g0\npublic: g1\nports: 20000-65535\nengine: {txqueuelen: 20000}\n';
-    const going = '  - {name: going, ports: [7001], protocol: tcp, translate: masquerade}\n';
+    const going = '  - {name: going, ports: [7001], protocol: tcp, translate: [198.18.0.76]}\n';
     const versions = [
       `${base}nat-rules:\n  - {name: first, from: 10.77.0.77, translate: [198.18.0.78]}\n`,
       `${base}forwards: ["tcp:8080=${CLIENT}:80"]\nfirewall: {rules: [{name: no smtp, action: drop, protocol: tcp, ports: [25]}]}\n`,
