@@ -16,6 +16,8 @@ import { errorText, exitCodeOf } from './exit.ts';
 import * as install from './install.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
+import * as plan from './plan.ts';
+import * as reload from './reload.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
 import * as uninstall from './uninstall.ts';
@@ -29,6 +31,8 @@ const cli = yargs(words)
   .command(down)
   .command(status)
   .command(check)
+  .command(plan)
+  .command(reload)
   .command(config)
   .command(doctor)
   .command(install)

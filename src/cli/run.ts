@@ -99,7 +99,8 @@ export function builder(argv: Argv) {
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const path = configPath(argv);
   const { loadConfig } = await import('../gateway/config/load.ts');
-  const { options, warnings } = loadConfig({ ...gatewayNamed(argv), flags: argv, path });
+  const load = () => loadConfig({ ...gatewayNamed(argv), flags: argv, path });
+  const { options, warnings } = load();
   const { runGateway } = await import('../gateway/supervisor.ts');
-  await runGateway(options, warnings);
+  await runGateway(options, warnings, { flags: argv, load });
 }

@@ -179,18 +179,23 @@ const MAX_SECONDS = 2_000_000;
 
 export class TimeoutTable {
   /** Whether answered flows to port 53 end early. */
-  readonly dns: boolean;
+  dns = false;
   /**
    * The nearest deadline, in ms, that a TCP flow may get at any packet: with the timers of data, which come and go with every packet.
    * A flow that is looked at this often needs no new place in the wheel for them (tracker.ts).
    */
-  readonly tcpLook: number;
+  tcpLook = 0;
   /** Per TCP state, bit 1 << timer for each timer that is nearer than the state's own timeout. */
   readonly tcpNearer = new Uint8Array(16);
   private readonly ms = new Int32Array(CELLS);
 
   /** Throws NatgateError `bad_timeout`. */
   constructor(timeouts: Timeouts) {
+    this.replace(timeouts);
+  }
+
+  /** Others hold from now on; whether they differ. Throws NatgateError `bad_timeout`, and nothing has changed. */
+  replace(timeouts: Timeouts): boolean {
     for (const [name, seconds] of Object.entries(timeouts)) {
       if ((seconds > 0 && seconds <= MAX_SECONDS) || (name === 'udpDns' && seconds === 0)) continue;
       throw new NatgateError(
@@ -199,6 +204,8 @@ export class TimeoutTable {
         `it must be above 0 and at most ${MAX_SECONDS} s`,
       );
     }
+    const before = this.ms.slice();
+    this.tcpNearer.fill(0);
     this.dns = timeouts.udpDns > 0;
     this.tcpLook = Math.min(timeouts.tcpMaxRetrans, timeouts.tcpUnacknowledged, timeouts.tcpUnreplied) * 1000;
     this.fillTcp(timeouts);
@@ -228,6 +235,7 @@ export class TimeoutTable {
       [sctp.SCTP_HEARTBEAT_SENT, timeouts.sctpHeartbeatSent],
     ]);
     this.fill(GENERIC_ROW, [[0, timeouts.generic]]);
+    return this.ms.some((ms, i) => ms !== before[i]);
   }
 
   /** Milliseconds of silence after which a flow of this protocol and state ends. `state`: with a timer, state | timer << 4. */

@@ -261,6 +261,12 @@ export class Tracker {
     this.endedCount++;
   }
 
+  /** Timeouts have changed: the wheel looks at a live flow when its new one is up. */
+  rehang(flow: number, now: number): void {
+    this.wheel.unschedule(flow);
+    this.hang(flow, now, Math.max(this.remaining(flow, now), 0));
+  }
+
   /** Ends a live flow now. `why`: end-reasons.ts */
   close(flow: number, why: number): void {
     this.wheel.unschedule(flow);

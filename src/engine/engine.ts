@@ -71,6 +71,7 @@ import { LinkCounters } from './link-counters.ts';
 import { Lookup } from './lookup.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
+import { Reconfigurer } from './reconfigure.ts';
 import { NO_ROUTE_CLASS, type Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
@@ -90,14 +91,16 @@ export class Engine {
   private readonly fragments: FragmentPath;
   private readonly errors: ErrorPath;
   private readonly ids: IpIds;
-  private readonly clampMss: boolean;
+  clampMss: boolean;
   private readonly devices: Devices;
-  private readonly path: Path;
+  readonly path: Path;
   private readonly linkCounters: LinkCounters;
   readonly helpers: Helpers;
   /** Several workers: what goes to the others and comes from them. */
   readonly handOff: HandOff | null;
-  private readonly unsolicited: Unsolicited | null;
+  readonly unsolicited: Unsolicited;
+  /** Another configuration, on this engine's state. */
+  readonly reconfigurer: Reconfigurer;
   private readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
@@ -144,10 +147,9 @@ export class Engine {
     this.gate = new FirewallGate(config, state, { devices, path, sessions, out, meta, counters });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
-    this.unsolicited =
-      config.unsolicited === 'unreachable'
-        ? new Unsolicited(this.out, this.path, this.table, this.meta, BATCH * META)
-        : null;
+    this.unsolicited = new Unsolicited(this.out, this.path, this.table, this.meta, BATCH * META);
+    this.unsolicited.isOn = config.unsolicited === 'unreachable';
+    this.reconfigurer = new Reconfigurer(this, nat);
   }
 
   /** Entries in the arena's out list. */
@@ -164,12 +166,13 @@ export class Engine {
   tick(now: number): void {
     this.sessions.tick(now);
     this.fragments.expire(now);
-    this.unsolicited?.tick(now);
+    this.unsolicited.tick(now);
     this.gate.tick(now);
     this.helpers.expectations.expire(now);
     this.header[S_HEARTBEAT]!++;
     this.header[S_NOW] = now;
     this.linkCounters.collect();
+    this.reconfigurer.step(now);
   }
 
   /** A device has another address or MTU. Flows of an external address that is gone end, as with MASQUERADE. */
@@ -345,7 +348,7 @@ export class Engine {
     if (this.gate.isSpoofed(m, false, NO_ROUTE_CLASS)) return SPOOFED_SOURCE;
     const isWholeTcp = meta[m + M_PROTOCOL] === PROTO_TCP && meta[m + M_FRAGMENT] === 0;
     const isOurAddress = this.mappings.externals.numberOf(meta[m + M_DESTINATION]!) !== NOT_EXTERNAL;
-    if (this.unsolicited !== null && isWholeTcp && isOurAddress) this.unsolicited.hold(meta, m, now);
+    if (this.unsolicited.isOn && isWholeTcp && isOurAddress) this.unsolicited.hold(meta, m, now);
     return why === OK ? NO_FLOW : why;
   }
 

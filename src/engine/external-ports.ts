@@ -54,6 +54,6 @@ export class ExternalPorts {
     if (mapping !== NO_MAPPING) return this.sessions.mappings.table.ruleOf(mapping);
     const own = table.hot[master * HOT + H_STATUS]! >>> RULE_SHIFT;
     if (rules.rules[own]?.translates === true) return own;
-    return rules.rules.findIndex((rule) => rule.translates);
+    return rules.firstTranslating;
   }
 }

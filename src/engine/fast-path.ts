@@ -84,9 +84,7 @@ export class FastPath {
   private readonly devices: Devices;
   private readonly routes: RouteTable;
   private readonly out: OutList;
-  private readonly dns: boolean;
-  /** TimeoutTable.tcpNearer of ESTABLISHED. */
-  private readonly nearer: number;
+  private readonly timeouts: TimeoutTable;
 
   constructor(
     meta: Int32Array,
@@ -109,8 +107,7 @@ export class FastPath {
     this.devices = devices;
     this.routes = routes;
     this.out = out;
-    this.dns = timeouts.dns;
-    this.nearer = timeouts.tcpNearer[ESTABLISHED]!;
+    this.timeouts = timeouts;
   }
 
   /**
@@ -118,7 +115,9 @@ export class FastPath {
    * `count`. `changes`: FlowTable.changes at the lookup; later, flows are looked up again.
    */
   run(first: number, count: number, changes: number, now: number): number {
-    const { hot, track, cold, meta, bytes, devices, routes, counters, table, nearer, dns } = this;
+    const { hot, track, cold, meta, bytes, devices, routes, counters, table } = this;
+    const { dns } = this.timeouts;
+    const nearer = this.timeouts.tcpNearer[ESTABLISHED]!;
     const { u8, u16, i32 } = bytes;
     const { side, mtu } = devices;
     const { epoch } = routes;

@@ -11,7 +11,7 @@
  * here only: after a restart, or with other rules, the flows that live are walked through the rules again (rebuild()).
  */
 import type { Expectation } from '../conntrack/expectations.ts';
-import { EXPECTED, H_DESTINATION, H_PORTS, H_STATUS, HELPED, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import { H_STATUS, HELPED, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { FIREWALL_DROP, FIREWALL_REJECT, OK, PACKET_RATE } from '../core/reasons.ts';
 import { D_DESTINATION, D_KIND, D_PORTS, DIRECT } from '../nat/decide.ts';
 import { isWithin } from '../nat/rules.ts';
@@ -43,15 +43,17 @@ import {
   STATE_RELATED,
   STATE_SNAT,
 } from '../policy/firewall/packet.ts';
-import { defaultFirewall, type FirewallConfig } from '../policy/firewall-config.ts';
+import { defaultFirewall, type FirewallConfig, isSameFirewall } from '../policy/firewall-config.ts';
 import { hostOrder, type Prefix } from '../wire/address.ts';
 import { type Bytes, swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP, PROTO_TCP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_DEVICE, M_L4, M_LENGTH, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
-import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
+import { TCP_FLAGS } from '../wire/tcp.ts';
 import type { EngineConfig } from './config.ts';
 import type { Devices } from './devices.ts';
 import { logLine } from './firewall-log.ts';
+import { describeFlow } from './first-packet.ts';
+import type { EndCause } from './flow-judge.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
 import { Rejects } from './rejects.ts';
@@ -73,6 +75,7 @@ export interface FirewallGateParts {
 
 export class FirewallGate {
   private firewall: Firewall;
+  private present: FirewallConfig;
   private bogons: Bogons;
   private antiSpoofing: boolean;
   private readonly config: EngineConfig;
@@ -109,6 +112,7 @@ export class FirewallGate {
     const firewall = config.firewall ?? defaultFirewall;
     this.antiSpoofing = firewall.antiSpoofing;
     this.bogons = new Bogons(firewall.trustedOutside);
+    this.present = firewall;
     this.firewall = this.make(firewall, config.now);
     this.ruleCounters.adopt(this.firewall);
     this.follow();
@@ -124,15 +128,21 @@ export class FirewallGate {
     if (!this.isBuilt) this.rebuild(now);
   }
 
-  /** Other rules, from now on. Flows that live stay as they are; wouldAdmit() says which of them the new rules would let in. */
-  setFirewall(config: FirewallConfig, now: number): void {
+  /**
+   * Other rules, from now on; whether they differ. Flows that live stay as they are; refusal() says which of them the new rules would
+   * not let in. Throws NatgateError for what cannot be compiled, and nothing has changed.
+   */
+  setFirewall(config: FirewallConfig, now: number): boolean {
+    if (isSameFirewall(config, this.present)) return false;
     const next = this.make(config, now);
+    this.present = config;
     this.ruleCounters.replace(this.firewall, next);
     this.firewall = next;
     this.antiSpoofing = config.antiSpoofing;
     this.bogons = new Bogons(config.trustedOutside);
     this.follow();
     this.rebuild(now);
+    return true;
   }
 
   /** What each rule, and each default, has matched. */
@@ -140,10 +150,15 @@ export class FirewallGate {
     return readRuleCounters(this.firewall.names, [this.firewall.counters]);
   }
 
-  /** Whether the flow, which lives, would be let in if it began now. */
-  wouldAdmit(flow: number, now: number): boolean {
+  /** What would refuse the flow, which lives, if it began now; null: nothing. */
+  refusal(flow: number, now: number): EndCause | null {
+    const { table } = this.sessions;
+    if (this.antiSpoofing && table.sideOf(flow << 1) === PUBLIC && this.bogons.has(table.hot[flow * HOT]!)) {
+      return { kind: 'anti-spoofing', name: '' };
+    }
     this.describe(flow);
-    return this.firewall.rehearse(now) === ACCEPT;
+    const name = this.firewall.refusal(now);
+    return name === null ? null : { kind: 'firewall', name };
   }
 
   tick(now: number): void {
@@ -300,37 +315,16 @@ export class FirewallGate {
     }
   }
 
-  /** Makes a live flow the packet that the firewall is asked about: its first one, as far as that is known. */
+  /** Makes a live flow the packet that the firewall is asked about. */
   private describe(flow: number): void {
-    const { path } = this;
-    const { packet } = this.firewall;
+    const { path, firewall } = this;
     const { table } = this.sessions;
-    const { hot } = table;
-    const h = flow * HOT;
-    const status = hot[h + H_STATUS]!;
-    const protocol = status & 0xff;
     const handle = flow << 1;
+    const from = path.deviceOf(path.egressOf(handle | 1));
+    const to = path.deviceOf(path.egressOf(handle));
     const isFromPublic = table.sideOf(handle) === PUBLIC;
-    packet[P_DIRECTION] = isFromPublic ? INBOUND : table.sideOf(handle | 1) === PUBLIC ? OUTBOUND : BETWEEN;
-    packet[P_IN] = path.deviceOf(path.egressOf(handle | 1));
-    packet[P_OUT] = path.deviceOf(path.egressOf(handle));
-    packet[P_SOURCE] = hostOrder(hot[h]!);
-    packet[P_DESTINATION] = hostOrder(hot[h + TUPLE]!);
-    packet[P_PROTOCOL] = protocol;
-    const ports = hot[h + H_PORTS]!;
-    const hasPorts = (classOfProtocol(protocol) & CLASS_PORTS) !== 0;
-    packet[P_SOURCE_PORT] = hasPorts ? swap16(ports & 0xffff) : 0;
-    packet[P_DESTINATION_PORT] = hasPorts
-      ? swap16(hot[h + TUPLE + H_PORTS]! & 0xffff)
-      : protocol === PROTO_ICMP
-        ? ((ports >>> 16) & 0xff) << 8
-        : 0;
-    packet[P_FLAGS] = protocol === PROTO_TCP ? SYN : 0;
-    packet[P_LENGTH] = 0;
-    packet[P_STATE] =
-      ((status & EXPECTED) !== 0 ? STATE_RELATED : STATE_NEW) |
-      (hot[h + H_DESTINATION] === hot[h + TUPLE] ? 0 : STATE_DNAT) |
-      (hot[h] === hot[h + TUPLE + H_DESTINATION] ? 0 : STATE_SNAT);
+    const isToPublic = table.sideOf(handle | 1) === PUBLIC;
+    describeFlow(firewall.packet, table.hot, flow, isFromPublic, isToPublic, from, to);
   }
 
   private make(config: FirewallConfig, now: number): Firewall {

@@ -25,7 +25,7 @@ import { callIdOf, GreKeys } from '../conntrack/gre-keys.ts';
 import { UDP_SIGNALLING } from '../conntrack/timeouts.ts';
 import { OK } from '../core/reasons.ts';
 import { end as endPptp, pptp } from '../nat/alg/pptp.ts';
-import { helperKinds } from '../nat/alg/registry.ts';
+import { type HelperConfig, helperKinds } from '../nat/alg/registry.ts';
 import { type Alg, applyEdits, type Edit } from '../nat/alg/session.ts';
 import { SequenceAdjust } from '../nat/sequence-adjust.ts';
 import { hostOrder } from '../wire/address.ts';
@@ -67,9 +67,9 @@ export class Helpers {
   readonly expectations: Expectations;
   readonly sequences: SequenceAdjust;
   readonly greKeys: GreKeys;
-  private readonly runs: readonly Alg[];
+  private readonly runs: Alg[] = [];
   /** protocol << 16 | original destination port in wire order → number in `runs` */
-  private readonly numbers: ReadonlyMap<number, number>;
+  private readonly numbers = new Map<number, number>();
   private readonly table: FlowTable;
   private readonly slots: FlowSlots;
   private readonly session: HelperSession;
@@ -90,8 +90,7 @@ export class Helpers {
     const { tracker } = sessions;
     const ports = new ExternalPorts(sessions);
     sessions.onEnd = (flow) => this.flowEnded(flow);
-    this.runs = configs.map(({ name }) => helperKinds[name].run);
-    this.numbers = new Map(configs.map(({ protocol, port }, i) => [(protocol << 16) | swap16(port), i]));
+    this.configure(configs);
     this.table = tracker.table;
     const { hot } = tracker.table;
     this.slots = new FlowSlots(new Int32Array(HELPED_FLOWS * STRIDE), STRIDE, HELPED_FLOWS, hot);
@@ -110,6 +109,19 @@ export class Helpers {
     this.buffer = Buffer.from(bytes.u8.buffer);
     this.rewriter = new Rewriter(bytes, this.buffer, meta);
     this.meta = meta;
+  }
+
+  /**
+   * Which new flows are read from now on. Those that are read already go on being so, by the number that their helper has:
+   * what it has changed of their sequence numbers must be undone for as long as they live.
+   */
+  configure(configs: readonly HelperConfig[]): void {
+    this.numbers.clear();
+    for (const { name, protocol, port } of configs) {
+      const { run } = helperKinds[name];
+      const known = this.runs.indexOf(run);
+      this.numbers.set((protocol << 16) | swap16(port), known < 0 ? this.runs.push(run) - 1 : known);
+    }
   }
 
   /** A flow was made; `expected`: because of what another had announced. Returns its handle. */

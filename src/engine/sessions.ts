@@ -91,11 +91,12 @@ export class Sessions {
   /** Called with a flow that is about to end. */
   onEnd: (flow: number) => void = () => {};
   private readonly counters: Float64Array;
-  private readonly hosts: Hosts;
+  readonly hosts: Hosts;
   readonly rules: Rules;
   private readonly shortages: Shortages;
   private readonly random: Random;
-  private readonly evicts: boolean;
+  /** Whether flows make room when the table is full. */
+  evicts: boolean;
   private readonly yielding: Yielding;
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
@@ -131,7 +132,7 @@ export class Sessions {
     const externals = new ExternalAddresses(shared, locals, first, last, classMask(own));
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
-    const quotas = rules.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
+    const quotas = this.rules.deciding.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
     const isCounting = quotas || this.evicts;
     this.hosts =
       seat === undefined
@@ -212,8 +213,8 @@ export class Sessions {
     const host = isInside ? source : decision[D_DESTINATION]!;
     if (refused !== OK) return this.refuse(host, refused, now);
     const mapping = decision[D_MAPPING]!;
-    const rule = this.rules.rules[decision[D_RULE]!]!;
-    if (isInside && rule.flowsPerHost > 0 && this.hosts.count(host, HOST_FLOWS) >= rule.flowsPerHost) {
+    const quota = this.rules.rules[decision[D_RULE]!]?.flowsPerHost ?? 0;
+    if (isInside && quota > 0 && this.hosts.count(host, HOST_FLOWS) >= quota) {
       if (mapping !== NO_MAPPING) this.mappings.release(mapping, now, true);
       return this.refuse(host, HOST_FLOW_LIMIT, now);
     }

@@ -30,6 +30,8 @@ const WAITING = 256;
 const QUOTED = 68;
 
 export class Unsolicited {
+  /** Whether SYNs are to be held: they are not, where nobody wants them answered. */
+  isOn = false;
   private readonly out: OutList;
   private readonly path: Path;
   private readonly table: FlowTable;

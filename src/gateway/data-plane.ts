@@ -14,7 +14,7 @@ import { NOW } from '../engine/arena.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HandOff } from '../engine/hand-off.ts';
 import type { Exchange } from '../link/addon.ts';
-import type { ControlMessage } from './messages.ts';
+import type { ControlMessage, FromEngine } from './messages.ts';
 
 /** Words of the flags that the control thread and this one share (Int32Array, SharedArrayBuffer). */
 export const CONTROL_FLAG = 0;
@@ -29,17 +29,21 @@ export interface DataPlane {
   engine: Engine;
   flags: Int32Array;
   control: MessagePort;
+  /** To the supervisor. */
+  say(message: FromEngine): void;
 }
 
 /**
  * Runs until a `stop` message (returns 0) or until a queue breaks for good (returns the negative errno).
  * Throws only when the engine breaks its contract.
  */
-export function runDataPlane({ exchange, engine, flags, control }: DataPlane): number {
+export function runDataPlane({ exchange, engine, flags, control, say }: DataPlane): number {
   const words = new Int32Array(exchange.arena);
   const handOff = engine.handOff ?? null;
   for (;;) {
-    const count = exchange.run(engine.outCount, handOff === null || handOff.maySleep() ? WAIT_MS : 0);
+    // Flows that are left to be looked at are looked at in slices, between batches.
+    const maySleep = !engine.reconfigurer.isBusy && (handOff === null || handOff.maySleep());
+    const count = exchange.run(engine.outCount, maySleep ? WAIT_MS : 0);
     engine.clearOut();
     if (count < 0) return count;
     const now = words[NOW]!;
@@ -50,7 +54,7 @@ export function runDataPlane({ exchange, engine, flags, control }: DataPlane): n
     handOff?.tellAll();
     if (Atomics.load(flags, CONTROL_FLAG) !== 0) {
       Atomics.store(flags, CONTROL_FLAG, 0);
-      if (takeMessages(engine, control)) {
+      if (takeMessages(engine, control, say)) {
         exchange.flush(engine.outCount);
         engine.clearOut();
         return 0;
@@ -84,17 +88,21 @@ function takeOver(exchange: DataPlane['exchange'], engine: Engine, handOff: Hand
 }
 
 /** Applies what was posted, in order. Returns whether `stop` was among it. */
-function takeMessages(engine: Engine, control: MessagePort): boolean {
+function takeMessages(engine: Engine, control: MessagePort, say: DataPlane['say']): boolean {
   for (;;) {
     const received = receiveMessageOnPort(control) as { message: ControlMessage } | undefined;
     if (received === undefined) return false;
     const message = received.message;
     if (message.type === 'stop') return true;
-    applyControl(engine, message);
+    applyControl(engine, message, say);
   }
 }
 
-function applyControl(engine: Engine, message: Exclude<ControlMessage, { type: 'stop' }>): void {
+function applyControl(
+  engine: Engine,
+  message: Exclude<ControlMessage, { type: 'stop' }>,
+  say: DataPlane['say'],
+): void {
   switch (message.type) {
     case 'device':
       engine.setDevice(message.index, message.device);
@@ -108,8 +116,12 @@ function applyControl(engine: Engine, message: Exclude<ControlMessage, { type: '
     case 'neighbour':
       engine.setNeighbour(message.device, message.address, message.failed);
       break;
-    case 'firewall':
-      engine.gate.setFirewall(message.firewall, engine.sessions.now);
+    case 'reconfigure': {
+      const { id, to } = message;
+      engine.reconfigurer.apply(to, engine.sessions.now, (result) =>
+        say({ type: 'reconfigured', id, result }),
+      );
       break;
+    }
   }
 }

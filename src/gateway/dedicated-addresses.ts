@@ -2,7 +2,7 @@
  * The dedicated external addresses of a running gateway: added once the steering is on, so that the host stack never
  * answers for them; announced then, and again when the public interface comes up or gets another MAC; put back when
  * somebody flushes the interface; and taken away before the steering is, for the same reason. Another configuration may have
- * others: those that are new are added and announced, and those that are no more taken away (`replace`).
+ * others: reload/host-change.ts adds and takes away, and tells which they are then (`set`).
  *
  * Each is announced twice, two seconds apart (RFC 5227 2.3): a switch that has just seen the link come up may lose the first one.
  */
@@ -36,6 +36,21 @@ export class DedicatedAddresses {
     this.#log = log;
   }
 
+  /** Other addresses, from now on; those that are new must be added, and those that are gone be taken away, by others. */
+  set(addresses: readonly number[]): void {
+    this.#addresses = addresses;
+  }
+
+  get all(): readonly number[] {
+    return this.#addresses;
+  }
+
+  /** Those of them, if the interface can send. */
+  announceOnly(outside: InterfaceFacts, addresses: readonly number[]): void {
+    this.#outside = outside;
+    if (isRunning(outside)) this.#announce(outside, addresses);
+  }
+
   /** What adds them. */
   steps(outside: InterfaceReference): Step[] {
     return this.#addresses.map((address) => addressStep(outside, address));
@@ -45,20 +60,6 @@ export class DedicatedAddresses {
   announce(outside: InterfaceFacts): void {
     this.#outside = outside;
     if (isRunning(outside)) this.#announce(outside, this.#addresses);
-  }
-
-  /**
-   * From now on those of this configuration. Call it when the steering leads the new ones to the engine, and as long as it leads
-   * the old ones there.
-   */
-  replace(nat: NatConfig, outside: InterfaceFacts): void {
-    this.#outside = outside;
-    const before = new Set(this.#addresses);
-    this.#addresses = answeredAddresses(nat);
-    const added = this.#addresses.filter((address) => !before.has(address));
-    for (const address of added) this.#restore(addressStep(outside, address));
-    removeAddresses(this.#journal, new Set(this.steps(outside).map((step) => step.name)));
-    if (isRunning(outside)) this.#announce(outside, added);
   }
 
   close(): void {

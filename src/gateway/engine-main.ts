@@ -81,7 +81,7 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
     worker.on('message', (message: unknown) => {
       if (!isFromEngine(message)) return;
       if (message.type === 'failed') fail(message);
-      else if (message.type === 'log') tell(message);
+      else if (message.type !== 'ready') tell(message);
       else if (++ready === workers) go();
     });
     worker.on('error', (error) => fail({ type: 'failed', message: error.message }));

@@ -13,8 +13,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { NatgateError } from '../core/errors.ts';
+import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import { V8_FLAGS } from '../engine/v8-flags.ts';
-import { type ControlMessage, isFromEngine, type StartMessage, type ToEngine } from './messages.ts';
+import {
+  type ControlMessage,
+  isFromEngine,
+  type ReconfiguredMessage,
+  type StartMessage,
+  type ToEngine,
+} from './messages.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -28,6 +35,8 @@ const STOP_MS = 500;
 export interface EngineHost {
   /** The descriptors to hand over, in the order that StartMessage says. */
   fds: readonly number[];
+  /** How many answer. */
+  workers: number;
   /** What is known at the moment. */
   settings(): StartMessage;
   /** An engine forwards (again). */
@@ -47,6 +56,10 @@ export class EngineProcess {
   #pauseMs = FIRST_PAUSE_MS;
   #timer: NodeJS.Timeout | undefined;
   #lastWords = '';
+  #asked = 0;
+  /** A reconfiguration that not all workers have yet. */
+  #waiting: (Reconfigured & { id: number; left: number; resolve(result: Reconfigured | null): void }) | null =
+    null;
 
   constructor(host: EngineHost) {
     this.#host = host;
@@ -68,6 +81,34 @@ export class EngineProcess {
   /** In order, after the settings the engine was started with. */
   send(message: ControlMessage): void {
     this.#tell(message);
+  }
+
+  /**
+   * Another configuration, which settings() has from now on. Resolves when all workers have it and have ended the flows that it would
+   * not have; null: the engine died meanwhile, or there is none at the moment, and the next one has it from its start.
+   */
+  reconfigure(to: Reconfiguration): Promise<Reconfigured | null> {
+    const child = this.#child;
+    if (child === null || !child.connected) return Promise.resolve(null);
+    const id = ++this.#asked;
+    return new Promise((resolve) => {
+      this.#waiting = { id, left: this.#host.workers, ended: [], kept: 0, resolve };
+      this.#tell({ type: 'reconfigure', id, to });
+    });
+  }
+
+  #reconfigured({ id, result }: ReconfiguredMessage): void {
+    const waiting = this.#waiting;
+    if (waiting === null || waiting.id !== id) return;
+    waiting.kept += result.kept;
+    for (const { kind, name, count } of result.ended) {
+      const known = waiting.ended.find((each) => each.kind === kind && each.name === name);
+      if (known === undefined) waiting.ended.push({ kind, name, count });
+      else known.count += count;
+    }
+    if (--waiting.left > 0) return;
+    this.#waiting = null;
+    waiting.resolve({ ended: waiting.ended, kept: waiting.kept });
   }
 
   /** Lets the engine finish its batch; ends it when it does not. Resolves when it has gone. */
@@ -107,6 +148,8 @@ export class EngineProcess {
       if (message.type === 'ready') {
         this.#wasReady = true;
         ready();
+      } else if (message.type === 'reconfigured') {
+        this.#reconfigured(message);
       } else if (message.type === 'log') {
         this.#host.log(message.line);
       } else {
@@ -125,6 +168,8 @@ export class EngineProcess {
 
   #ended(startedAt: number, reason: string, failed: (message: string) => void): void {
     this.#child = null;
+    this.#waiting?.resolve(null);
+    this.#waiting = null;
     if (this.#stopping || !this.#wasReady) {
       failed(reason);
       return;

@@ -11,6 +11,7 @@ import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../core/errors.ts';
 import { randomSeed } from '../core/random.ts';
+import type { Reconfiguration } from '../engine/reconfigure.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
@@ -24,6 +25,7 @@ import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
+import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
@@ -31,6 +33,11 @@ import { undoLater } from './linger.ts';
 import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
+import { readApplied, writeApplied } from './reload/applied.ts';
+import { difference } from './reload/difference.ts';
+import { HostChange, requireReloadable } from './reload/host-change.ts';
+import type { ReloadResult } from './reload/result.ts';
+import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
@@ -40,7 +47,10 @@ import { packageVersion } from './version.ts';
 import { feedWatchdog } from './watchdog.ts';
 
 export interface GatewaySetup {
+  /** As configured at the start. */
   options: RunOptions;
+  /** Those of the command line, which are stronger than the file. */
+  flags?: RunArguments;
   /** Served interfaces by device index: private ones first, the public one last. */
   names: readonly string[];
   credentials: Credentials;
@@ -55,6 +65,9 @@ export interface GatewaySetup {
 export class Gateway {
   readonly #setup: GatewaySetup;
   readonly #directory: string;
+  /** In force: those of the start, or of the last reload, with the numbers of rules. */
+  #options: RunOptions;
+  #follower: HostFollower | undefined;
   readonly #addresses: DedicatedAddresses;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
@@ -70,13 +83,19 @@ export class Gateway {
 
   constructor(setup: GatewaySetup) {
     this.#setup = setup;
+    this.#options = setup.options;
     this.#directory = runDirectory(setup.options.stateRoot, setup.options.name);
     this.#addresses = new DedicatedAddresses(setup.options.nat, setup.journal, setup.log);
   }
 
   /** Resolves when packets flow. After a rejection, and at any other moment, `stop` takes everything back. */
   async start(): Promise<void> {
-    const { options, names, journal, manager, credentials, log } = this.#setup;
+    const { names, journal, manager, credentials, log } = this.#setup;
+    // Flows of an earlier run remember its rules by number.
+    const earlier = journal.adopted ? readApplied(this.#directory) : null;
+    const nat = numberRules(earlier?.options.nat.rules ?? [], this.#setup.options.nat);
+    const options: RunOptions = { ...this.#setup.options, nat };
+    this.#options = options;
     const networks = options.private.map((inside) => inside.networks);
     const plan = hostPlan({ ...options, interfaces: readInterfaces(names, networks) });
     this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
@@ -102,6 +121,7 @@ export class Gateway {
     const stateSeed = randomSeed();
 
     const follower = this.#follow();
+    this.#follower = follower;
     this.#open.push(() => follower.close());
     this.#record = {
       version: 1,
@@ -112,7 +132,8 @@ export class Gateway {
       public: options.public,
       external: null,
       ports: options.ports,
-      rules: options.nat.rules.map(({ name }) => name),
+      config: options.configPath,
+      rules: namesByNumber(options.nat.rules),
       firewallRules: ruleNames(options.firewall),
       timeouts: options.timeouts,
       statePath: path,
@@ -120,13 +141,16 @@ export class Gateway {
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
+    writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     this.#engine = new EngineProcess({
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ownedFd],
+      workers,
       settings: () => ({
         type: 'start',
+        ...this.#settings(follower.view),
         devices: follower.view.devices.map((device, i) => ({
           ...device,
           name: names[i]!,
@@ -135,13 +159,6 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
-        clampMss: options.clampMss,
-        evict: options.evict,
-        unsolicited: options.unsolicited,
-        nat: forPrivateNetworks(options.nat, privateNetworks(follower.view.interfaces)),
-        timeouts: options.timeouts,
-        helpers: options.helpers,
-        firewall: options.firewall,
         workers,
         flows,
         stateBytes: bytes,
@@ -178,6 +195,60 @@ export class Gateway {
     );
     this.#open.push(() => watchdog.close());
     this.#announce(follower.view);
+  }
+
+  /** The configuration in force. */
+  get options(): RunOptions {
+    return this.#options;
+  }
+
+  /**
+   * Puts another configuration in force, whole or not at all: what the host needs for it comes first, and is taken back where it
+   * cannot be had; then the engine has it, from one batch to the next; then what the host no longer needs goes. Throws NatgateError,
+   * and nothing has changed. One at a time.
+   */
+  async reconfigure(
+    asked: RunOptions,
+  ): Promise<Omit<ReloadResult, 'time' | 'applied' | 'problems' | 'remedy'>> {
+    const { names, journal } = this.#setup;
+    const follower = this.#follower;
+    const engine = this.#engine;
+    const steering = this.#steering;
+    if (follower === undefined || engine === undefined || steering === undefined || this.#stopping) {
+      throw new NatgateError('not_ready', 'the gateway is not up', 'reload it when it is');
+    }
+    const before = this.#options;
+    const next: RunOptions = { ...asked, nat: numberRules(before.nat.rules, asked.nat) };
+    const changes = difference(before, next);
+    requireReloadable(changes, next, names);
+    const outside = () => follower.view.interfaces.at(-1)!;
+    const host = new HostChange(
+      { follower, steering, addresses: this.#addresses, journal, outside },
+      before.nat,
+      next.nat,
+    );
+    host.prepare();
+    this.#options = next;
+    const done = await engine.reconfigure(this.#settings(follower.view));
+    const leftovers = host.finish();
+    const record = this.#record!;
+    this.#record = {
+      ...record,
+      rules: namesByNumber(next.nat.rules, record.rules),
+      firewallRules: ruleNames(next.firewall),
+      timeouts: next.timeouts,
+    };
+    writeRunRecord(this.#directory, this.#record);
+    writeApplied(this.#directory, { options: next, flags: this.#setup.flags ?? {} });
+    const { ended, kept } = done ?? { ended: [], kept: 0 };
+    return { changes, ended, kept, restarted: done === null, leftovers };
+  }
+
+  /** What the engine is told of the configuration in force. */
+  #settings({ interfaces }: HostView): Reconfiguration {
+    const { nat, firewall, timeouts, helpers, clampMss, evict, unsolicited } = this.#options;
+    const numbered = forPrivateNetworks(nat, privateNetworks(interfaces));
+    return { nat: numbered, firewall, timeouts, helpers, clampMss, evict, unsolicited };
   }
 
   /**

@@ -57,7 +57,7 @@ export class HostFollower {
   readonly #names: readonly string[];
   readonly #networks: readonly (readonly Prefix[])[];
   readonly #ports: PortRange;
-  readonly #dedicated: readonly Prefix[];
+  #dedicated: readonly Prefix[];
   readonly #callbacks: FollowerCallbacks;
   readonly #watch: HostWatch;
   readonly #timer: NodeJS.Timeout;
@@ -96,6 +96,12 @@ export class HostFollower {
 
   get held(): HeldPorts {
     return this.#held;
+  }
+
+  /** Other addresses are natgate's alone: told as a change of the routes. */
+  setDedicated(dedicated: readonly Prefix[]): void {
+    this.#dedicated = dedicated;
+    this.#readHost();
   }
 
   close(): void {

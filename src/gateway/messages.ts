@@ -4,17 +4,14 @@
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | firewall | stop ─▶ engine ─ as they are ─▶ worker
- *     supervisor ◀─ log ──────────────────────── engine process ◀─ log ── worker
+ *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ◀─ log | reconfigured ───────── engine process ◀─ as they are ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
  */
-import type { Timeouts } from '../conntrack/timeouts.ts';
+import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
-import type { HelperConfig } from '../nat/alg/registry.ts';
-import type { NatConfig } from '../nat/config.ts';
-import type { FirewallConfig } from '../policy/firewall-config.ts';
 import type { Prefix } from '../wire/address.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
@@ -41,20 +38,13 @@ export const FIRST_INHERITED_FD = 4;
  * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, then the
  * owned map.
  */
-export interface StartMessage {
+export interface StartMessage extends Reconfiguration {
   type: 'start';
   /** In the order of the device index: private interfaces first, the public one last. */
   devices: ServedDevice[];
   routes: Route[];
   ports: PortRange;
-  nat: NatConfig;
-  timeouts: Partial<Timeouts>;
   held: HeldPorts;
-  clampMss: boolean;
-  evict: 'never' | 'unassured';
-  unsolicited: 'silent' | 'unreachable';
-  helpers: HelperConfig[];
-  firewall: FirewallConfig;
   workers: number;
   /** That fit at each worker. */
   flows: number;
@@ -91,10 +81,11 @@ export interface NeighbourMessage {
   failed: boolean;
 }
 
-/** Other rules; flows that live stay. */
-export interface FirewallMessage {
-  type: 'firewall';
-  firewall: FirewallConfig;
+/** Another configuration; flows that it would not have end. Every worker answers. */
+export interface ReconfigureMessage {
+  type: 'reconfigure';
+  id: number;
+  to: Reconfiguration;
 }
 
 /** Finish the batch and exit with 0. */
@@ -108,7 +99,7 @@ export type ControlMessage =
   | RoutesMessage
   | HeldPortsMessage
   | NeighbourMessage
-  | FirewallMessage
+  | ReconfigureMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -130,7 +121,14 @@ export interface LogMessage {
   line: string;
 }
 
-export type FromEngine = ReadyMessage | FailedMessage | LogMessage;
+/** A worker has the configuration, and has ended the flows that this one would not have. */
+export interface ReconfiguredMessage {
+  type: 'reconfigured';
+  id: number;
+  result: Reconfigured;
+}
+
+export type FromEngine = ReadyMessage | FailedMessage | LogMessage | ReconfiguredMessage;
 
 const TO_ENGINE = new Set<string>([
   'start',
@@ -138,10 +136,10 @@ const TO_ENGINE = new Set<string>([
   'routes',
   'heldPorts',
   'neighbour',
-  'firewall',
+  'reconfigure',
   'stop',
 ]);
-const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log']);
+const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured']);
 
 export function isToEngine(message: unknown): message is ToEngine {
   return TO_ENGINE.has(typeOf(message));

@@ -25,6 +25,8 @@ export interface RunRecord {
   rules: string[];
   /** What the counters of the firewall are about, in their order. */
   firewallRules?: string[];
+  /** The file that the configuration came from; null: from the command line alone. */
+  config?: string | null;
   /** Seconds of silence, where they differ from the defaults. */
   timeouts: Partial<Timeouts>;
   /** State of the first worker; those of the others lie beside it (state-file.ts). */

@@ -116,13 +116,14 @@ export function* readFlowList(which: WhichGateway): Generator<FlowInfo> {
 }
 
 /** The states of all workers. */
-function statesOf({ statePath, workers }: RunRecord, withFlows: boolean): State[] {
+export function statesOf({ statePath, workers }: RunRecord, withFlows: boolean): State[] {
   return Array.from({ length: workers ?? 1 }, (_, worker) =>
     readStateFile(workerStatePath(statePath, worker), withFlows),
   );
 }
 
-function recordOf({ stateRoot, name }: WhichGateway): RunRecord {
+/** The record of a gateway that runs or lingers. Throws NatgateError `not_running`. */
+export function recordOf({ stateRoot, name }: WhichGateway): RunRecord {
   const record = readRunRecord(runDirectory(stateRoot, name));
   if (record === null) {
     throw new NatgateError(

@@ -57,7 +57,7 @@ interface Program {
 
 export class Steering {
   readonly #maps: SteeringMaps;
-  readonly #needs: SteeringNeeds;
+  #needs: SteeringNeeds;
   readonly #tuns: readonly InterfaceReference[];
   /** Those whose filters are attached. */
   #programs: Program[];
@@ -96,6 +96,12 @@ export class Steering {
       }
     });
     this.#programs = programs;
+  }
+
+  /** The NAT configuration is another. */
+  setNeeds(needs: SteeringNeeds, view: HostView): void {
+    this.#needs = needs;
+    this.update(view);
   }
 
   syncRoutes({ interfaces, routes }: { interfaces: HostView['interfaces']; routes: readonly Route[] }): void {

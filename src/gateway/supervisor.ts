@@ -6,30 +6,50 @@
  *                                                          │ a signal, or a failure
  *                    undo in reverse ◀─ engine stopped ◀─ programs off
  *
+ * SIGHUP reads the configuration again where it is in a file (reload/); from the command line alone there is nothing to read, and
+ * it ends the gateway as SIGTERM does. So a terminal that closes leaves a gateway that runs, or a host that is as it was.
+ *
  * Invariant: once the journal is open there is no way out of runGateway but through `Gateway.stop`, which undoes
  * everything (or, with `--linger`, leaves someone who will).
  */
 import { NatgateError } from '../core/errors.ts';
 import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
+import type { RunArguments } from './config/flags.ts';
+import type { Loaded } from './config/load.ts';
 import { Gateway } from './gateway.ts';
-import { logger } from './log.ts';
+import { type Log, logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
+import { type Reload, reloader } from './reload/reload.ts';
+import { runDirectory } from './run-record.ts';
 import { engineCredentials } from './user.ts';
 import { workersWarning } from './workers-option.ts';
 
-/** SIGHUP: the terminal has gone; without a handler it would end the process and leave the host as it is. */
-const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
+const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
+
+/** Where the configuration came from. */
+export interface ConfigSource {
+  /** Those of the command line, which are stronger than a file. */
+  flags: RunArguments;
+  /** Reads both again. Throws NatgateError with all that is wrong. */
+  load(): Loaded;
+}
 
 /**
- * Runs a gateway until SIGTERM, SIGINT or SIGHUP; `warnings`: of the configuration. Everything it changed is undone when the promise settles. Says on
- * stderr what a person should know. Rejects with NatgateError when the gateway cannot start or cannot go on.
+ * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration; `source`: what SIGHUP reads again.
+ * Everything it changed is undone when the promise settles. Says on stderr what a person should know. Rejects with NatgateError when
+ * the gateway cannot start or cannot go on.
  */
-export async function runGateway(options: RunOptions, warnings: readonly string[] = []): Promise<void> {
+export async function runGateway(
+  options: RunOptions,
+  warnings: readonly string[] = [],
+  source: ConfigSource | null = null,
+): Promise<void> {
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
-  const log = logger(options.log, (text) => process.stderr.write(text));
+  const hangUp = onHangUp(options.configPath === null || source === null ? end.stop : null);
+  let log = logger(options.log, (text) => process.stderr.write(text));
   for (const line of warnings) log(line, 'warning');
   const credentials = engineCredentials(options.user);
   const { name, stateRoot, ports, nat } = options;
@@ -47,17 +67,36 @@ export async function runGateway(options: RunOptions, warnings: readonly string[
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
-  const gateway = new Gateway({ options, names, credentials, journal, manager, log, fail: end.fail });
+  const say: Log = (line, level, hint) => log(line, level, hint);
+  const flags = source?.flags ?? {};
+  const gateway = new Gateway({
+    options,
+    flags,
+    names,
+    credentials,
+    journal,
+    manager,
+    log: say,
+    fail: end.fail,
+  });
   let failure: unknown;
   try {
     await Promise.race([gateway.start(), end.promise]);
+    if (source !== null) {
+      const { load } = source;
+      const onApplied = (loaded: Loaded) => {
+        log = logger(loaded.options.log, (text) => process.stderr.write(text));
+      };
+      const directory = runDirectory(stateRoot, name);
+      hangUp.reloads(reloader({ gateway, load, log: say, onApplied, directory }));
+    }
     await end.promise;
   } catch (error) {
     failure = error;
   }
   manager.stopping();
   try {
-    await gateway.stop(failure === undefined ? options.lingerSeconds : 0);
+    await gateway.stop(failure === undefined ? gateway.options.lingerSeconds : 0);
   } catch (error) {
     if (failure === undefined) throw error;
     log((error as Error).message, 'error');
@@ -66,10 +105,28 @@ export async function runGateway(options: RunOptions, warnings: readonly string[
 }
 
 /**
+ * SIGHUP: `stop`, or what reloads() says, from when it says it: one that came before is heard then. There must be a handler from the
+ * start: without one the signal would end the process and leave the host as it is.
+ */
+function onHangUp(stop: (() => void) | null): { reloads(reload: Reload): void } {
+  let isPending = false;
+  let act = () => {
+    isPending = true;
+  };
+  process.on('SIGHUP', stop ?? (() => act()));
+  return {
+    reloads(reload) {
+      act = () => void reload();
+      if (isPending) act();
+    },
+  };
+}
+
+/**
  * What ends a gateway: a signal resolves, a failure rejects, whichever comes first. The handlers stay, so that a
  * second signal does not interrupt the undoing.
  */
-function endOfRun(): { promise: Promise<void>; fail: (error: Error) => void } {
+function endOfRun(): { promise: Promise<void>; stop: () => void; fail: (error: Error) => void } {
   let stop!: () => void;
   let fail!: (error: Error) => void;
   const promise = new Promise<void>((resolve, reject) => {
@@ -85,5 +142,5 @@ function endOfRun(): { promise: Promise<void>; fail: (error: Error) => void } {
   process.on('unhandledRejection', (reason) => {
     fail(reason instanceof Error ? reason : new NatgateError('internal', String(reason)));
   });
-  return { promise, fail };
+  return { promise, stop, fail };
 }

@@ -4,11 +4,13 @@
  */
 
 import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../core/errors.ts';
 import { readJournal } from '../host/plan/journal.ts';
 import { type UndoReport, undoJournal } from '../host/plan/undo.ts';
 import { withStateLock } from '../host/state-root.ts';
+import { RELOAD_FILES } from './reload/files.ts';
 import { recordPath, runDirectory } from './run-record.ts';
 import { removeStateFiles, statePath } from './state-file.ts';
 
@@ -68,6 +70,7 @@ export function undoAll({ stateRoot, name }: WhichGateway, owner?: string): Undo
 function removeFiles(directory: string, state: string | null): void {
   if (state !== null) removeStateFiles(state);
   rmSync(recordPath(directory), { force: true });
+  for (const name of RELOAD_FILES) rmSync(join(directory, name), { force: true });
   try {
     rmdirSync(directory);
   } catch {

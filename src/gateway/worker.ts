@@ -59,7 +59,7 @@ function main(own: WorkerInput): void {
   engine.setRoutes(start.routes);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, 0);
-  const errno = -runDataPlane({ exchange, engine, flags, control });
+  const errno = -runDataPlane({ exchange, engine, flags, control, say });
   if (errno !== 0) {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }

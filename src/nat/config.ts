@@ -114,7 +114,15 @@ export interface NatRule {
   behaviour: NatBehaviour;
   /** When the public interface's address changes; `end` where it says nothing. */
   onAddressChange?: OnAddressChange;
+  /**
+   * What flows and mappings remember of it, 0 to MAX_RULE_NUMBER, each rule its own; its position where it says nothing. A
+   * rule that outlives a change of the configuration keeps its number (gateway/reload/rule-numbers.ts).
+   */
+  number?: number;
 }
+
+/** The highest number of a rule; the one above is twice NAT's (conntrack/flow-table.ts MAX_RULES). */
+export const MAX_RULE_NUMBER = 510;
 
 /** Where a forward leads. */
 export interface ForwardTarget {

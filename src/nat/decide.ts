@@ -25,7 +25,7 @@ export const D_DESTINATION = 1;
 export const D_PORTS = 2;
 /** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED. */
 export const D_KIND = 3;
-/** Number of the rule that gave the source; 0 where none did. */
+/** Number of the rule that gave the source; of the first one, where none did. */
 export const D_RULE = 4;
 /** Mapping that gave the source (a reference is taken), or NO_MAPPING. */
 export const D_MAPPING = 5;
@@ -43,7 +43,7 @@ export class Decider {
   /** The gateway's own address where the flow that is decided about leaves; asked for twice NAT only. 0: none. */
   local = 0;
   private readonly rules: Rules;
-  private readonly forwards: Forwards;
+  readonly forwards: Forwards;
   private readonly prefixes: PrefixPairs;
   private readonly mappings: Mappings;
   /** Number of the rule that gives the source of twice NAT. */
@@ -85,7 +85,7 @@ export class Decider {
     decision[D_DESTINATION] = destination;
     decision[D_PORTS] = ports;
     decision[D_KIND] = DIRECT;
-    decision[D_RULE] = 0;
+    decision[D_RULE] = Math.max(this.rules.first, 0);
     decision[D_MAPPING] = NO_MAPPING;
     decision[D_TARGET] = NO_MAPPING;
     const number = externals.numberOf(destination);
@@ -187,6 +187,11 @@ export class Decider {
     const count = (this.contacts.get(key) ?? 0) + by;
     if (count > 0) this.contacts.set(key, count);
     else this.contacts.delete(key);
+  }
+
+  /** Who has been sent to is known no more: contact() is to be called for each flow anew. */
+  forgetContacts(): void {
+    this.contacts.clear();
   }
 
   private translateSource(rule: number, protocol: number, source: number, mappings: Mappings): number {

@@ -33,6 +33,8 @@ export class ExternalAddresses {
   private readonly addresses: number[];
   private locals: readonly number[];
   private readonly numbers = new Map<number, number>();
+  /** Numbers of addresses that are no more: their ports and quarantines wait for them to come back. */
+  private readonly retired = new Map<number, number>();
   private readonly spaces: (PortSpace | undefined)[] = [];
   private readonly first: number;
   private readonly last: number;
@@ -51,8 +53,23 @@ export class ExternalAddresses {
   add(address: number): number {
     const known = this.numbers.get(address);
     if (known !== undefined) return known;
+    const earlier = this.retired.get(address);
+    if (earlier !== undefined) {
+      this.retired.delete(address);
+      this.numbers.set(address, earlier);
+      return earlier;
+    }
     this.numbers.set(address, this.addresses.length);
     return this.addresses.push(address) - 1;
+  }
+
+  /** No dedicated addresses but these are external from now on. What was mapped there lives until its flows end. */
+  retain(addresses: ReadonlySet<number>): void {
+    for (const [address, number] of this.numbers) {
+      if (addresses.has(address)) continue;
+      this.numbers.delete(address);
+      this.retired.set(address, number);
+    }
   }
 
   /** 0 while the shared address is absent. */

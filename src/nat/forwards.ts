@@ -20,9 +20,9 @@ interface Affinity {
 }
 
 export class Forwards {
-  readonly list: readonly Forward[];
-  private readonly turns: Int32Array;
-  private readonly affinities: Map<number, Affinity>[];
+  list: readonly Forward[];
+  private turns: Int32Array;
+  private affinities: Map<number, Affinity>[];
   private readonly bySource: boolean;
 
   /** `bySource`: several workers serve one forward, and a remote host has one target in all of them, chosen by its address. */
@@ -31,6 +31,20 @@ export class Forwards {
     this.bySource = bySource;
     this.turns = new Int32Array(list.length);
     this.affinities = list.map(() => new Map());
+  }
+
+  /** Others hold from now on. Where one has the targets of an earlier one of its name, its turns and affinities go on. */
+  replace(list: readonly Forward[]): void {
+    const { list: before, turns, affinities } = this;
+    const known = list.map((forward) =>
+      before.findIndex(
+        ({ name, protocol, targets }) =>
+          name === forward.name && protocol === forward.protocol && haveSame(targets, forward.targets),
+      ),
+    );
+    this.list = list;
+    this.turns = Int32Array.from(known, (i) => (i < 0 ? 0 : turns[i]!));
+    this.affinities = known.map((i) => (i < 0 ? new Map() : affinities[i]!));
   }
 
   /** Number of the forward for a flow from `source` to `port` (wire order) of `address`; `shared`: the address that 0 means. */
@@ -66,6 +80,13 @@ export class Forwards {
     if (affinities.size >= REMEMBERED) affinities.delete(affinities.keys().next().value!);
     affinities.set(source, affinity);
   }
+}
+
+function haveSame(a: readonly ForwardTarget[], b: readonly ForwardTarget[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ address, port }, i) => b[i]!.address === address && b[i]!.port === port)
+  );
 }
 
 function mix(address: number): number {

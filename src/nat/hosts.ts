@@ -9,7 +9,7 @@ const FIELDS = 4;
 export const HOST_FLOWS = 3;
 
 export class Hosts {
-  readonly isCounting: boolean;
+  isCounting: boolean;
   private readonly numbers = new Map<number, number>();
   private readonly free: number[] = [];
   /** Ports by table (TCP, UDP, ICMP), then flows. */
@@ -17,6 +17,18 @@ export class Hosts {
 
   constructor(isCounting: boolean) {
     this.isCounting = isCounting;
+  }
+
+  /** Forgets everybody, to count anew or no more. */
+  clear(): void {
+    for (const address of [...this.numbers.keys()]) this.forget(address);
+  }
+
+  protected forget(address: number): void {
+    const number = this.numbers.get(address)!;
+    this.uses.fill(0, number * FIELDS, (number + 1) * FIELDS);
+    this.numbers.delete(address);
+    this.free.push(number);
   }
 
   /** `what`: a port table (external-addresses.ts) or HOST_FLOWS. */

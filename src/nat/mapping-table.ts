@@ -116,6 +116,13 @@ export class MappingTable {
     this.free = mapping;
   }
 
+  /** The mappings that there are. */
+  each(visit: (mapping: number) => void): void {
+    for (let mapping = 0; mapping < this.fresh; mapping++) {
+      if (this.words[mapping * WORDS + REFS]! > 0) visit(mapping);
+    }
+  }
+
   refer(mapping: number): void {
     this.words[mapping * WORDS + REFS]!++;
   }

@@ -9,9 +9,14 @@ import type { Prefix, PrefixPair } from './config.ts';
 export const NO_ADDRESS = -1;
 
 export class PrefixPairs {
-  private readonly pairs: readonly PrefixPair[];
+  private pairs: readonly PrefixPair[];
 
   constructor(pairs: readonly PrefixPair[]) {
+    this.pairs = pairs;
+  }
+
+  /** Other pairs hold from now on. */
+  replace(pairs: readonly PrefixPair[]): void {
     this.pairs = pairs;
   }
 

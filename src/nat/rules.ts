@@ -9,6 +9,7 @@ import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   type Dependence,
   defaultBehaviour,
+  MAX_RULE_NUMBER,
   matchAll,
   type NatMatch,
   type NatRule,
@@ -69,24 +70,58 @@ export interface CompiledRule {
   readonly numbered: readonly Prefix[];
 }
 
+/** Number of the rule that gives twice NAT its sources. */
+export const TWICE_RULE = MAX_RULE_NUMBER + 1;
+
+/** The number of the rule at `position` of a list. */
+export function ruleNumber({ number }: NatRule, position: number): number {
+  return number ?? position;
+}
+
 export class Rules {
-  /** Those of the configuration, then the one for twice NAT. */
-  readonly rules: readonly CompiledRule[];
-  /** Number of the rule that gives twice NAT its sources. */
-  readonly twice: number;
-  private readonly matches: readonly NatMatch[];
+  /**
+   * By number, not all of which are taken. That of a rule that is no more stays until another takes the number: mappings which
+   * are about to end go by it.
+   */
+  readonly rules: CompiledRule[] = [];
+  readonly twice: number = TWICE_RULE;
+  private matches: readonly NatMatch[] = [];
+  private numbers: readonly number[] = [];
 
   /** `ports`: natgate's own of the host's addresses. `numberOf` gives the number of a pool's address. */
   constructor(rules: readonly NatRule[], ports: PortRange, numberOf: (address: number) => number) {
+    this.rules[TWICE_RULE] = twiceRule(ports);
+    this.replace(rules, numberOf);
+  }
+
+  /** Other rules decide from now on. Those that were there before have the numbers that they had. */
+  replace(rules: readonly NatRule[], numberOf: (address: number) => number): void {
+    this.numbers = rules.map(ruleNumber);
     this.matches = rules.map((rule) => rule.match);
-    this.twice = rules.length;
-    this.rules = [...rules.map((rule) => compile(rule, numberOf)), twiceRule(ports)];
+    rules.forEach((rule, i) => {
+      this.rules[this.numbers[i]!] = compile(rule, numberOf);
+    });
+  }
+
+  /** The rules that decide, in their order. */
+  get deciding(): CompiledRule[] {
+    return this.numbers.map((number) => this.rules[number]!);
+  }
+
+  /** Number of the first rule, the quotas of which are those of flows that no rule makes; NO_RULE without rules. */
+  get first(): number {
+    return this.numbers[0] ?? NO_RULE;
+  }
+
+  /** Number of the first rule that translates, or NO_RULE. */
+  get firstTranslating(): number {
+    return this.numbers.find((number) => this.rules[number]!.translates) ?? NO_RULE;
   }
 
   /** Number of the rule that decides about a packet with this tuple (ports word of conntrack/tuple.ts), or NO_RULE. */
   ruleOf(source: number, destination: number, protocol: number, ports: number): number {
     for (let i = 0; i < this.matches.length; i++) {
-      if (applies(this.matches[i]!, source, destination, protocol, ports)) return i;
+      if (applies(this.matches[i]!, source, destination, protocol, ports)) return this.numbers[i]!;
     }
     return NO_RULE;
   }
@@ -137,7 +172,8 @@ function compile(
   };
 }
 
-function applies(
+/** Whether a rule decides about a packet with this tuple, if none before it does. */
+export function applies(
   match: NatMatch,
   source: number,
   destination: number,

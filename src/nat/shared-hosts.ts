@@ -55,6 +55,11 @@ export class SharedHosts extends Hosts {
     this.show(address);
   }
 
+  protected override forget(address: number): void {
+    super.forget(address);
+    this.show(address);
+  }
+
   private show(address: number): void {
     if (!this.isCounting) return;
     const { rows } = this;

@@ -33,7 +33,7 @@ export class SharedPorts {
   private readonly owned: Uint8Array;
   private readonly externals: ExternalAddresses;
   /** The host's addresses whose ports natgate gives. */
-  private readonly ofHost: readonly number[];
+  private ofHost: readonly number[];
   /** Uses of protocols without ports. */
   private readonly protocols: Int32Array;
   private readonly own: PortClass;
@@ -58,13 +58,7 @@ export class SharedPorts {
     this.owned = owned;
     this.externals = externals;
     this.ofHost = forwards.some((forward) => forward.twice) ? [SHARED, LOCAL] : [SHARED];
-    for (const forward of forwards) {
-      const number = forward.address === 0 ? SHARED : externals.add(forward.address);
-      const space = externals.space(number, portTableOf(forward.protocol));
-      for (let port = forward.ports.first; port <= forward.ports.last; port++) {
-        space.hold(port, HELD_BY_FORWARD, true);
-      }
-    }
+    this.holdForwards(forwards);
     for (const [table, ports] of [
       [TCP, held.tcp],
       [UDP, held.udp],
@@ -76,6 +70,50 @@ export class SharedPorts {
     }
     if (own.workers === 1) owned.fill(0, OWNED_ICMP, OWNED_BYTES);
     else this.clearOwn();
+  }
+
+  /** Other forwards hold ports from now on. */
+  setForwards(before: readonly Forward[], after: readonly Forward[]): void {
+    const { externals } = this;
+    const isNew = this.holdForwards(after);
+    for (const { number, table, port } of this.portsOf(before)) {
+      if (isNew.has(keyOf(number, table, port))) continue;
+      externals.space(number, table).hold(port, HELD_BY_FORWARD, false);
+      if (number === SHARED) this.show(table, port);
+    }
+    for (const { number, table, port } of this.portsOf(after)) if (number === SHARED) this.show(table, port);
+    const ofHost = after.some((forward) => forward.twice) ? [SHARED, LOCAL] : [SHARED];
+    if (ofHost.length > this.ofHost.length) {
+      for (const table of [TCP, UDP]) this.holdLocal(table);
+    }
+    this.ofHost = ofHost;
+  }
+
+  /** The private address has the host's sockets that the public one has. */
+  private holdLocal(table: number): void {
+    const shared = this.externals.space(SHARED, table);
+    const local = this.externals.space(LOCAL, table);
+    for (let port = shared.first; port <= shared.last; port++) {
+      local.hold(port, HELD_BY_HOST, (shared.holders(port) & HELD_BY_HOST) !== 0);
+    }
+  }
+
+  /** Returns what is held, by keyOf(). */
+  private holdForwards(forwards: readonly Forward[]): Set<number> {
+    const held = new Set<number>();
+    for (const { number, table, port } of this.portsOf(forwards)) {
+      this.externals.space(number, table).hold(port, HELD_BY_FORWARD, true);
+      held.add(keyOf(number, table, port));
+    }
+    return held;
+  }
+
+  private *portsOf(forwards: readonly Forward[]): Generator<{ number: number; table: number; port: number }> {
+    for (const { address, protocol, ports } of forwards) {
+      const number = address === 0 ? SHARED : this.externals.add(address);
+      const table = portTableOf(protocol);
+      for (let port = ports.first; port <= ports.last; port++) yield { number, table, port };
+    }
   }
 
   /** What an earlier process left of ids and protocols: each worker clears its own ids, and protocols that nobody uses yet. */
@@ -128,6 +166,10 @@ export class SharedPorts {
       }
     }
   }
+}
+
+function keyOf(number: number, table: number, port: number): number {
+  return (number * 4 + table) * 65536 + port;
 }
 
 function isOurs(space: PortSpace, port: number): boolean {

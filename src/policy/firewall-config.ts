@@ -174,3 +174,13 @@ export const defaultFirewall: Readonly<FirewallConfig> = {
   antiSpoofing: true,
   trustedOutside: [],
 };
+
+/** Whether they say the same, word for word. */
+export function isSameFirewall(a: FirewallConfig, b: FirewallConfig): boolean {
+  return a === b || textOf(a) === textOf(b);
+}
+
+/** JSON has no infinite numbers. */
+function textOf(config: FirewallConfig): string {
+  return JSON.stringify(config, (_, value) => (typeof value === 'number' ? String(value) : value));
+}

@@ -326,14 +326,17 @@ describe('what is established', () => {
     expect(bed.drops).toEqual({});
   });
 
-  it('is not judged by new rules; wouldAdmit() says what they would say', () => {
+  it('is not judged by new rules; refusal() says what they would say', () => {
     const bed = bedOf(config([rule('count', {}, { name: 'all' })]));
     bed.out(query());
     bed.out(query(54));
     const block = rule('drop', { destinationPorts: [is({ first: 53, last: 53 })] }, { name: 'no dns' });
     bed.engine.gate.setFirewall(config([block, rule('count', {}, { name: 'all' })]), bed.now);
     expect(bed.out(query())).toHaveLength(1);
-    expect([0, 1].map((flow) => bed.engine.gate.wouldAdmit(flow, bed.now))).toEqual([false, true]);
+    expect([0, 1].map((flow) => bed.engine.gate.refusal(flow, bed.now))).toEqual([
+      { kind: 'firewall', name: 'no dns' },
+      null,
+    ]);
     expect(bed.out(query(53, '10.77.0.3:1'))).toEqual([]);
     // What a rule of the same name has counted goes on.
     expect(bed.engine.gate.ruleCounts().map(({ name, flows }) => [name, flows])).toEqual([

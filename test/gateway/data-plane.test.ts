@@ -26,6 +26,7 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
   ports.push(port1, control);
   const fake = {
     outCount: 0,
+    reconfigurer: { isBusy: false },
     clearOut() {
       calls.push('clear');
       this.outCount = 0;
@@ -62,7 +63,8 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
     port1.postMessage(message);
     Atomics.store(flags, CONTROL_FLAG, 1);
   };
-  const run = () => runDataPlane({ exchange, engine: fake as unknown as Engine, flags, control });
+  const run = () =>
+    runDataPlane({ exchange, engine: fake as unknown as Engine, flags, control, say: () => {} });
   return { calls, flags, post, run };
 }
 

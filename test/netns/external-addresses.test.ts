@@ -2,9 +2,10 @@
  * Dedicated external addresses on a real gateway: the host takes them on, announces them, steers what is sent to them
  * to the engine, and is as before when the gateway has gone. What the engine then makes of the packets is not looked at.
  */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { parseAddress } from '../../src/wire/address.ts';
-import { evaluate } from './host-evaluate.ts';
 import { Agent } from './support/agent.ts';
 import { Natgate, natgateOnly } from './support/gateway.ts';
 import { ethernet, ICMP, ipv4, SYN, TCP, tcp, UDP } from './support/packets.ts';
@@ -167,47 +168,28 @@ natgateOnly('dedicated external addresses', () => {
     expect((await hostState(net.gateway))['ip addr show']).toEqual(before['ip addr show']);
   });
 
-  it('give way to those of another configuration: only what is new is added and announced', async () => {
-    const pool = (...addresses: string[]) =>
-      `{ rules: [{ action: 'pool', addresses: ${JSON.stringify(addresses)}.map(parseAddress) }], forwards: [], prefixes: [] }`;
-    const body = `
-      const { parseAddress } = await load('../wire/address');
-      const { DedicatedAddresses, removeAddresses } = await load('../gateway/dedicated-addresses');
-      const { openJournal } = await load('plan/claim');
-      const { applyPlan } = await load('plan/apply');
-      const { undoJournal } = await load('plan/undo');
-      const { readInterfaces } = await load('interfaces');
-      const { readAddresses } = await load('netlink/addresses');
-      const stateRoot = ${JSON.stringify(net.gateway.stateRoot)};
-      const journal = openJournal({ stateRoot, name: 'replace', interfaces: ['g1'] });
-      const [outside] = readInterfaces(['g1']);
-      const here = () => readAddresses().filter((one) => one.interface === outside.index).map((one) => one.address);
-      const lines = [];
-      const addresses = new DedicatedAddresses(${pool(POOL[0]!, POOL[1]!)}, journal, (line) => lines.push(line));
-      applyPlan(addresses.steps(outside), journal);
-      const first = here();
-      addresses.replace(${pool(POOL[1]!, '198.18.0.42')}, outside);
-      const second = here();
-      await wait(2500);
-      addresses.close();
-      removeAddresses(journal);
-      const last = here();
-      undoJournal(stateRoot, 'replace');
-      print({ first, second, last, lines });
-    `;
-    let found!: Record<'first' | 'second' | 'last', number[]> & { lines: string[] };
-    const seen = await announced(async () => {
-      found = await evaluate(net.gateway, body);
-    });
-    // Addresses of link scope come first.
-    const of = (...texts: string[]) => [...texts, GATEWAY_PUBLIC].map((text) => parseAddress(text));
-    expect(found).toEqual({
-      first: of(...POOL),
-      second: of(POOL[1]!, '198.18.0.42'),
-      last: of(),
-      lines: [],
-    });
-    expect(seen).toEqual(['198.18.0.42', '198.18.0.42']);
+  it('give way to those of another file: only what is new is added and announced', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'natgate-external-'));
+    const path = join(folder, 'natgate.yaml');
+    const file = (...addresses: string[]) =>
+      writeFileSync(path, `private: g0\npublic: g1\nexternal: [${addresses.join(', ')}]\n`);
+    try {
+      file(...POOL);
+      const gateway = await start(['--config', path]);
+      expect(await dedicated()).toEqual(POOL);
+      await sleep(2500);
+      const seen = await announced(async () => {
+        file(POOL[1]!, '198.18.0.42');
+        expect((await gateway.cli('reload')).code).toBe(0);
+        expect(await dedicated()).toEqual([POOL[1], '198.18.0.42']);
+        await sleep(2500);
+      });
+      expect(seen).toEqual(['198.18.0.42', '198.18.0.42']);
+      expect(await gateway.process.stop('SIGTERM')).toBe(0);
+      expect(await dedicated()).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('that were there before stay there afterwards', async () => {

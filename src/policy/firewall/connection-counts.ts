@@ -53,6 +53,11 @@ export class ConnectionCounts {
     return this.countOf(i, a, b) + others + 1 > count === above;
   }
 
+  /** Whether limit `i` matches flows beyond its count, and not those within. */
+  isAbove(i: number): boolean {
+    return this.limits[i]!.above;
+  }
+
   /** The node of a flow that, having come to those of `node`, comes to limit `i`. */
   reach(node: number, i: number): number {
     for (let at = node; at !== NOWHERE; at = this.parents[at]!) if (this.steps[at] === i) return node;

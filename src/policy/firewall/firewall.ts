@@ -125,6 +125,10 @@ export class Firewall {
   private reached = NOWHERE;
   /** A flow is walked through the rules that has begun already: nothing is counted, logged or taken. */
   private isRehearsal = false;
+  /** In a rehearsal, what is not known of the flow, or changes from one to the next, is as it were best for it. */
+  private isInFavour = false;
+  /** The row that refused last. */
+  private refusedBy = NOTHING;
 
   /** Throws NatgateError for what cannot be compiled (compile.ts), `bad_zone`. */
   constructor(config: FirewallConfig, { devices, seed, now, seat }: FirewallOptions) {
@@ -215,8 +219,10 @@ export class Firewall {
         this.packetLimit = actions[a + A_PACKETS]!;
         return ACCEPT;
       } else if (kind === DO_DROP) {
+        this.refusedBy = counter;
         return DROP;
       } else if (kind === DO_REJECT) {
+        this.refusedBy = counter;
         return REJECT + actions[a + A_ARGUMENT]!;
       } else if (kind === DO_JUMP) {
         returns[depth++] = r + RULE;
@@ -256,8 +262,17 @@ export class Firewall {
     return verdict;
   }
 
+  /** The rule or default that would refuse the flow of `packet` if it began now, all limits aside; null: it may begin. */
+  refusal(now: number): string | null {
+    this.isInFavour = true;
+    const verdict = this.rehearse(now);
+    this.isInFavour = false;
+    return verdict === ACCEPT ? null : (this.names[this.refusedBy] ?? '');
+  }
+
   private byDefault(): number {
     const row = rowOf(this.packet[P_DIRECTION]!);
+    this.refusedBy = this.names.length - DIRECTIONS.length + row;
     this.count(this.names.length - DIRECTIONS.length + row);
     return this.defaults[row]!;
   }
@@ -305,7 +320,8 @@ export class Firewall {
     const limit = actions[a + A_CONNECTIONS]!;
     if (limit !== NOTHING) {
       this.reached = this.connections.reach(this.reached, limit);
-      if (!this.connections.matches(limit, source, destination)) return false;
+      const isAbove = this.connections.isAbove(limit);
+      if (this.isInFavour ? isAbove : !this.connections.matches(limit, source, destination)) return false;
     }
     const rate = actions[a + A_LIMIT]!;
     if (rate === NOTHING) return true;
