@@ -47,13 +47,13 @@ async function reload({ gateway, load, log, onApplied, directory }: ReloadParts)
   } catch (error) {
     result = refused(error);
   }
-  log(resultLine(result), result.applied ? 'info' : 'error', result.remedy);
-  if (result.applied) for (const line of result.problems) log(line, 'warning');
-  for (const line of result.leftovers) log(`the host could not be taken back: ${line}`, 'warning');
   try {
     writeResult(directory, request, result);
   } catch (error) {
     log(`the result of the reload could not be written: ${(error as Error).message}`, 'warning');
   }
+  log(resultLine(result), result.applied ? 'info' : 'error', result.remedy);
+  if (result.applied) for (const line of result.problems) log(line, 'warning');
+  for (const line of result.leftovers) log(`the host could not be taken back: ${line}`, 'warning');
   return result;
 }
