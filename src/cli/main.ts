@@ -13,6 +13,7 @@ import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
+import * as importRules from './import.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
 import * as run from './run.ts';
@@ -29,6 +30,7 @@ const cli = yargs(words)
   .command(check)
   .command(config)
   .command(doctor)
+  .command(importRules)
   .command(lab)
   .command(bench)
   .command(version)
@@ -57,6 +59,7 @@ try {
 function lastWordCounts(argv: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(argv)) {
     if (name === '_' || !Array.isArray(value) || REPEATABLE.has(name) || run.REPEATABLE.has(name)) continue;
+    if (importRules.REPEATABLE.has(name)) continue;
     argv[name] = value.at(-1);
   }
 }

@@ -113,7 +113,9 @@ function follow(walker: Walker, { rule, region }: Outcome, found: Findings): voi
       icmp: ERRORS,
     };
     for (const { verdict, rule: dropper } of walker.outcomes(errors)) {
-      if (verdict !== 'accept') found.errors.add(dropper as ReadRule | null);
+      // Who names sources means those, not the routers between that report an error.
+      const isAboutSources = dropper?.reading.tests.some(({ on }) => on === 'from') ?? false;
+      if (verdict !== 'accept' && !isAboutSources) found.errors.add(dropper as ReadRule | null);
     }
   }
 }
