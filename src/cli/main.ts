@@ -13,6 +13,7 @@ import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
+import * as exportRules from './export.ts';
 import * as importRules from './import.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
@@ -31,6 +32,7 @@ const cli = yargs(words)
   .command(config)
   .command(doctor)
   .command(importRules)
+  .command(exportRules)
   .command(lab)
   .command(bench)
   .command(version)
