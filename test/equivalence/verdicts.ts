@@ -1,7 +1,11 @@
 /** What a gateway did with a packet, so that two gateways can be compared. */
 import { readPacket } from '../../src/testing/read-packet.ts';
 import type { Output } from '../differential/output.ts';
+import { EXTERNAL } from './rule-sets.ts';
 import type { Flow } from './traffic.ts';
+
+/** Whose errors are: netfilter translates their source as an answer's, natgate says who it is. */
+const GATEWAY: readonly string[] = ['10.77.0.1', ...EXTERNAL];
 
 /** One line. `hidesPort`: the source port is the gateway's own choice. */
 export function verdict(flow: Flow, outputs: readonly Output[], hidesPort: boolean): string {
@@ -13,7 +17,7 @@ function described(flow: Flow, { to, packet }: Output, hidesPort: boolean): stri
   const fields = readPacket(packet);
   if (fields.protocol === 1 && [3, 11, 12].includes(fields.type)) {
     const quote = readPacket(fields.payload.subarray(4));
-    return `to ${to}: ICMP ${fields.type}/${fields.code} from ${fields.from} to ${fields.to} about ${quote.from} > ${quote.to}`;
+    return `to ${to}: ICMP ${fields.type}/${fields.code} from ${GATEWAY.includes(fields.from) ? 'the gateway' : fields.from} to ${fields.to} about ${quote.from} > ${quote.to}`;
   }
   const isTranslated =
     flow.side === 'private' &&

@@ -9,10 +9,13 @@ const inside = fileURLToPath(new URL('../equivalence/inside.ts', import.meta.url
 describe('rules in the kernel and, imported, in natgate, given the same packets', () => {
   for (const seed of [1, randomInt(2, 2 ** 31)]) {
     test(`20 rule sets of seed ${seed} differ in nothing unexplained`, async () => {
-      const { code, output } = await runInside(['--sets', '20', '--packets', '200', '--seed', String(seed), '--most', '3'], {
-        inside,
-        quiet: true,
-      });
+      const { code, output } = await runInside(
+        ['--sets', '20', '--packets', '200', '--seed', String(seed), '--most', '3'],
+        {
+          inside,
+          quiet: true,
+        },
+      );
       expect(output).toContain('of the others: 0 unexplained\n');
       expect(code, output).toBe(0);
     });

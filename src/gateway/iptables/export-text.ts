@@ -40,13 +40,19 @@ export function iptablesText({ lines, chains, forwardPolicy }: Exported, head: r
     const mine = lines.filter((line) => line.table === table);
     if (mine.length === 0 && table !== 'filter') continue;
     text.push(`*${table}`);
-    if (table === 'filter') text.push(`:FORWARD ${forwardPolicy} [0:0]`, ...chains.map((name) => `:${name} - [0:0]`));
+    if (table === 'filter')
+      text.push(`:FORWARD ${forwardPolicy} [0:0]`, ...chains.map((name) => `:${name} - [0:0]`));
     for (const line of mine) {
       if ('remark' in line) text.push(`# ${line.remark}`);
       else {
         const comment = line.name === null ? [] : [`-m comment --comment ${JSON.stringify(line.name)}`];
         text.push(
-          [`-A ${line.chain}`, ...line.matches.map(({ iptables }) => iptables), ...comment, line.target.iptables]
+          [
+            `-A ${line.chain}`,
+            ...line.matches.map(({ iptables }) => iptables),
+            ...comment,
+            line.target.iptables,
+          ]
             .filter(Boolean)
             .join(' '),
         );
@@ -58,7 +64,13 @@ export function iptablesText({ lines, chains, forwardPolicy }: Exported, head: r
 }
 
 export function nftText({ lines, chains, forwardPolicy }: Exported, head: readonly string[]): string {
-  const text = ['#!/usr/sbin/nft -f', ...head.map((line) => `# ${line}`), 'table ip natgate', 'delete table ip natgate', 'table ip natgate {'];
+  const text = [
+    '#!/usr/sbin/nft -f',
+    ...head.map((line) => `# ${line}`),
+    'table ip natgate',
+    'delete table ip natgate',
+    'table ip natgate {',
+  ];
   const named = (chain: string) => chains.includes(chain);
   for (const chain of chains) text.push(`  chain ${chain} {`, '  }');
   const blocks = new Map<string, ExportLine[]>(Object.keys(HOOKS).map((key) => [key, []]));
@@ -71,13 +83,17 @@ export function nftText({ lines, chains, forwardPolicy }: Exported, head: readon
     if (mine.length === 0 && key !== 'filter FORWARD') continue;
     text.push(`  chain ${named(chain) ? chain : `${table}-${chain.toLowerCase()}`} {`);
     if (HOOKS[key] !== undefined) {
-      text.push(`    ${HOOKS[key]}; policy ${key === 'filter FORWARD' ? forwardPolicy.toLowerCase() : 'accept'};`);
+      text.push(
+        `    ${HOOKS[key]}; policy ${key === 'filter FORWARD' ? forwardPolicy.toLowerCase() : 'accept'};`,
+      );
     }
     for (const line of mine) {
       if ('remark' in line) text.push(`    # ${line.remark}`);
       else {
         const comment = line.name === null ? '' : ` comment ${JSON.stringify(line.name)}`;
-        text.push(`    ${[...line.matches.map(({ nft }) => nft), line.target.nft].filter(Boolean).join(' ')}${comment}`);
+        text.push(
+          `    ${[...line.matches.map(({ nft }) => nft), line.target.nft].filter(Boolean).join(' ')}${comment}`,
+        );
       }
     }
     text.push('  }');

@@ -12,14 +12,24 @@ import { setName } from './firewall-rules.ts';
 import type { Range } from './ranges.ts';
 
 const BUILTIN = ['INPUT', 'FORWARD', 'OUTPUT'];
-const ICMP_ANSWERS: Readonly<Record<string, string>> = { 'protocol-unreachable': 'icmp-proto-unreachable', 'tcp-reset': 'tcp-reset' };
+const ICMP_ANSWERS: Readonly<Record<string, string>> = {
+  'protocol-unreachable': 'icmp-proto-unreachable',
+  'tcp-reset': 'tcp-reset',
+};
 const NFT_ANSWERS: Readonly<Record<string, string>> = { 'protocol-unreachable': 'prot-unreachable' };
 
 /** Pure. `notCarried` says what would differ. */
-export function exportRules(options: RunOptions, language: 'iptables' | 'nftables', head: readonly string[]): { text: string; notCarried: string[] } {
+export function exportRules(
+  options: RunOptions,
+  language: 'iptables' | 'nftables',
+  head: readonly string[],
+): { text: string; notCarried: string[] } {
   const writer = new Writer(options, language === 'nftables');
   const exported = writer.write();
-  return { text: language === 'iptables' ? iptablesText(exported, head) : nftText(exported, head), notCarried: exported.notCarried };
+  return {
+    text: language === 'iptables' ? iptablesText(exported, head) : nftText(exported, head),
+    notCarried: exported.notCarried,
+  };
 }
 
 class Writer {
@@ -38,7 +48,12 @@ class Writer {
   write(): Exported {
     this.#helpers();
     if (this.#options.clampMss) {
-      this.#add('mangle', 'FORWARD', [{ iptables: '-p tcp -m tcp --tcp-flags SYN,RST SYN', nft: 'tcp flags & (syn|rst) == syn' }], { iptables: '-j TCPMSS --clamp-mss-to-pmtu', nft: 'tcp option maxseg size set rt mtu' });
+      this.#add(
+        'mangle',
+        'FORWARD',
+        [{ iptables: '-p tcp -m tcp --tcp-flags SYN,RST SYN', nft: 'tcp flags & (syn|rst) == syn' }],
+        { iptables: '-j TCPMSS --clamp-mss-to-pmtu', nft: 'tcp option maxseg size set rt mtu' },
+      );
     }
     this.#forwards();
     this.#sources();
@@ -46,11 +61,17 @@ class Writer {
     return this.#out;
   }
 
-  #add(table: ExportRule['table'], chain: string, matches: readonly Words[], target: Words, name: string | null = null): void {
+  #add(
+    table: ExportRule['table'],
+    chain: string,
+    matches: readonly Words[],
+    target: Words,
+    name: string | null = null,
+  ): void {
     this.#out.lines.push({ table, chain, matches, target, name });
   }
 
-  #lost(table: ExportRule['table'], chain: string, what: string): void {
+  #lost(table: ExportRule['table'], chain: string, what: string): undefined {
     this.#out.lines.push({ table, chain, remark: `NOT CARRIED ${what}` });
     this.#out.notCarried.push(what);
   }
@@ -58,7 +79,13 @@ class Writer {
   #helpers(): void {
     for (const { name, protocol, port } of this.#options.helpers) {
       if (this.#isNft) this.#lost('raw', 'PREROUTING', `helper ${name}: define a ct helper object`);
-      else this.#add('raw', 'PREROUTING', [protocolWords(protocol, false), { iptables: `--dport ${port}`, nft: '' }], { iptables: `-j CT --helper ${name}`, nft: '' });
+      else
+        this.#add(
+          'raw',
+          'PREROUTING',
+          [protocolWords(protocol, false), { iptables: `--dport ${port}`, nft: '' }],
+          { iptables: `-j CT --helper ${name}`, nft: '' },
+        );
     }
   }
 
@@ -68,24 +95,46 @@ class Writer {
     for (const forward of nat.forwards) {
       const { first, last } = forward.ports;
       const local: Words = { iptables: '-m addrtype --dst-type LOCAL', nft: 'fib daddr type local' };
-      const address = forward.address === 0 ? [incoming, local] : [{ iptables: `-d ${formatAddress(forward.address)}`, nft: `ip daddr ${formatAddress(forward.address)}` }];
+      const address =
+        forward.address === 0
+          ? [incoming, local]
+          : [
+              {
+                iptables: `-d ${formatAddress(forward.address)}`,
+                nft: `ip daddr ${formatAddress(forward.address)}`,
+              },
+            ];
       const protocol = forward.protocol === 6 ? 'tcp' : 'udp';
-      const ports: Words = { iptables: `--dport ${first === last ? first : `${first}:${last}`}`, nft: `${protocol} dport ${first === last ? first : `${first}-${last}`}` };
+      const ports: Words = {
+        iptables: `--dport ${first === last ? first : `${first}:${last}`}`,
+        nft: `${protocol} dport ${first === last ? first : `${first}-${last}`}`,
+      };
       const to = targetText(forward, this.#isNft);
       if (to === null) {
-        this.#lost('nat', 'PREROUTING', `forward ${forward.name}: hosts that take turns, or a range that is shifted`);
+        this.#lost(
+          'nat',
+          'PREROUTING',
+          `forward ${forward.name}: hosts that take turns, or a range that is shifted`,
+        );
         continue;
       }
-      if (forward.affinitySeconds > 0) this.#lost('nat', 'PREROUTING', `affinity of the forward ${forward.name}`);
+      if (forward.affinitySeconds > 0)
+        this.#lost('nat', 'PREROUTING', `affinity of the forward ${forward.name}`);
       for (const source of forward.sources.length === 0 ? [null] : forward.sources) {
         const from = source === null ? [] : [prefixWords(source, 's')];
-        this.#add('nat', 'PREROUTING', [...address, ...from, protocolWords(forward.protocol, false), ports], { iptables: `-j DNAT --to-destination ${to}`, nft: `dnat to ${to}` });
+        this.#add('nat', 'PREROUTING', [...address, ...from, protocolWords(forward.protocol, false), ports], {
+          iptables: `-j DNAT --to-destination ${to}`,
+          nft: `dnat to ${to}`,
+        });
       }
       if (!forward.twice) continue;
       for (const inside of this.#interfaces.private) {
         for (const target of forward.targets) {
           const end = target.port + last - first;
-          const where: Words = { iptables: `-o ${inside} -d ${formatAddress(target.address)} -p ${protocol} --dport ${target.port === end ? end : `${target.port}:${end}`}`, nft: `oifname "${inside}" ip daddr ${formatAddress(target.address)} ${protocol} dport ${target.port}-${end}` };
+          const where: Words = {
+            iptables: `-o ${inside} -d ${formatAddress(target.address)} -p ${protocol} --dport ${target.port === end ? end : `${target.port}:${end}`}`,
+            nft: `oifname "${inside}" ip daddr ${formatAddress(target.address)} ${protocol} dport ${target.port}-${end}`,
+          };
           this.#add('nat', 'POSTROUTING', [where], { iptables: '-j MASQUERADE', nft: 'masquerade' });
         }
       }
@@ -93,7 +142,17 @@ class Writer {
     for (const { external, internal } of nat.prefixes) {
       const isOne = external.length === 32;
       const [a, b] = [formatPrefix(external), formatPrefix(internal)];
-      this.#add('nat', 'PREROUTING', [prefixWords(external, 'd')], isOne ? { iptables: `-j DNAT --to-destination ${formatAddress(internal.address)}`, nft: `dnat to ${formatAddress(internal.address)}` } : { iptables: `-j NETMAP --to ${b}`, nft: `dnat ip prefix to ip daddr map { ${a} : ${b} }` });
+      this.#add(
+        'nat',
+        'PREROUTING',
+        [prefixWords(external, 'd')],
+        isOne
+          ? {
+              iptables: `-j DNAT --to-destination ${formatAddress(internal.address)}`,
+              nft: `dnat to ${formatAddress(internal.address)}`,
+            }
+          : { iptables: `-j NETMAP --to ${b}`, nft: `dnat ip prefix to ip daddr map { ${a} : ${b} }` },
+      );
     }
   }
 
@@ -105,14 +164,19 @@ class Writer {
         isPaired = true;
         this.#pairSources();
       } else if (rule.action === 'none' && isPaired && nat.prefixes.length > 0) {
-        this.#lost('nat', 'POSTROUTING', `nat-rule ${rule.name}: translates nothing, not of one-to-one hosts either`);
+        this.#lost(
+          'nat',
+          'POSTROUTING',
+          `nat-rule ${rule.name}: translates nothing, not of one-to-one hosts either`,
+        );
       }
       const target = this.#sourceTarget(rule);
       if (target === null) {
         this.#lost('nat', 'POSTROUTING', `nat-rule ${rule.name}: addresses that are no range`);
         continue;
       }
-      for (const matches of natMatches(rule, this.#interfaces.public)) this.#add('nat', 'POSTROUTING', matches, target);
+      for (const matches of natMatches(rule, this.#interfaces.public))
+        this.#add('nat', 'POSTROUTING', matches, target);
     }
   }
 
@@ -122,7 +186,17 @@ class Writer {
       const out: Words = { iptables: `-o ${outside}`, nft: `oifname "${outside}"` };
       const isOne = external.length === 32;
       const [a, b] = [formatPrefix(external), formatPrefix(internal)];
-      this.#add('nat', 'POSTROUTING', [prefixWords(internal, 's'), out], isOne ? { iptables: `-j SNAT --to-source ${formatAddress(external.address)}`, nft: `snat to ${formatAddress(external.address)}` } : { iptables: `-j NETMAP --to ${a}`, nft: `snat ip prefix to ip saddr map { ${b} : ${a} }` });
+      this.#add(
+        'nat',
+        'POSTROUTING',
+        [prefixWords(internal, 's'), out],
+        isOne
+          ? {
+              iptables: `-j SNAT --to-source ${formatAddress(external.address)}`,
+              nft: `snat to ${formatAddress(external.address)}`,
+            }
+          : { iptables: `-j NETMAP --to ${a}`, nft: `snat ip prefix to ip saddr map { ${b} : ${a} }` },
+      );
     }
   }
 
@@ -130,26 +204,47 @@ class Writer {
     if (action === 'none') return { iptables: '-j ACCEPT', nft: 'accept' };
     const random = behaviour.ports === 'random';
     const more = random ? ' --random-fully' : '';
-    if (action === 'masquerade') return { iptables: `-j MASQUERADE${more}`, nft: `masquerade${random ? ' fully-random' : ''}` };
+    if (action === 'masquerade')
+      return { iptables: `-j MASQUERADE${more}`, nft: `masquerade${random ? ' fully-random' : ''}` };
     const span = spanOf(addresses);
     if (span === null) return null;
     const persistent = behaviour.pairedPooling && addresses.length > 1;
-    return { iptables: `-j SNAT --to-source ${span}${more}${persistent ? ' --persistent' : ''}`, nft: `snat to ${span}${persistent ? ' persistent' : ''}${random ? ' fully-random' : ''}` };
+    return {
+      iptables: `-j SNAT --to-source ${span}${more}${persistent ? ' --persistent' : ''}`,
+      nft: `snat to ${span}${persistent ? ' persistent' : ''}${random ? ' fully-random' : ''}`,
+    };
   }
 
   #firewall({ rules, chains, policies, antiSpoofing }: FirewallConfig): void {
     const forward = (matches: Words[], target: Words) => this.#add('filter', 'FORWARD', matches, target);
     const accept: Words = { iptables: '-j ACCEPT', nft: 'accept' };
     const drop: Words = { iptables: '-j DROP', nft: 'drop' };
-    if (antiSpoofing) this.#out.lines.push({ table: 'filter', chain: 'FORWARD', remark: 'anti-spoofing: net.ipv4.conf.*.rp_filter=1 does most of it' });
+    if (antiSpoofing)
+      this.#out.lines.push({
+        table: 'filter',
+        chain: 'FORWARD',
+        remark: 'anti-spoofing: net.ipv4.conf.*.rp_filter=1 does most of it',
+      });
     forward([{ iptables: '-m conntrack --ctstate ESTABLISHED', nft: 'ct state established' }], accept);
-    forward([{ iptables: '-p icmp -m conntrack --ctstate RELATED', nft: 'meta l4proto icmp ct state related' }], accept);
+    forward(
+      [{ iptables: '-p icmp -m conntrack --ctstate RELATED', nft: 'meta l4proto icmp ct state related' }],
+      accept,
+    );
     forward([{ iptables: '-m conntrack --ctstate INVALID', nft: 'ct state invalid' }], drop);
     const outside = this.#interfaces.public;
-    forward([{ iptables: `-i ${outside} -m conntrack ! --ctstate DNAT,RELATED`, nft: `iifname "${outside}" ct status & dnat == 0 ct state != related` }], drop);
+    forward(
+      [
+        {
+          iptables: `-i ${outside} -m conntrack ! --ctstate DNAT,RELATED`,
+          nft: `iifname "${outside}" ct status & dnat == 0 ct state != related`,
+        },
+      ],
+      drop,
+    );
     const names = new Map(Object.keys(chains).map((name) => [name, chainName(name)]));
     this.#out.chains.push(...names.values());
-    for (const [name, list] of Object.entries(chains)) for (const rule of list) this.#rule(names.get(name)!, rule, names);
+    for (const [name, list] of Object.entries(chains))
+      for (const rule of list) this.#rule(names.get(name)!, rule, names);
     for (const rule of rules) this.#rule('FORWARD', rule, names);
     for (const direction of ['outbound', 'inbound', 'between'] as const) {
       const policy = policies[direction];
@@ -159,16 +254,21 @@ class Writer {
     }
   }
 
-  #rule(chain: string, rule: FirewallRule, names: ReadonlyMap<string, string>): void {
+  #rule(chain: string, rule: FirewallRule, names: ReadonlyMap<string, string>): undefined {
     const number = ++this.#numbers;
     const matches = matchesOf(rule.match, this.#interfaces, `natgate${number}`);
     if (typeof matches === 'string') return this.#lost('filter', chain, `rule ${rule.name}: ${matches}`);
-    if (rule.packetLimit !== null) this.#lost('filter', chain, `rule ${rule.name}: a limit on packets of connections`);
+    if (rule.packetLimit !== null)
+      this.#lost('filter', chain, `rule ${rule.name}: a limit on packets of connections`);
     const isSometimes = rule.match.limit !== null || rule.match.connections !== null;
-    if (isSometimes && matches.length > 1) return this.#lost('filter', chain, `rule ${rule.name}: one limit for what are several rules here`);
+    if (isSometimes && matches.length > 1)
+      return this.#lost('filter', chain, `rule ${rule.name}: one limit for what are several rules here`);
     const name = /^rule \d+$/.test(rule.name) ? null : rule.name;
     for (const one of matches) {
-      const log: Words = { iptables: `-j LOG${rule.log ? ` --log-prefix ${JSON.stringify(rule.log.slice(0, 29))}` : ''}`, nft: `log${rule.log ? ` prefix ${JSON.stringify(rule.log)}` : ''}` };
+      const log: Words = {
+        iptables: `-j LOG${rule.log ? ` --log-prefix ${JSON.stringify(rule.log.slice(0, 29))}` : ''}`,
+        nft: `log${rule.log ? ` prefix ${JSON.stringify(rule.log)}` : ''}`,
+      };
       if (rule.action.kind === 'log') this.#add('filter', chain, one, log, name);
       else {
         if (rule.log !== null) this.#add('filter', chain, one, log);
@@ -197,8 +297,12 @@ function actionWords(action: FirewallRule['action'], names: ReadonlyMap<string, 
 }
 
 function rejectWords(answer: string): Words {
-  if (answer === 'tcp-reset') return { iptables: '-j REJECT --reject-with tcp-reset', nft: 'reject with tcp reset' };
-  return { iptables: `-j REJECT --reject-with ${ICMP_ANSWERS[answer] ?? `icmp-${answer}`}`, nft: `reject with icmp ${NFT_ANSWERS[answer] ?? answer}` };
+  if (answer === 'tcp-reset')
+    return { iptables: '-j REJECT --reject-with tcp-reset', nft: 'reject with tcp reset' };
+  return {
+    iptables: `-j REJECT --reject-with ${ICMP_ANSWERS[answer] ?? `icmp-${answer}`}`,
+    nft: `reject with icmp ${NFT_ANSWERS[answer] ?? answer}`,
+  };
 }
 
 function chainName(name: string): string {
@@ -215,11 +319,22 @@ function natMatches({ match }: NatRule, outside: string): Words[][] {
   and(match.sources.map((prefix) => prefixWords(prefix, 's')));
   and(match.destinations.map((prefix) => prefixWords(prefix, 'd')));
   const hasPorts = match.destinationPorts.length > 0;
-  const protocols = hasPorts && match.protocols.length === 0 ? [6, 17] : match.protocols.filter((number) => !hasPorts || number === 6 || number === 17);
+  const protocols =
+    hasPorts && match.protocols.length === 0
+      ? [6, 17]
+      : match.protocols.filter((number) => !hasPorts || number === 6 || number === 17);
   and(protocols.map((number) => protocolWords(number, false)));
   if (!hasPorts) return all;
-  const list = match.destinationPorts.map(({ first, last }) => (first === last ? `${first}` : `${first}:${last}`));
-  return all.map((one) => [...one, { iptables: `-m multiport --dports ${list.join()}`, nft: `th dport { ${list.join(', ').replace(/:/g, '-')} }` }]);
+  const list = match.destinationPorts.map(({ first, last }) =>
+    first === last ? `${first}` : `${first}:${last}`,
+  );
+  return all.map((one) => [
+    ...one,
+    {
+      iptables: `-m multiport --dports ${list.join()}`,
+      nft: `th dport { ${list.join(', ').replace(/:/g, '-')} }`,
+    },
+  ]);
 }
 
 function prefixWords(prefix: Prefix, side: 's' | 'd'): Words {
@@ -239,7 +354,10 @@ function spanOf(addresses: readonly number[]): string | null {
   return first === last ? first : `${first}-${last}`;
 }
 
-function targetText({ targets, ports }: RunOptions['nat']['forwards'][number], isNft: boolean): string | null {
+function targetText(
+  { targets, ports }: RunOptions['nat']['forwards'][number],
+  isNft: boolean,
+): string | null {
   const span = spanOf(targets.map(({ address }) => address));
   const port = targets[0]!.port;
   if (span === null || targets.some((target) => target.port !== port)) return null;

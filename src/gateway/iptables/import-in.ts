@@ -6,6 +6,7 @@ import {
   ALL_ADDRESSES,
   addressText,
   complement,
+  normal,
   oneOrList,
   overlap,
   parseNetwork,
@@ -35,6 +36,8 @@ export interface InPart {
 /** A forward with more hosts than this is a mistake, or a pool that is better written by hand. */
 const MOST_TARGETS = 64;
 const MOST_SINGLE = 32;
+/** Addresses beside the interface's own that a rule without one is written out for. */
+const MOST_OTHERS = 16;
 
 interface Taken {
   protocol: number;
@@ -90,10 +93,40 @@ function wholeAddress(
   return flat.target === 'NETMAP' || outer.first === outer.last ? { outer, inner } : null;
 }
 
+/**
+ * Addresses of the gateway beside the public interface's own: those that rules name. What comes in by the interface without a `-d` is about
+ * them as well.
+ */
+export function otherAddresses(
+  incoming: readonly FlatRule[],
+  outgoing: readonly FlatRule[],
+  own: readonly string[],
+): string[] {
+  const named = [
+    ...incoming
+      .filter(({ target }) => target === 'DNAT' || target === 'NETMAP')
+      .flatMap(({ tests }) =>
+        testsOn(tests, 'to').flatMap(({ ranges, not, set }) => (not || set !== undefined ? [] : ranges)),
+      ),
+    ...outgoing.flatMap((one) => {
+      const text = one.target === 'SNAT' ? argument(one, 'to-source') : undefined;
+      const span = text === undefined || one.lost !== null ? null : parseSpan(text.split(':')[0]!);
+      return span === null ? [] : [span];
+    }),
+  ];
+  const single = normal(named).flatMap(({ first, last }) =>
+    Array.from({ length: Math.min(last - first, MOST_SINGLE) + 1 }, (_, i) =>
+      addressText({ first: first + i, last: first + i }),
+    ),
+  );
+  return single.filter((address) => !own.includes(address));
+}
+
 export function importIn(
   flat: readonly FlatRule[],
   sides: Sides,
   own: readonly string[],
+  others: readonly string[],
   pairs: ReadonlyMap<FlatRule, FlatRule>,
   inward: readonly InwardSource[],
   report: Report,
@@ -128,7 +161,7 @@ export function importIn(
           : report.needless(rule, 'nothing comes after it'),
       );
     } else if (target === 'DNAT') {
-      const made = forwardsOf(one, sides, own, taken, whole);
+      const made = forwardsOf(one, sides, own, others, taken, whole);
       if (typeof made === 'string') comment(report.lost(rule, made));
       else if (made.forwards.length === 0)
         comment(report.needless(rule, 'rules before it have all of its ports'));
@@ -186,6 +219,7 @@ function forwardsOf(
   flat: FlatRule,
   sides: Sides,
   own: readonly string[],
+  others: readonly string[],
   taken: Taken[],
   whole: readonly Range[],
 ): Made | string {
@@ -230,11 +264,16 @@ function forwardsOf(
   const targets = destination(argument(flat, 'to-destination') ?? '');
   if (typeof targets === 'string') return targets;
   const isVague = addresses[0] === '' && !isLocal && mayComeFrom(tests, sides.private);
+  const isAnyAddress = addresses[0] === '';
+  const isTooMany = isAnyAddress && others.length > MOST_OTHERS;
+  if (isAnyAddress && !isTooMany) addresses = ['', ...others];
   const made: Made = {
     forwards: [],
-    note: isVague
-      ? 'without -i and -d it also turns round what private hosts send to such ports elsewhere; natgate does not'
-      : null,
+    note: isTooMany
+      ? `without -d it is about the gateway’s other addresses as well: name them, there are ${others.length}`
+      : isVague
+        ? 'without -i and -d it also turns round what private hosts send to such ports elsewhere; natgate does not'
+        : null,
   };
   for (const protocol of protocols) {
     for (const address of addresses) {

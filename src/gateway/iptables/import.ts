@@ -13,7 +13,7 @@
 import { type Counts, type Entry, Report } from './entries.ts';
 import { flatten } from './flatten.ts';
 import { importFirewall } from './import-firewall.ts';
-import { findPairs, importIn } from './import-in.ts';
+import { findPairs, importIn, otherAddresses } from './import-in.ts';
 import { hostOnly, importOther } from './import-other.ts';
 import { importOut } from './import-out.ts';
 import { parseRules } from './parse.ts';
@@ -63,10 +63,19 @@ function translate(rules: ReturnType<typeof parseRules>, sets: Sets, options: Im
   const nat = rules.tables.get('nat') ?? new Map();
   const flat = { out: flatten(nat, 'POSTROUTING', sets), in: flatten(nat, 'PREROUTING', sets) };
   const sides = sidesOf(rules, flat, options);
-  const own = options.addresses(sides.public);
+  // The first is what natgate shares with the host; others are no more its own than any.
+  const own = options.addresses(sides.public).slice(0, 1);
   const pairs = findPairs(flat.in, flat.out, own);
   const out = importOut(flat.out, sides, own, new Set(pairs.values()), report);
-  const incoming = importIn(flat.in, sides, own, pairs, out.inward, report);
+  const incoming = importIn(
+    flat.in,
+    sides,
+    own,
+    otherAddresses(flat.in, flat.out, own),
+    pairs,
+    out.inward,
+    report,
+  );
   for (const { flat: one, used } of out.inward) {
     if (used) continue;
     const isHairpin = one.tests.some((test) => test.on === 'from' && !test.not);

@@ -178,8 +178,8 @@ class RuleReader {
     }
     const { target } = this.#draft;
     const names = [
-      ...Object.keys(CORE),
       ...this.#modules.flatMap((module) => Object.keys(MATCHES[module] ?? {})),
+      ...Object.keys(CORE),
       ...Object.keys(target === null ? {} : (TARGETS[target.name] ?? {})),
     ];
     return problem(place, `there is no option ${word.text}`, `did you mean --${nearestName(name, names)}?`);

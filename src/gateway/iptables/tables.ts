@@ -201,6 +201,7 @@ function rulePart(text: string, after: readonly Word[]): string {
   return text
     .slice(at + chain.length + 1)
     .replace(/(^| )-{1,2}t(able)? \S+/, '')
+    .replace(/^ \d+ /, ' ')
     .trim();
 }
 

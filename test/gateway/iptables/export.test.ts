@@ -6,7 +6,12 @@ import { importRules } from '../../../src/gateway/iptables/import.ts';
 import type { RunOptions } from '../../../src/gateway/options.ts';
 
 function optionsOf(text: string): RunOptions {
-  const { options, problems } = examine({ name: 'x', stateRoot: '/run/x', flags: {}, file: { path: 'natgate.yaml', text } });
+  const { options, problems } = examine({
+    name: 'x',
+    stateRoot: '/run/x',
+    flags: {},
+    file: { path: 'natgate.yaml', text },
+  });
   expect(problems.filter(({ severity }) => severity === 'error')).toEqual([]);
   return options!;
 }
@@ -66,25 +71,46 @@ it('is what iptables-restore reads', () => {
 it('imports as what it was', () => {
   const before = optionsOf(FILE);
   const { text } = exportRules(before, 'iptables', []);
-  const imported = importRules(text, { file: 'rules', private: ['eth1'], public: 'eth0', addresses: () => [], sets: null });
+  const imported = importRules(text, {
+    file: 'rules',
+    private: ['eth1'],
+    public: 'eth0',
+    addresses: () => [],
+    sets: null,
+  });
   expect(imported.notCarried).toEqual([]);
   const after = optionsOf(imported.text);
-  const plain = ({ match, action, addresses }: RunOptions['nat']['rules'][number]) => ({ match, action, addresses });
+  const plain = ({ match, action, addresses }: RunOptions['nat']['rules'][number]) => ({
+    match,
+    action,
+    addresses,
+  });
   expect(after.nat.rules.map(plain)).toEqual(before.nat.rules.map(plain));
   expect(after.nat.prefixes.map(({ internal, external }) => ({ internal, external }))).toEqual(
     before.nat.prefixes.map(({ internal, external }) => ({ internal, external })),
   );
-  const ends = ({ protocol, address, ports, sources, targets }: RunOptions['nat']['forwards'][number]) => ({ protocol, address, ports, sources, targets });
+  const ends = ({ protocol, address, ports, sources, targets }: RunOptions['nat']['forwards'][number]) => ({
+    protocol,
+    address,
+    ports,
+    sources,
+    targets,
+  });
   expect(after.nat.forwards.map(ends)).toEqual(before.nat.forwards.map(ends));
   expect(after.firewall.policies.outbound).toEqual({ kind: 'drop' });
   expect(after.firewall.policies.inbound).toEqual({ kind: 'accept' });
-  const actions = (options: RunOptions) => Object.values(options.firewall.chains).flat().map(({ action, match }) => ({ action, match }));
+  const actions = (options: RunOptions) =>
+    Object.values(options.firewall.chains)
+      .flat()
+      .map(({ action, match }) => ({ action, match }));
   expect(actions(after)).toEqual(actions(before));
 });
 
 it('says what netfilter has no words for', () => {
   const { notCarried } = exportRules(
-    optionsOf('private: eth1\npublic: eth0\nfirewall: {rules: [{action: accept, packet-limit: 5/second}, {action: drop, not-from: [10.0.0.1, 10.0.0.9]}]}'),
+    optionsOf(
+      'private: eth1\npublic: eth0\nfirewall: {rules: [{action: accept, packet-limit: 5/second}, {action: drop, not-from: [10.0.0.1, 10.0.0.9]}]}',
+    ),
     'iptables',
     [],
   );

@@ -15,22 +15,49 @@ function messageOf(text: string): string {
 
 it.each([
   ['*natt', 'rules.v4:1:1: there is no table natt; did you mean nat?'],
-  ['*nat\n-A POSTROUTNG -j ACCEPT', 'rules.v4:2:4: the table nat has no chain POSTROUTNG; did you mean POSTROUTING? -N makes a chain'],
-  ['*filter\n-A FORWARD -j ACEPT', 'rules.v4:2:12: the table filter has no chain ACEPT, and there is no such target; did you mean ACCEPT?'],
-  ['*filter\n-A FORWARD --dport 80 -j DROP', 'rules.v4:2:12: --dport without its match; give -m tcp (or -p) before it'],
-  ['*filter\n-A FORWARD -p tcp --dprot 80 -j DROP', 'rules.v4:2:19: there is no option --dprot; did you mean --dport?'],
+  [
+    '*nat\n-A POSTROUTNG -j ACCEPT',
+    'rules.v4:2:4: the table nat has no chain POSTROUTNG; did you mean POSTROUTING? -N makes a chain',
+  ],
+  [
+    '*filter\n-A FORWARD -j ACEPT',
+    'rules.v4:2:12: the table filter has no chain ACEPT, and there is no such target; did you mean ACCEPT?',
+  ],
+  [
+    '*filter\n-A FORWARD --dport 80 -j DROP',
+    'rules.v4:2:12: --dport without its match; give -m tcp (or -p) before it',
+  ],
+  [
+    '*filter\n-A FORWARD -p tcp --dprot 80 -j DROP',
+    'rules.v4:2:19: there is no option --dprot; did you mean --dport?',
+  ],
   ['*filter\n-A FORWARD -s -j DROP', 'rules.v4:2:12: --source needs a value; look at what follows it'],
-  ['*filter\n-A FORWARD -m comment --comment "x -j DROP', 'rules.v4:2:33: a quote begins here and does not end; close it'],
+  [
+    '*filter\n-A FORWARD -m comment --comment "x -j DROP',
+    'rules.v4:2:33: a quote begins here and does not end; close it',
+  ],
   ['*filter\n:FORWARD REJECT [0:0]', 'rules.v4:2:1: REJECT is no policy; a policy is ACCEPT or DROP'],
-  ['iptables -A FORWARD -i $LAN -j ACCEPT', 'rules.v4:1:24: the variable $LAN is not set in this file; write its value, or import what iptables-save prints'],
-  ['for i in 1 2; do', 'rules.v4:1:1: for: which commands run is not followed; run the script and import what iptables-save prints'],
+  [
+    'iptables -A FORWARD -i $LAN -j ACCEPT',
+    'rules.v4:1:24: the variable $LAN is not set in this file; write its value, or import what iptables-save prints',
+  ],
+  [
+    'for i in 1 2; do',
+    'rules.v4:1:1: for: which commands run is not followed; run the script and import what iptables-save prints',
+  ],
 ])('%s', (text, message) => {
   expect(messageOf(text)).toBe(message);
 });
 
 it('says all that is wrong, in the order of the file', () => {
-  const lines = messageOf('*filter\n-A FORWARD -j NOWHERE\n-A FORWARD -p tcp --dprot 80\n-A FORWRD -j DROP').split('\n');
-  expect(lines.map((line) => line.split(' ')[0])).toEqual(['rules.v4:2:12:', 'rules.v4:3:19:', 'rules.v4:4:4:']);
+  const lines = messageOf(
+    '*filter\n-A FORWARD -j NOWHERE\n-A FORWARD -p tcp --dprot 80\n-A FORWRD -j DROP',
+  ).split('\n');
+  expect(lines.map((line) => line.split(' ')[0])).toEqual([
+    'rules.v4:2:12:',
+    'rules.v4:3:19:',
+    'rules.v4:4:4:',
+  ]);
 });
 
 it('reads commands as they change the tables', () => {
@@ -49,7 +76,10 @@ it('reads commands as they change the tables', () => {
   );
   const chain = tables.get('filter')!.get('FORWARD')!;
   expect(chain.policy).toBe('DROP');
-  expect(chain.rules.map(({ text }) => text)).toEqual(['-A FORWARD -s 10.0.0.2 -j DROP', '-A FORWARD -p tcp -j web']);
+  expect(chain.rules.map(({ text }) => text)).toEqual([
+    '-A FORWARD -s 10.0.0.2 -j DROP',
+    '-A FORWARD -p tcp -j web',
+  ]);
 });
 
 it('takes `!` before and behind, long names, short ones, and beginnings of names', () => {
