@@ -78,7 +78,7 @@ export function readChains(filter: ReadonlyMap<string, Chain>, sets: Sets): Map<
       chain.rules.map((rule) => ({
         rule,
         id: rule,
-        reading: merged(readOptions(rule, sets, seen)),
+        reading: merged(decided(readOptions(rule, sets, seen))),
         verdict: verdictOf(rule, filter),
       })),
     );
@@ -86,6 +86,17 @@ export function readChains(filter: ReadonlyMap<string, Chain>, sets: Sets): Map<
   };
   visit('FORWARD');
   return chains;
+}
+
+/** Address types say nothing of a packet that crosses which is not known before. */
+function decided(reading: Reading): Reading {
+  const types = testsOn(reading.tests, 'to').filter(({ set }) => set?.startsWith('type '));
+  return {
+    ...reading,
+    tests: reading.tests.filter((test) => !(types as Test[]).includes(test)),
+    never:
+      reading.never ?? (types.some(({ not }) => not) ? 'what crosses is unicast, and not the host’s' : null),
+  };
 }
 
 function verdictOf({ target }: Rule, filter: ReadonlyMap<string, Chain>): WalkRule['verdict'] {
@@ -257,7 +268,7 @@ function addresses(tests: readonly Test[]): Record<string, unknown> {
   for (const on of ['from', 'to'] as const) {
     const mine = testsOn(tests, on);
     for (const not of [false, true]) {
-      const some = mine.filter((test) => test.not === not && !test.set?.startsWith('type '));
+      const some = mine.filter((test) => test.not === not);
       if (some.length === 0) continue;
       const texts = some.map((test) =>
         test.set === undefined ? test.ranges.map(addressText) : [`@${setName(test.set)}`],

@@ -52,13 +52,13 @@ export function importFirewall(
     const used = new Set<string>();
     const entries = (read.get(name) ?? []).map((rule): Entry => {
       const fate = fateWith(rule);
-      const leadsTo =
-        typeof rule.verdict === 'object' && !rule.verdict.isGoto ? chain(rule.verdict.jump) : null;
-      if (typeof rule.verdict === 'object') chain(rule.verdict.jump);
-      if (fate.kind === 'rule' && leadsTo !== null && leadsTo.every(({ value }) => value === undefined)) {
-        return { comments: report.needless(rule.rule, 'nothing is left in that chain') };
-      }
-      return entryOf(rule, fate, used, report);
+      const leadsTo = typeof rule.verdict === 'object' ? rule.verdict : null;
+      const isEmpty = leadsTo !== null && chain(leadsTo.jump).every(({ value }) => value === undefined);
+      if (fate.kind !== 'rule' || leadsTo === null || !isEmpty) return entryOf(rule, fate, used, report);
+      if (!leadsTo.isGoto) return { comments: report.needless(rule.rule, 'nothing is left in that chain') };
+      // To go to a chain where nothing is left is to return.
+      const rules = fate.rules.map(({ goto: _, ...rest }) => ({ action: 'return', ...rest }));
+      return entryOf(rule, { ...fate, rules }, used, report);
     });
     const flat = entries.flatMap((entry) => (Array.isArray(entry.value) ? spread(entry) : [entry]));
     done.set(name, flat);
