@@ -114,7 +114,8 @@ export function run(options: RunOptions, progress: (done: number) => void): Summ
     summary.sets++;
     summary.rules += set.text.split('\n').filter((line) => line.startsWith('-A')).length;
     if (!engine.isWhole) summary.partial++;
-    for (let i = 0; i < options.flows; i++) tryFlow(kernel, engine, flowOf(dice, i), set, summary);
+    const external = EXTERNAL.filter((address, i) => i === 0 || set.text.includes(address));
+    for (let i = 0; i < options.flows; i++) tryFlow(kernel, engine, flowOf(dice, i, external), set, summary);
     if (summary.unexplained.length >= options.most) break;
     progress(summary.sets);
   }

@@ -4,7 +4,7 @@ import { echoPacket, icmpPacket, tcpPacket, udpPacket } from '../../src/testing/
 import type { PacketFields } from '../../src/testing/read-packet.ts';
 import type { Dice } from '../differential/dice.ts';
 import type { Side } from '../differential/step.ts';
-import { EXTERNAL, HOSTS, PORTS, SERVERS } from './rule-sets.ts';
+import { HOSTS, PORTS, SERVERS } from './rule-sets.ts';
 
 export interface Flow {
   side: Side;
@@ -17,13 +17,13 @@ export interface Flow {
   flags: string;
 }
 
-/** `number`: no two flows of a set have the same ports. */
-export function flowOf(dice: Dice, number: number): Flow {
+/** `number`: no two flows of a set have the same ports. `external`: addresses of the gateway that the rules know of. */
+export function flowOf(dice: Dice, number: number, external: readonly string[]): Flow {
   const isOutward = dice.chance(60);
   const kind = dice.pick(['tcp', 'tcp', 'udp', 'echo', isOutward ? 'timestamp' : 'udp'] as const);
   const [from, to] = isOutward
     ? [dice.pick(HOSTS), dice.pick(SERVERS)]
-    : [dice.pick(SERVERS), dice.pick(EXTERNAL)];
+    : [dice.pick(SERVERS), dice.pick(external)];
   const flags = isOutward && dice.chance(12) ? 'A' : 'S';
   return {
     side: isOutward ? 'private' : 'public',

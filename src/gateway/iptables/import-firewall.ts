@@ -154,7 +154,12 @@ function policiesOf(
     ),
   };
   const policies: Record<string, string> = { outbound: policy, inbound: policy, between: policy };
-  for (let i = part.rules.length - 1; i >= 0; i--) {
+  // What returns or goes to a chain comes to the policy without meeting the rules that follow.
+  const isPassedBy = part.rules.some(({ value }) => {
+    const rule = value as Record<string, unknown> | undefined;
+    return rule !== undefined && (rule['goto'] !== undefined || rule['action'] === 'return');
+  });
+  for (let i = part.rules.length - 1; i >= 0 && !isPassedBy; i--) {
     const entry = part.rules[i]!;
     if (entry.value === undefined) continue;
     const rule = entry.value as Record<string, unknown>;

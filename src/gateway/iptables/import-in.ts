@@ -60,9 +60,20 @@ export function findPairs(
       const outward = wholeAddress(candidate, 'from', 'SNAT', 'to-source');
       return outward !== null && same(outward.outer, inward.inner) && same(outward.inner, inward.outer);
     });
-    if (snat !== undefined && ![...pairs.values()].includes(snat)) pairs.set(dnat, snat);
+    if (snat === undefined || [...pairs.values()].includes(snat)) continue;
+    // natgate's one-to-one comes before whatever translates.
+    const isPreceded = outgoing
+      .slice(0, outgoing.indexOf(snat))
+      .some(({ target, tests }) => target !== 'ACCEPT' && mayBeFrom(tests, inward.inner));
+    if (!isPreceded) pairs.set(dnat, snat);
   }
   return pairs;
+}
+
+function mayBeFrom(tests: FlatRule['tests'], host: Range): boolean {
+  return testsOn(tests, 'from').every(({ ranges, not }) =>
+    not ? without([host], ranges).length > 0 : overlap([host], ranges),
+  );
 }
 
 function same(a: Range, b: Range): boolean {

@@ -56,8 +56,18 @@ export function importOut(
   const top = (key: string, comments: string[], value?: unknown) => part.top.set(key, { comments, value });
   let isEnded = false;
   const portHulls: Range[] = [];
+  const placements: Entry[] = [];
   for (const one of flat) {
-    if (pairs.has(one)) continue;
+    if (pairs.has(one)) {
+      const from = testsOn(one.tests, 'from').flatMap(({ ranges }) => ranges.map(addressText));
+      const placed: Entry = {
+        comments: ['translated one-to-one, whatever the rules below say'],
+        value: { from: oneOrList(from), translate: 'masquerade' },
+      };
+      part.rules.push(placed);
+      placements.push(placed);
+      continue;
+    }
     const { rule, target } = one;
     const entry = (comments: string[], value?: unknown) =>
       part.rules.push({ comments, ...(value !== undefined && { value }) });
@@ -116,6 +126,14 @@ export function importOut(
     const all = [...portHulls, DEFAULT_PORTS];
     const hull = { first: Math.min(...all.map(({ first }) => first)), last: 65_535 };
     if (hull.first < DEFAULT_PORTS.first) top('ports', ['as far as rules below reach'], portText(hull));
+  }
+  // natgate's one-to-one needs a rule that translates; most files have no other after it.
+  for (const placed of placements) {
+    const at = part.rules.indexOf(placed);
+    const isNeeded = part.rules
+      .slice(at)
+      .some(({ value }) => (value as { translate?: unknown } | undefined)?.translate === 'none');
+    if (!isNeeded) part.rules.splice(at, 1);
   }
   return part;
 }
