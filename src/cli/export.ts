@@ -20,6 +20,12 @@ export function builder(argv: Argv) {
       requiresArg: true,
       describe: 'Write the rules there; without it, to standard output',
     })
+    .option('address', {
+      type: 'string',
+      requiresArg: true,
+      defaultDescription: 'that which it has on this host',
+      describe: 'Address of the public interface itself',
+    })
     .option('force', {
       type: 'boolean',
       default: false,
@@ -30,14 +36,17 @@ export function builder(argv: Argv) {
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const path = configFile(argv.file);
   const { writeFileSync } = await import('node:fs');
+  const { networkInterfaces } = await import('node:os');
   const { loadConfig } = await import('../gateway/config/load.ts');
   const { exportRules } = await import('../gateway/iptables/export.ts');
   const { DEFAULT_NAME } = await import('../gateway/options.ts');
   const { stateRoot } = await import('../host/state-root.ts');
   const { options } = loadConfig({ name: DEFAULT_NAME, stateRoot: stateRoot(), flags: {}, path });
-  const { text, notCarried } = exportRules(options, argv.language, [
-    `Made by natgate export from ${path}. Needs net.ipv4.ip_forward=1.`,
-  ]);
+  const found = (networkInterfaces()[options.public] ?? []).find(({ family }) => family === 'IPv4');
+  const { text, notCarried } = exportRules(options, argv.language, {
+    head: [`Made by natgate export from ${path}. Needs net.ipv4.ip_forward=1.`],
+    address: argv.address ?? found?.address ?? null,
+  });
   const isRefused = notCarried.length > 0 && !argv.force;
   if (argv.output === undefined) process.stdout.write(text);
   else if (!isRefused) writeFileSync(argv.output, text, { mode: 0o644 });

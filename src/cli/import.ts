@@ -51,10 +51,12 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const { readFileSync, writeFileSync } = await import('node:fs');
   const { networkInterfaces } = await import('node:os');
   const { importRules, summary } = await import('../gateway/iptables/import.ts');
-  const file = argv.file === '-' ? '<stdin>' : argv.file;
+  // yargs makes an empty text of a dash.
+  const isStdin = argv.file === '-' || argv.file === '';
+  const file = isStdin ? '<stdin>' : argv.file;
   const addressesOf = (name: string) =>
     (networkInterfaces()[name] ?? []).filter(({ family }) => family === 'IPv4').map(({ address }) => address);
-  const { text, counts, notCarried } = importRules(readFileSync(argv.file === '-' ? 0 : argv.file, 'utf8'), {
+  const { text, counts, notCarried } = importRules(readFileSync(isStdin ? 0 : argv.file, 'utf8'), {
     file,
     private: argv.private,
     public: argv.public ?? null,

@@ -3,6 +3,7 @@
  * connections, nothing from outside that no forward let in. What has no equivalent is a comment.
  */
 import type { NatRule, Prefix } from '../../nat/config.ts';
+import { dedicatedPrefixes } from '../../nat/dedicated.ts';
 import type { FirewallConfig, FirewallRule } from '../../policy/firewall-config.ts';
 import { formatAddress, formatPrefix, hostOrder } from '../../wire/address.ts';
 import type { RunOptions } from '../options.ts';
@@ -18,18 +19,15 @@ const ICMP_ANSWERS: Readonly<Record<string, string>> = {
 };
 const NFT_ANSWERS: Readonly<Record<string, string>> = { 'protocol-unreachable': 'prot-unreachable' };
 
-/** Pure. `notCarried` says what would differ. */
+/** Pure. `address`: of the public interface, where it is known. `notCarried` says what would differ. */
 export function exportRules(
   options: RunOptions,
   language: 'iptables' | 'nftables',
-  head: readonly string[],
+  { head, address }: { head: readonly string[]; address: string | null },
 ): { text: string; notCarried: string[] } {
-  const writer = new Writer(options, language === 'nftables');
-  const exported = writer.write();
-  return {
-    text: language === 'iptables' ? iptablesText(exported, head) : nftText(exported, head),
-    notCarried: exported.notCarried,
-  };
+  const exported = new Writer(options, language === 'nftables', address).write();
+  const text = language === 'iptables' ? iptablesText(exported, head) : nftText(exported, head);
+  return { text, notCarried: exported.notCarried };
 }
 
 class Writer {
@@ -37,10 +35,13 @@ class Writer {
   readonly #isNft: boolean;
   readonly #interfaces: Interfaces;
   readonly #out: Exported = { lines: [], chains: [], forwardPolicy: 'DROP', notCarried: [] };
+  /** Of the public interface; null: whatever it is. */
+  readonly #address: string | null;
   #numbers = 0;
 
-  constructor(options: RunOptions, isNft: boolean) {
+  constructor(options: RunOptions, isNft: boolean, address: string | null) {
     this.#options = options;
+    this.#address = address;
     this.#isNft = isNft;
     this.#interfaces = { private: options.private.map(({ name }) => name), public: options.public };
   }
@@ -92,18 +93,21 @@ class Writer {
   #forwards(): void {
     const { nat, public: outside } = this.#options;
     const incoming: Words = { iptables: `-i ${outside}`, nft: `iifname "${outside}"` };
+    if (
+      this.#address === null &&
+      dedicatedPrefixes(nat).length > 0 &&
+      nat.forwards.some((forward) => forward.address === 0)
+    ) {
+      this.#lost(
+        'nat',
+        'PREROUTING',
+        'forwards of the public interface’s own address: they would be of the other ones as well; --address says which it is',
+      );
+    }
     for (const forward of nat.forwards) {
       const { first, last } = forward.ports;
-      const local: Words = { iptables: '-m addrtype --dst-type LOCAL', nft: 'fib daddr type local' };
       const address =
-        forward.address === 0
-          ? [incoming, local]
-          : [
-              {
-                iptables: `-d ${formatAddress(forward.address)}`,
-                nft: `ip daddr ${formatAddress(forward.address)}`,
-              },
-            ];
+        forward.address === 0 ? [incoming, this.#ownAddress()] : [hostWords(formatAddress(forward.address))];
       const protocol = forward.protocol === 6 ? 'tcp' : 'udp';
       const ports: Words = {
         iptables: `--dport ${first === last ? first : `${first}:${last}`}`,
@@ -154,6 +158,13 @@ class Writer {
           : { iptables: `-j NETMAP --to ${b}`, nft: `dnat ip prefix to ip daddr map { ${a} : ${b} }` },
       );
     }
+  }
+
+  /** A forward of the interface's own address: by type, where that is not known, which are the dedicated ones as well. */
+  #ownAddress(): Words {
+    return this.#address === null
+      ? { iptables: '-m addrtype --dst-type LOCAL', nft: 'fib daddr type local' }
+      : hostWords(this.#address);
   }
 
   #sources(): void {
@@ -303,6 +314,10 @@ function rejectWords(answer: string): Words {
     iptables: `-j REJECT --reject-with ${ICMP_ANSWERS[answer] ?? `icmp-${answer}`}`,
     nft: `reject with icmp ${NFT_ANSWERS[answer] ?? answer}`,
   };
+}
+
+function hostWords(address: string): Words {
+  return { iptables: `-d ${address}`, nft: `ip daddr ${address}` };
 }
 
 function chainName(name: string): string {

@@ -16,6 +16,8 @@ function optionsOf(text: string): RunOptions {
   return options!;
 }
 
+const HERE = { head: [], address: '203.0.113.2' };
+
 const FILE = `
 private: eth1
 public: eth0
@@ -37,14 +39,14 @@ firewall:
 `;
 
 it('is what iptables-restore reads', () => {
-  const { text, notCarried } = exportRules(optionsOf(FILE), 'iptables', []);
+  const { text, notCarried } = exportRules(optionsOf(FILE), 'iptables', HERE);
   expect(notCarried).toEqual([]);
   expect(text.split('\n').filter((line) => /^(\*|:|-A)/.test(line))).toEqual([
     '*mangle',
     '-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu',
     '*nat',
-    '-A PREROUTING -i eth0 -m addrtype --dst-type LOCAL -p tcp --dport 8080 -j DNAT --to-destination 192.168.1.10:80',
-    '-A PREROUTING -i eth0 -m addrtype --dst-type LOCAL -s 198.51.100.0/24 -p udp --dport 5000:5009 -j DNAT --to-destination 192.168.1.10:6000-6009/5000',
+    '-A PREROUTING -i eth0 -d 203.0.113.2 -p tcp --dport 8080 -j DNAT --to-destination 192.168.1.10:80',
+    '-A PREROUTING -i eth0 -d 203.0.113.2 -s 198.51.100.0/24 -p udp --dport 5000:5009 -j DNAT --to-destination 192.168.1.10:6000-6009/5000',
     '-A PREROUTING -d 203.0.113.9 -j DNAT --to-destination 192.168.1.9',
     '-A POSTROUTING -o eth0 -d 10.8.0.0/16 -j ACCEPT',
     '-A POSTROUTING -s 192.168.1.9 -o eth0 -j SNAT --to-source 203.0.113.9',
@@ -70,12 +72,12 @@ it('is what iptables-restore reads', () => {
 
 it('imports as what it was', () => {
   const before = optionsOf(FILE);
-  const { text } = exportRules(before, 'iptables', []);
+  const { text } = exportRules(before, 'iptables', HERE);
   const imported = importRules(text, {
     file: 'rules',
     private: ['eth1'],
     public: 'eth0',
-    addresses: () => [],
+    addresses: () => ['203.0.113.2'],
     sets: null,
   });
   expect(imported.notCarried).toEqual([]);
@@ -112,7 +114,7 @@ it('says what netfilter has no words for', () => {
       'private: eth1\npublic: eth0\nfirewall: {rules: [{action: accept, packet-limit: 5/second}, {action: drop, not-from: [10.0.0.1, 10.0.0.9]}]}',
     ),
     'iptables',
-    [],
+    HERE,
   );
   expect(notCarried).toEqual([
     'rule rule 1: a limit on packets of connections',
