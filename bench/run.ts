@@ -22,7 +22,7 @@ import { Page } from './page.ts';
 
 const USAGE = `npm run bench -- [options]: measures the engine alone.
   --rounds N      readings of each figure, default 5
-  --packets N     packets of each reading, default 500000
+  --packets N     packets of each reading, default 2000000
   --only TEXT     only runs whose name has this in it (udp-1000, tcp, 4000000, own), no functions
   --smoke         does it run at all: small and short
   --json FILE     write the figures to FILE
@@ -89,7 +89,7 @@ function parse(args: string[]): { plan: Plan; json: string | undefined; write: b
       options: {
         smoke: { type: 'boolean', default: false },
         rounds: { type: 'string', default: '5' },
-        packets: { type: 'string', default: '500000' },
+        packets: { type: 'string', default: '2000000' },
         only: { type: 'string' },
         json: { type: 'string' },
         write: { type: 'boolean', default: false },

@@ -20,9 +20,9 @@ export function memoryRun({ protocol, flows, own }: MemoryRun): MemoryResult {
   const arena = new ArrayBuffer(ARENA_BYTES);
   // The code is compiled, and the arena's pages are there. Small, and without a pool's port spaces, so that it leaves little
   // behind that the engine might take again.
-  for (let i = 0; i < 3; i++) new Bed(protocol, 4096, false, arena).open();
+  for (let i = 0; i < 3; i++) new Bed(protocol, 4096, false, 0, arena).open();
   const before = resident();
-  const bed = new Bed(protocol, flows, own, arena);
+  const bed = new Bed(protocol, flows, own, 0, arena);
   bed.open();
   const bytesPerFlow = (resident() - before) / flows;
   bed.check();

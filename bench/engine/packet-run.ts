@@ -4,6 +4,7 @@
  *
  *     warm-up   an engine of its own, same shape: flows made, packets both ways
  *     open      the flows of the run, timed: that is what making a flow costs on warm code
+ *     settle    all variants, with the engine and without, until the compiler has done with the loops of the benchmark itself
  *     variants  order × size, taking turns; each batch half from inside, half from outside
  *
  * Writing the packets into the arena is what reading from a device would do. Its time is measured by a run without the
@@ -14,6 +15,9 @@ import { Bed, cpuMs } from './bed.ts';
 import { Collections } from './collections.ts';
 import type { Protocol, Size } from './traffic.ts';
 
+/** Rounds of all variants before the first reading. */
+const SETTLING = 3;
+
 export type Order = 'in order' | 'random';
 
 export interface PacketRun {
@@ -21,6 +25,8 @@ export interface PacketRun {
   flows: number;
   /** A mapping for each flow: only making flows is measured. */
   own: boolean;
+  /** Of the firewall; none where it says nothing. */
+  rules?: number;
   /** Packets of each reading, and readings of each variant. */
   packets: number;
   readings: number;
@@ -48,13 +54,13 @@ export interface PacketRunResult {
 export async function packetRun(run: PacketRun): Promise<PacketRunResult> {
   const making = new Collections();
   const collections = new Collections();
-  const warm = new Bed(run.protocol, run.warmUp, run.own);
+  const warm = new Bed(run.protocol, run.warmUp, run.own, run.rules);
   warm.open();
   warm.emptySweep(false);
   if (!run.own) new Drive(warm).run('random', 'small', 2 * run.warmUp, true);
   warm.check();
 
-  const bed = new Bed(run.protocol, run.flows, run.own);
+  const bed = new Bed(run.protocol, run.flows, run.own, run.rules);
   globalThis.gc!();
   let measured = 0;
   const gross = making.during(() => bed.open());
@@ -69,6 +75,14 @@ export async function packetRun(run: PacketRun): Promise<PacketRunResult> {
     }
   }
   const drive = new Drive(bed);
+  for (let round = 0; round < SETTLING; round++) {
+    for (const { order, size } of variants) {
+      drive.run(order, size, run.warmUp, true);
+      drive.run(order, size, run.warmUp, false);
+    }
+  }
+  // What making the flows has left behind is not to be collected while packets are counted.
+  globalThis.gc!();
   for (let reading = 0; reading < run.readings; reading++) {
     for (const { order, size, nsPerPacket } of variants) {
       drive.run(order, size, run.warmUp, true);

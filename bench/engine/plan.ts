@@ -19,6 +19,9 @@ const COUNTS = [1, 1000, 60_000, 1_000_000, 2_000_000, 4_000_000];
 const MILLION = 1_000_000;
 const WARM_UP = 150_000;
 const PROTOCOLS = ['udp', 'tcp'] as const;
+export const RULES = [1, 100, 1000] as const;
+/** Of the runs with rules: enough for the figures of making them (results.ts). */
+const RULED_FLOWS = 150_000;
 
 /**
  * `rounds`: readings of each figure, from as many processes; opening millions of connections takes long, so that large
@@ -30,7 +33,10 @@ export function makePlan(rounds: number, packets: number): Plan {
     ...[60_000, MILLION].map((flows) => ({ protocol: 'mixed' as const, flows, own: false })),
   ];
   const own = PROTOCOLS.map((protocol) => ({ protocol, flows: MILLION, own: true }));
-  const runs = [...shared, ...own].map((run): PlannedRun => {
+  const ruled = PROTOCOLS.flatMap((protocol) =>
+    RULES.map((rules) => ({ protocol, flows: RULED_FLOWS, own: false, rules })),
+  );
+  const runs = [...shared, ...own, ...ruled].map((run): PlannedRun => {
     const processes = run.flows < MILLION ? rounds : run.flows === MILLION ? Math.ceil(rounds / 2) : 1;
     const readings = Math.ceil(rounds / processes);
     return { ...run, name: runName(run), packets, processes, readings, warmUp: WARM_UP };
@@ -47,6 +53,7 @@ export function smokePlan(): Plan {
     ...PROTOCOLS.map((protocol) => ({ protocol, flows: 1000, own: false })),
     { protocol: 'mixed' as const, flows: 1000, own: false },
     { protocol: 'udp' as const, flows: 100_000, own: true },
+    { protocol: 'udp' as const, flows: 100_000, own: false, rules: 100 },
   ].map((run) => ({
     ...run,
     name: runName(run),
@@ -58,8 +65,13 @@ export function smokePlan(): Plan {
   return { seconds: 0.05, runs, memory: [{ protocol: 'tcp', flows: 100_000, own: false }] };
 }
 
-export function runName({ protocol, flows, own }: Pick<PacketRun, 'protocol' | 'flows' | 'own'>): string {
-  return `${protocol}-${flows}${own ? '-own' : ''}`;
+export function runName({
+  protocol,
+  flows,
+  own,
+  rules,
+}: Pick<PacketRun, 'protocol' | 'flows' | 'own' | 'rules'>): string {
+  return `${protocol}-${flows}${own ? '-own' : ''}${rules === undefined ? '' : `-rules-${rules}`}`;
 }
 
 /** `udp-1000 random small`: how a figure is named in the JSON. */

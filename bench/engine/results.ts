@@ -3,7 +3,7 @@ import type { Machine } from '../net/machine.ts';
 import { median } from '../net/statistics.ts';
 import type { FunctionResult } from './functions.ts';
 import type { MemoryRun } from './memory.ts';
-import type { Order, PacketRunResult } from './packet-run.ts';
+import type { Order, PacketRunResult, Variant } from './packet-run.ts';
 import { figureName, type Plan, type PlannedRun } from './plan.ts';
 import type { Protocol, Size } from './traffic.ts';
 
@@ -34,6 +34,18 @@ export interface CreationFigure {
   ns: Spread;
 }
 
+/** With firewall rules of which the last matches. */
+export interface RulesFigure {
+  name: string;
+  protocol: Protocol;
+  flows: number;
+  rules: number;
+  /** ns per packet of a flow that lives: any flow, small packets. */
+  packet: Spread;
+  /** ns to make a flow. */
+  creation: Spread;
+}
+
 export interface MemoryFigure extends MemoryRun {
   bytesPerFlow: number;
 }
@@ -45,6 +57,7 @@ export interface EngineResults {
   packets: PacketFigure[];
   creation: CreationFigure[];
   memory: MemoryFigure[];
+  rules: RulesFigure[];
   /** Over all runs: packets that were measured, and garbage collections while they were handled and while flows were made. */
   measuredPackets: number;
   collections: number;
@@ -60,9 +73,13 @@ export const LEAST_CREATIONS = 100_000;
 export function collect(
   plan: Plan,
   done: ReadonlyMap<PlannedRun, readonly PacketRunResult[]>,
-): Pick<EngineResults, 'packets' | 'creation' | 'measuredPackets' | 'collections' | 'collectionsMaking'> {
+): Pick<
+  EngineResults,
+  'packets' | 'creation' | 'rules' | 'measuredPackets' | 'collections' | 'collectionsMaking'
+> {
   const packets: PacketFigure[] = [];
   const creation: CreationFigure[] = [];
+  const rules: RulesFigure[] = [];
   let measuredPackets = 0;
   let collections = 0;
   let collectionsMaking = 0;
@@ -70,6 +87,18 @@ export function collect(
     const results = done.get(run) ?? [];
     if (results.length === 0) continue;
     const { name, protocol, flows, own } = run;
+    measuredPackets += results.reduce((sum, result) => sum + result.measured, 0);
+    collections += results.reduce((sum, result) => sum + result.collections, 0);
+    collectionsMaking += results.reduce((sum, result) => sum + result.collectionsMaking, 0);
+    if (run.rules !== undefined) {
+      const readings = results.flatMap(({ variants }) => variants.filter(isRandomSmall));
+      rules.push({
+        ...{ name, protocol, flows, rules: run.rules },
+        packet: spread(readings.flatMap(({ nsPerPacket }) => nsPerPacket)),
+        creation: spread(results.map((result) => result.nsPerFlow)),
+      });
+      continue;
+    }
     for (const [i, { order, size }] of results[0]!.variants.entries()) {
       const ns = spread(results.flatMap((result) => result.variants[i]!.nsPerPacket));
       packets.push({ name: figureName(name, { order, size }), protocol, flows, order, size, ns });
@@ -77,11 +106,12 @@ export function collect(
     if (flows >= LEAST_CREATIONS) {
       creation.push({ name, protocol, flows, own, ns: spread(results.map((result) => result.nsPerFlow)) });
     }
-    measuredPackets += results.reduce((sum, result) => sum + result.measured, 0);
-    collections += results.reduce((sum, result) => sum + result.collections, 0);
-    collectionsMaking += results.reduce((sum, result) => sum + result.collectionsMaking, 0);
   }
-  return { packets, creation, measuredPackets, collections, collectionsMaking };
+  return { packets, creation, rules, measuredPackets, collections, collectionsMaking };
+}
+
+function isRandomSmall({ order, size }: Variant): boolean {
+  return order === 'random' && size === 'small';
 }
 
 export function spread(readings: readonly number[]): Spread {

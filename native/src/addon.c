@@ -38,6 +38,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("sendFrame", system_send_frame),
     FUNCTION("noNewPrivileges", system_no_new_privileges),
     FUNCTION("parentDeathSignal", system_parent_death_signal),
+    FUNCTION("timeSlice", system_time_slice),
 };
 
 NAPI_MODULE_INIT() {

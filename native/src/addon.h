@@ -44,6 +44,7 @@ EXPORT(system_unix_send);
 EXPORT(system_send_frame);
 EXPORT(system_no_new_privileges);
 EXPORT(system_parent_death_signal);
+EXPORT(system_time_slice);
 
 #undef EXPORT
 

@@ -6,9 +6,9 @@
  * direction starves the other. A queue that had nothing is not asked again in the same run. When a batch of a packet
  * or two has emptied the queues, hardly ever more has come by the next run, which then waits without reading first.
  *
- * A TUN moves one packet per system call; nothing is allocated and no JavaScript object but the result is made. The
- * calls go round the C library's read and write: those are cancellation points, which in a process with several
- * threads costs two atomic operations each time.
+ * A TUN moves one packet per system call; packets that follow each other in a flow are made one (writer.c). Nothing is
+ * allocated and no JavaScript object but the result is made. The calls go round the C library's read and write: those are
+ * cancellation points, which in a process with several threads costs two atomic operations each time.
  *
  * Waking from a sleep is most of what a packet on an idle line waits for. The answer to a packet that ended an idle time
  * may come before a sleep would pay, so `run` then looks for it for SPIN_NS first. Where no answer comes that soon (it is
@@ -30,6 +30,7 @@
 #include "addon.h"
 #include "call.h"
 #include "error.h"
+#include "writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,15 +64,9 @@ typedef struct {
 } InEntry;
 
 typedef struct {
-  uint32_t target; /* device << 16 | slot */
-  int32_t length;
-} OutEntry;
-
-typedef struct {
   uint8_t *arena;
   int32_t *control;
   InEntry *in;
-  const OutEntry *out;
   unsigned queues;
   unsigned first; /* queue that the next batch begins with */
   bool drained;   /* the last batch was short and left the queues empty */
@@ -81,43 +76,8 @@ typedef struct {
   int broken;     /* errno of a queue that is gone, or of close() */
   unsigned references;
   struct pollfd polled[MAX_QUEUES + 1]; /* the queues, then the wake-up */
+  Writer writer;
 } Exchange;
-
-static void count_failed_write(Exchange *x, int error) {
-  x->control[WRITE_ERRNO] = error;
-  if (error == EAGAIN || error == ENOBUFS || error == ENOMEM)
-    x->control[WRITE_NO_BUFFER]++;
-  else if (error == EIO)
-    x->control[WRITE_DOWN]++;
-  else
-    x->control[WRITE_REFUSED]++;
-}
-
-static void write_packet(Exchange *x, OutEntry entry) {
-  unsigned device = entry.target >> 16, slot = entry.target & 0xffff;
-  if (device >= x->queues || slot >= SLOTS || entry.length <= 0 || entry.length > LINEAR_BYTES + OVERFLOW_BYTES) {
-    count_failed_write(x, EINVAL);
-    return;
-  }
-  uint8_t *header = x->arena + HEADERS + slot * HEADER_BYTES + VNET_OFFSET;
-  int fd = x->polled[device].fd;
-  ssize_t written;
-  if (entry.length <= LINEAR_BYTES) {
-    written = syscall(SYS_write, fd, header, VNET_BYTES + (size_t)entry.length);
-  } else {
-    struct iovec parts[2] = {
-        {header, VNET_BYTES + LINEAR_BYTES},
-        {x->arena + OVERFLOW + (size_t)slot * OVERFLOW_BYTES, (size_t)entry.length - LINEAR_BYTES},
-    };
-    written = syscall(SYS_writev, fd, parts, 2);
-  }
-  if (written < 0) count_failed_write(x, errno);
-}
-
-static void write_batch(Exchange *x, int32_t count) {
-  if (count > OUT_ENTRIES) count = OUT_ENTRIES;
-  for (int32_t i = 0; i < count; i++) write_packet(x, x->out[i]);
-}
 
 /* Reads into a slot. Returns the length of the packet, 0 for none, or a negative errno. */
 static ssize_t read_packet(Exchange *x, unsigned device, int32_t slot) {
@@ -229,7 +189,7 @@ static void store_now(Exchange *x) {
 
 static int32_t run(Exchange *x, int32_t out_count, int32_t timeout_ms) {
   if (x->broken != 0) return -x->broken;
-  write_batch(x, out_count);
+  write_batch(&x->writer, out_count);
   int32_t count = x->drained && timeout_ms != 0 ? 0 : read_batch(x, all_queues(x));
   if (count == 0 && timeout_ms != 0)
     count = wait_for_batch(x, timeout_ms);
@@ -258,7 +218,7 @@ static napi_value exchange_flush(napi_env env, napi_callback_info info) {
   int32_t out_count;
   if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok) return NULL;
   Exchange *x = data;
-  if (napi_get_value_int32(env, argv[0], &out_count) == napi_ok && x->broken == 0) write_batch(x, out_count);
+  if (napi_get_value_int32(env, argv[0], &out_count) == napi_ok && x->broken == 0) write_batch(&x->writer, out_count);
   return NULL;
 }
 
@@ -280,7 +240,7 @@ static const struct {
     CONSTANT(ARENA_BYTES),   CONSTANT(BATCH),         CONSTANT(BATCH_BYTES),   CONSTANT(OUT_ENTRIES),     CONSTANT(VNET_OFFSET),
     CONSTANT(PACKET_OFFSET), CONSTANT(LINEAR_BYTES),  CONSTANT(NOW),             CONSTANT(WRITE_REFUSED),
     CONSTANT(WRITE_NO_BUFFER), CONSTANT(WRITE_DOWN),  CONSTANT(READ_TRUNCATED),  CONSTANT(WRITE_ERRNO),
-    CONSTANT(WAITS),
+    CONSTANT(WAITS),         CONSTANT(SUPER_PACKETS),    CONSTANT(COALESCED),
 };
 
 static napi_value exchange_describe(napi_env env, napi_callback_info info) {
@@ -368,9 +328,16 @@ napi_value exchange_open(napi_env env, napi_callback_info info) {
   madvise(x->arena, ARENA_BYTES, MADV_HUGEPAGE);
   x->control = (int32_t *)(x->arena + CONTROL);
   x->in = (InEntry *)(x->arena + IN_LIST);
-  x->out = (const OutEntry *)(x->arena + OUT_LIST);
   x->queues = queues;
   x->references = 1;
+  x->writer = (Writer){
+      .arena = x->arena,
+      .control = x->control,
+      .out = (const OutEntry *)(x->arena + OUT_LIST),
+      .queues = x->polled,
+      .queue_count = queues,
+      .merged = MERGE_TCP | MERGE_UDP,
+  };
   for (uint32_t i = 0; i <= queues; i++) x->polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
   return make_object(env, x);
 }

@@ -33,6 +33,8 @@ enum {
   READ_TRUNCATED = 4,
   WRITE_ERRNO = 5,
   WAITS = 6,
+  SUPER_PACKETS = 7,
+  COALESCED = 8,
 
   MAX_QUEUES = 16,
 };

@@ -1,6 +1,6 @@
 /*
  * Small system calls that Node lacks: eventfd, ethtool flags, a datagram to a unix socket (sd_notify), a frame to an
- * interface, prctl.
+ * interface, prctl, the scheduler's time slice.
  */
 #include "addon.h"
 #include "call.h"
@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -135,5 +136,30 @@ napi_value system_parent_death_signal(napi_env env, napi_callback_info info) {
     return NULL;
   if (prctl(PR_SET_PDEATHSIG, (unsigned long)number) < 0)
     return throw_errno(env, errno, "prctl(PR_SET_PDEATHSIG)", "choose the signal of a dying parent");
+  return undefined(env);
+}
+
+/* The first version of the kernel's sched_attr: C libraries have it since 2025 only, and it clashes with linux/sched/types.h. */
+typedef struct {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime;
+  uint64_t deadline;
+  uint64_t period;
+} Scheduling;
+
+napi_value system_time_slice(napi_env env, napi_callback_info info) {
+  Call call;
+  int64_t slice;
+  if (!call_begin(&call, env, info, "timeSlice") || !take_int(&call, 0, "ns", 1, 1000000000, &slice)) return NULL;
+  Scheduling scheduling = {0};
+  if (syscall(SYS_sched_getattr, 0, &scheduling, sizeof scheduling, 0) < 0)
+    return throw_errno(env, errno, "sched_getattr", "read how a thread is scheduled");
+  scheduling.runtime = (uint64_t)slice;
+  if (syscall(SYS_sched_setattr, 0, &scheduling, 0) < 0)
+    return throw_errno(env, errno, "sched_setattr", "set the time slice of a thread");
   return undefined(env);
 }

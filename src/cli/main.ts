@@ -15,10 +15,12 @@ import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
 import * as importRules from './import.ts';
+import * as install from './install.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
+import * as uninstall from './uninstall.ts';
 import * as version from './version.ts';
 
 const words = hideBin(process.argv);
@@ -33,6 +35,8 @@ const cli = yargs(words)
   .command(doctor)
   .command(importRules)
   .command(exportRules)
+  .command(install)
+  .command(uninstall)
   .command(lab)
   .command(bench)
   .command(version)
@@ -43,7 +47,7 @@ const cli = yargs(words)
   .demandCommand(1, 'say what to do')
   .strict()
   .recommendCommands()
-  .wrap(Math.min(110, process.stdout.columns ?? 110))
+  .wrap(Number(process.env['COLUMNS']) || Math.min(110, process.stdout.columns ?? 110))
   .fail((message, error) => {
     // Failures of a handler come through here too; yargs' own are YErrors.
     if (error !== undefined && error.name !== 'YError') throw error;
@@ -51,17 +55,32 @@ const cli = yargs(words)
   });
 
 try {
-  await cli.parseAsync();
+  if (!(await completesValue())) await cli.parseAsync();
 } catch (error) {
   process.stderr.write(errorText(error, words.includes('--debug')));
   process.exitCode = exitCodeOf(error);
 }
 
+/** Prints the values that a shell may complete; false when it asks for names of verbs or options, or for nothing. */
+async function completesValue(): Promise<boolean> {
+  const asked = words.indexOf('--get-yargs-completions');
+  if (asked === -1) return false;
+  const { valuesAt } = await import('./completion.ts');
+  const values = valuesAt(words.slice(asked + 2));
+  if (values !== null) process.stdout.write(values.map((value) => `${value}\n`).join(''));
+  return values !== null;
+}
+
 /** yargs collects an option that is given twice; only those that are lists from the start keep more than the last. */
 function lastWordCounts(argv: Record<string, unknown>): void {
+  const lists = [
+    REPEATABLE,
+    run.REPEATABLE,
+    ...((argv['_'] as unknown[])[0] === install.command ? [install.REPEATABLE] : []),
+    ...((argv['_'] as unknown[])[0] === 'import' ? [importRules.REPEATABLE] : []),
+  ];
   for (const [name, value] of Object.entries(argv)) {
-    if (name === '_' || !Array.isArray(value) || REPEATABLE.has(name) || run.REPEATABLE.has(name)) continue;
-    if (importRules.REPEATABLE.has(name)) continue;
+    if (name === '_' || !Array.isArray(value) || lists.some((names) => names.has(name))) continue;
     argv[name] = value.at(-1);
   }
 }

@@ -51,6 +51,9 @@ export const READ_TRUNCATED = 4;
 export const WRITE_ERRNO = 5;
 /** Number of waits (poll calls), for batch statistics. */
 export const WAITS = 6;
+/** Super-packets that the addon made of packets that follow each other in a flow (native/src/coalesce.c), and how many of those. */
+export const SUPER_PACKETS = 7;
+export const COALESCED = 8;
 
 /** Byte offset in the arena of the IPv4 header of a slot. */
 export function packetOffset(slot: number): number {

@@ -55,6 +55,10 @@ export const HANDED_OFF = counter('handed_off');
 /** TCP resets of the firewall's. */
 export const RESETS_SENT = counter('resets_sent');
 
+/** What was written as super-packets that were not read as such: how many, and of how many packets. */
+export const SUPER_PACKETS_MADE = counter('super_packets_made');
+export const PACKETS_COALESCED = counter('packets_coalesced');
+
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {
   drops: Record<string, number>;

@@ -3,11 +3,26 @@
  * begin at zero with each process, ours last as long as the state.
  */
 import * as reasons from '../core/reasons.ts';
-import { CONTROL, READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from './arena.ts';
-import { DROPS } from './counters.ts';
+import {
+  COALESCED,
+  CONTROL,
+  READ_TRUNCATED,
+  SUPER_PACKETS,
+  WRITE_DOWN,
+  WRITE_NO_BUFFER,
+  WRITE_REFUSED,
+} from './arena.ts';
+import { DROPS, PACKETS_COALESCED, SUPER_PACKETS_MADE } from './counters.ts';
 
-const WORDS = [WRITE_REFUSED, WRITE_NO_BUFFER, WRITE_DOWN, READ_TRUNCATED];
-const REASONS = [reasons.WRITE_REFUSED, reasons.WRITE_NO_BUFFER, reasons.WRITE_DOWN, reasons.READ_TRUNCATED];
+const WORDS = [WRITE_REFUSED, WRITE_NO_BUFFER, WRITE_DOWN, READ_TRUNCATED, SUPER_PACKETS, COALESCED];
+const COUNTERS = [
+  DROPS + reasons.WRITE_REFUSED,
+  DROPS + reasons.WRITE_NO_BUFFER,
+  DROPS + reasons.WRITE_DOWN,
+  DROPS + reasons.READ_TRUNCATED,
+  SUPER_PACKETS_MADE,
+  PACKETS_COALESCED,
+];
 
 export class LinkCounters {
   private readonly control: Int32Array;
@@ -25,7 +40,7 @@ export class LinkCounters {
       const value = this.control[WORDS[i]!]!;
       const before = this.counted[i]!;
       if (value === before) continue;
-      this.counters[DROPS + REASONS[i]!]! += (value - before) >>> 0;
+      this.counters[COUNTERS[i]!]! += (value - before) >>> 0;
       this.counted[i] = value;
     }
   }

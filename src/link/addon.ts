@@ -18,7 +18,8 @@ export interface Exchange {
   /** Plain external ArrayBuffer, mapped once and zero at first. */
   readonly arena: ArrayBuffer;
   /**
-   * Writes the first `outCount` entries of the out list, in order; then reads up to 64 packets, alternating
+   * Writes the first `outCount` entries of the out list, in order within each flow: those that follow each other in one may leave
+   * as a super-packet (native/src/coalesce.c). Then reads up to 64 packets, alternating
    * over the queues; with none there, waits up to `timeoutMs` (0: does not wait, -1: for ever) for a packet or
    * a wake-up, and reads again.
    * Returns the number of packets read (0 after a time-out or a wake-up), or a negative errno when a queue is
@@ -128,6 +129,12 @@ export interface Addon {
   noNewPrivileges(): void;
   /** prctl(PR_SET_PDEATHSIG): the signal this process gets when its parent dies. */
   parentDeathSignal(signal: number): void;
+  /**
+   * sched_setattr: how long the calling thread, and what it starts later, wants to run at a time; policy and priority stay.
+   * The kernel takes 0.1 to 100 ms (Linux 6.12; older ones ignore it). Needs no privilege: the share stays what the
+   * priority says, only the turns are shorter and come sooner.
+   */
+  timeSlice(ns: number): void;
 }
 
 let loaded: Addon | undefined;

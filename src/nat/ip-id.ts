@@ -8,7 +8,8 @@
  * identification comes again after 65536 datagrams of one counter, never before; of several workers each has its part of
  * the numbers.
  *
- * Atomic datagrams keep what they have (RFC 6864 4.1): one branch, needsId().
+ * Atomic datagrams keep what they have (RFC 6864 4.1): one branch, needsId(). (Where several leave as one super-packet, whose
+ * segments are numbered in order, that may change: native/src/coalesce.c. Those that are not atomic are merged in order only.)
  *
  * Limits: what the host itself sends is numbered by its kernel, out of reach. Above 65536 non-atomic datagrams per MSL to one
  * destination no numbering is unique (RFC 6864 5.2).

@@ -39,9 +39,13 @@ describe('the plan', () => {
   it('has every number of flows for UDP and TCP, each figure read often enough, and a mixed run', () => {
     const { runs, memory } = makePlan(5, 1000);
     for (const protocol of ['udp', 'tcp']) {
-      const flows = runs.filter((run) => run.protocol === protocol && !run.own).map((run) => run.flows);
+      const flows = runs
+        .filter((run) => run.protocol === protocol && !run.own && run.rules === undefined)
+        .map((run) => run.flows);
       expect(flows).toEqual([1, 1000, 60_000, 1_000_000, 2_000_000, 4_000_000]);
       expect(memory.map((run) => run.protocol)).toContain(protocol);
+      const rules = runs.filter((run) => run.protocol === protocol && run.rules !== undefined);
+      expect(rules.map((run) => run.rules)).toEqual([1, 100, 1000]);
     }
     expect(runs.some((run) => run.protocol === 'mixed')).toBe(true);
     for (const { processes, readings } of runs) expect(processes * readings).toBeGreaterThanOrEqual(5);
@@ -61,6 +65,18 @@ describe('what is made of the readings', () => {
 
   it('has no flows per second of few flows: that would be a figure of the compiler', () => {
     expect(found.creation.map(({ name }) => name)).toEqual(['udp-1000000']);
+  });
+
+  it('with firewall rules stand by themselves', () => {
+    const ruled = results(makePlan(1, 1000).runs.filter(({ name }) => name.endsWith('-rules-1000')));
+    expect(ruled.packets).toEqual([]);
+    expect(ruled.creation).toEqual([]);
+    expect(tables(ruled).at(-1)!.rows).toEqual(
+      ['udp', 'tcp'].map((protocol) => [
+        `${protocol}, 150,000 flows`,
+        ...['1,000', '210 (100 - 320)', '1000 (1000 - 1000)'],
+      ]),
+    );
   });
 
   it('shows what was measured, and what failed', () => {

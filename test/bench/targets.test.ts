@@ -62,6 +62,7 @@ const engine: EngineResults = {
     { name: 'tcp-1000000', protocol: 'tcp', flows: 1_000_000, own: false, ns: ns(500) },
   ],
   memory: [{ protocol: 'tcp', flows: 1_000_000, own: false, bytesPerFlow: 100 }],
+  rules: [],
   ...{ measuredPackets: 20_000_000, collections: 1, collectionsMaking: 3 },
 };
 

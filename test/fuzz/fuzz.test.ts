@@ -21,6 +21,10 @@ const NOT_BY_PACKETS = [
   // Between several workers only: test/engine/workers.test.ts.
   'hand_off_full',
   'hand_off_late',
+  // The gateway has no rules: test/engine/firewall.test.ts.
+  'firewall_drop',
+  'firewall_reject',
+  'packet_rate',
   // These take millions of packets.
   'fragment_limit',
   'helper_failed',

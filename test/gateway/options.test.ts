@@ -7,8 +7,11 @@ import {
   parseLinger,
   parseName,
   parsePortRange,
+  parsePrivate,
   parseTxQueueLength,
 } from '../../src/gateway/options.ts';
+
+import { formatPrefix } from '../../src/wire/address.ts';
 
 function usage(run: () => unknown): string {
   try {
@@ -93,5 +96,22 @@ describe('helpers', () => {
     expect(usage(() => parseHelpers(['ftp', 'irc=21']))).toContain('has the helper ftp already');
     expect(usage(() => parseHelpers(['ftp', 'ftp']))).toContain('has the helper ftp already');
     expect(parseHelpers(['ftp', 'tftp=21'])).toHaveLength(2);
+  });
+});
+
+describe('--private', () => {
+  test('a name, or one with the networks behind it', () => {
+    expect(parsePrivate('eth1')).toEqual({ name: 'eth1', networks: [] });
+    const { name, networks } = parsePrivate('eth0=10.0.0.0/16,172.16.5.9/12');
+    expect([name, ...networks.map(formatPrefix)]).toEqual(['eth0', '10.0.0.0/16', '172.16.0.0/12']);
+  });
+
+  test.each([
+    ['eth0=', '"" is not a network'],
+    ['eth0=10.0.0.0/33', '"10.0.0.0/33" is not a network'],
+    ['eth0=10.0.0.0/16,', '"" is not a network'],
+    ['=10.0.0.0/16', ': not an interface name'],
+  ])('refuses %j', (text, why) => {
+    expect(usage(() => parsePrivate(text))).toContain(why);
   });
 });

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { isSystemError } from '../../src/core/errors.ts';
 import { addon } from '../../src/link/addon.ts';
+import { scheduling } from './scheduling.ts';
 import { ip } from './tuns.ts';
 
 const NLM_F_REQUEST = 1;
@@ -361,6 +362,23 @@ export function noNewPrivileges() {
   const before = read();
   addon().noNewPrivileges();
   return { before, after: read() };
+}
+
+/** The slice of the thread that asks, and of a thread that it starts afterwards. */
+export async function timeSlice() {
+  const before = scheduling(process.pid);
+  addon().timeSlice(100_000);
+  const after = scheduling(process.pid);
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+     parentPort.postMessage(Number(require('node:fs').readlinkSync('/proc/thread-self').split('/')[2]));
+     setInterval(() => {}, 1000);`,
+    { eval: true },
+  );
+  const [thread] = (await once(worker, 'message')) as [number];
+  const started = scheduling(thread);
+  await worker.terminate();
+  return { before, after, started, tooShort: failure(() => addon().timeSlice(0)) };
 }
 
 /** A grandchild that asked for SIGTERM at its parent's death gets it. */

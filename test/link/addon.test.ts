@@ -6,6 +6,7 @@ import { isSystemError } from '../../src/core/errors.ts';
 import { addon } from '../../src/link/addon.ts';
 import type * as scenarios from './addon.scenarios.ts';
 import { namespaceRunner } from './namespace.ts';
+import { sliceHere } from './scheduling.ts';
 
 const inNamespace = namespaceRunner<typeof scenarios>(new URL('./addon.scenarios.ts', import.meta.url));
 const RTM_NEWLINK = 16;
@@ -173,6 +174,13 @@ describe('system calls that Node lacks', () => {
 
   test('no new privileges', async () => {
     expect(await inNamespace('noNewPrivileges')).toEqual({ before: '0', after: '1' });
+  });
+
+  test('a time slice, which later threads inherit', async () => {
+    const { before, after, started, tooShort } = await inNamespace('timeSlice');
+    expect(after).toEqual({ ...before, slice: sliceHere(100_000) });
+    expect(started).toEqual(after);
+    expect(tooShort!.message).toContain('ns');
   });
 
   test('the signal of a dying parent', async () => {

@@ -126,7 +126,10 @@ natgateOnly('natgate refuses', () => {
 
   it('to run without BPF', async () => {
     const noBpf = ['setpriv', '--bounding-set=-bpf,-sys_admin,-perfmon', '--inh-caps=-all'];
-    expect(await refused(RUN, noBpf)).toMatchObject({ code: 1, says: 'natgate: missing CAP_BPF' });
+    expect(await refused(RUN, noBpf)).toMatchObject({
+      code: 1,
+      says: 'natgate: missing CAP_BPF, CAP_PERFMON',
+    });
   });
 
   it('to run without /dev/net/tun', async () => {

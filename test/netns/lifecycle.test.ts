@@ -1,5 +1,7 @@
 /** Starting, stopping, dying and coming back: the host is as before, and connections live as long as they can. */
+import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { scheduling, sliceHere } from '../link/scheduling.ts';
 import { Agent } from './support/agent.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { sleep, until } from './support/process.ts';
@@ -103,6 +105,17 @@ natgateOnly('the life of a gateway', () => {
     expect(await connection.echo('after')).toBe('after');
     expect(await next.process.stop()).toBe(0);
     expect(await hostState(topology.gateway)).toEqual(before);
+  });
+
+  it('runs its data plane ahead of most processes, in short turns', async () => {
+    const gateway = await start();
+    const engine = await gateway.enginePid();
+    const threads = readdirSync(`/proc/${engine}/task`).map((thread) => scheduling(Number(thread)));
+    const raised = threads.filter(({ nice }) => nice === -10);
+    // The thread that passes control messages on, and the data plane that it made.
+    expect(raised.length).toBeGreaterThanOrEqual(2);
+    expect(new Set(raised.map(({ slice }) => slice))).toEqual(new Set([sliceHere(100_000)]));
+    expect(await gateway.process.stop()).toBe(0);
   });
 
   it('restarts a dead engine process: old connections go on, new ones come about', async () => {

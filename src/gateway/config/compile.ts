@@ -17,6 +17,7 @@ import {
   parseHelpers,
   parseInterface,
   parsePortRange,
+  parsePrivate,
   type RunOptions,
 } from '../options.ts';
 import { parseWorkers, refuseWithWorkers } from '../workers-option.ts';
@@ -82,13 +83,16 @@ function privateInterfaces(value: ConfigDocument['private'], reader: Reader): Pr
   if (list.length === 0) reader.error(['private'], 'no interface is named', 'give one at least, e.g. eth1');
   return list.map(({ path, value: inside }) => {
     const isText = typeof inside === 'string';
-    const name = isText ? inside : inside.interface;
+    // A text may be as the flag takes it, NAME=NETWORK,NETWORK.
+    const parsed = isText ? reader.attempt(path, () => parsePrivate(inside)) : undefined;
+    if (isText && parsed === undefined) return { name: inside, networks: [] };
+    const name = isText ? parsed!.name : inside.interface;
     const at = isText ? path : [...path, 'interface'];
-    reader.attempt(at, () => parseInterface('private', name));
+    if (!isText) reader.attempt(at, () => parseInterface('private', name));
     if (names.has(name)) reader.error(at, `${name} is named twice`, 'name every interface once');
     names.add(name);
     const networks = isText
-      ? []
+      ? parsed!.networks
       : listOf(reader, [...path, 'networks'], inside.networks, (each, text) =>
           prefix(reader.text(each, 'networks', text, '10.1.0.0/16'), text),
         );

@@ -6,6 +6,7 @@ import {
   parseInterface,
   parseLinger,
   parsePortRange,
+  parsePrivate,
   parseTxQueueLength,
 } from '../options.ts';
 import { parseTimeouts } from '../timeout-option.ts';
@@ -52,7 +53,7 @@ export function flagValues(words: RunArguments): FlagValue[] {
     );
     for (const [i, { flag, text }] of all.entries()) add(flag, [key, i], text);
   };
-  for (const text of words.private ?? []) parseInterface('private', text);
+  for (const text of words.private ?? []) parsePrivate(text);
   addList('private', ['private', words.private]);
   if (words.public !== undefined) add('public', ['public'], parseInterface('public', words.public));
   if (words.ports !== undefined) {

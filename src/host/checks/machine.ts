@@ -45,6 +45,7 @@ export function checkAddon(): Check {
 const CAPABILITIES: readonly { name: string; numbers: readonly number[]; why: string }[] = [
   { name: 'CAP_NET_ADMIN', numbers: [12], why: 'to make TUN devices and attach filters' },
   { name: 'CAP_BPF', numbers: [39, 21], why: 'to load the steering programs' },
+  { name: 'CAP_PERFMON', numbers: [38, 21], why: 'for the arithmetic with pointers in them' },
   { name: 'CAP_SETUID', numbers: [7], why: 'to run the packet engine as an unprivileged user' },
   { name: 'CAP_SETGID', numbers: [6], why: 'to run the packet engine as an unprivileged user' },
 ];
@@ -59,7 +60,7 @@ export function checkCapabilities(status = readFileSync('/proc/self/status', 'ut
     'not_permitted',
     `missing ${missing.map(({ name }) => name).join(', ')}`,
     [...new Set(missing.map(({ why }) => why))].join('; '),
-    'run natgate as root (sudo); in a container: --cap-add NET_ADMIN --cap-add BPF',
+    'run natgate as root (sudo); in a container: --cap-add NET_ADMIN --cap-add BPF --cap-add PERFMON',
   );
 }
 
