@@ -13,6 +13,8 @@ import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
+import * as exportRules from './export.ts';
+import * as importRules from './import.ts';
 import * as install from './install.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
@@ -35,6 +37,8 @@ const cli = yargs(words)
   .command(reload)
   .command(config)
   .command(doctor)
+  .command(importRules)
+  .command(exportRules)
   .command(install)
   .command(uninstall)
   .command(lab)
@@ -77,6 +81,7 @@ function lastWordCounts(argv: Record<string, unknown>): void {
     REPEATABLE,
     run.REPEATABLE,
     ...((argv['_'] as unknown[])[0] === install.command ? [install.REPEATABLE] : []),
+    ...((argv['_'] as unknown[])[0] === 'import' ? [importRules.REPEATABLE] : []),
   ];
   for (const [name, value] of Object.entries(argv)) {
     if (name === '_' || !Array.isArray(value) || lists.some((names) => names.has(name))) continue;

@@ -1,6 +1,8 @@
 /** A `natgate run` in the background. Knows nothing of the test runner, so that scripts may use it too. */
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { RECIPE_PAGE, RECIPE_SAVED } from '../../gateway/iptables/recipe.ts';
 import { MAIN } from './contender.ts';
 import { type Background, type CommandResult, type RunOptions, run } from './process.ts';
 import type { Namespace } from './topology.ts';
@@ -15,6 +17,27 @@ export const READY = /^natgate: ready private=(\S+) public=(\S+) external=(\S+)$
 /** `NATGATE_WORKERS=4`: every gateway of the tests that says nothing else has so many. */
 const workers = process.env['NATGATE_WORKERS'];
 const WORKERS = workers === undefined ? [] : ['--workers', workers];
+
+/**
+ * `NATGATE_TEST_IMPORT=saved`, or `page`: gateways of the tests run from what `natgate import` makes of the recipe's rules, as iptables-save
+ * writes them or as web pages spell them.
+ */
+const IMPORT = process.env['NATGATE_TEST_IMPORT'];
+
+function interfaces(ns: Namespace): string[] {
+  if (IMPORT === undefined) return ['--private', 'g0', '--public', 'g1'];
+  return ['--config', importRecipe(ns, IMPORT === 'page' ? RECIPE_PAGE : RECIPE_SAVED)];
+}
+
+/** Writes the configuration that the rules make, by the command line; returns its path. */
+export function importRecipe(ns: Namespace, rules: string): string {
+  mkdirSync(ns.stateRoot, { recursive: true });
+  const path = join(ns.stateRoot, 'natgate.yaml');
+  const text = rules.replaceAll('eth1', 'g0').replaceAll('eth0', 'g1');
+  const argv = ns.argv([process.execPath, MAIN, 'import', '-', '-o', path]);
+  execFileSync(argv[0]!, argv.slice(1), { input: text, stdio: ['pipe', 'ignore', 'inherit'] });
+  return path;
+}
 
 let started = 0;
 
@@ -34,7 +57,7 @@ export class Natgate implements Gateway {
 
   /** Starts it between g0 and g1 and waits until packets flow. */
   static async start(ns: Namespace, args: readonly string[] = [], name = newName()): Promise<Natgate> {
-    const natgate = Natgate.launch(ns, ['--private', 'g0', '--public', 'g1', ...args], name);
+    const natgate = Natgate.launch(ns, [...interfaces(ns), ...args], name);
     await natgate.process.shows(READY, 15_000);
     return natgate;
   }
