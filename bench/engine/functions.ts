@@ -49,7 +49,7 @@ export function benchFunctions(seconds: number): FunctionResult[] {
   const ports = { first: 32768, last: 65535 };
   const mappings = new Mappings({
     owned: new Uint8Array(OWNED_BYTES),
-    externals: new ExternalAddresses(0x010012c6, 0, ports.first, ports.last),
+    externals: new ExternalAddresses(0x010012c6, [0], ports.first, ports.last),
     rules: new Rules(masqueradeAll(ports).rules, ports, () => 0).rules,
     forwards: [],
     held: { tcp: [], udp: [] },

@@ -19,7 +19,8 @@ export function builder(argv: Argv) {
       array: true,
       nargs: 1,
       requiresArg: true,
-      describe: 'Interface of a private network, to have it checked as well. Repeatable',
+      describe:
+        'Interface of a private network (NAME, or NAME=NETWORK,…), to have it checked as well. Repeatable',
     })
     .option('public', {
       type: 'string',
@@ -43,7 +44,11 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const flags = isServed ? argv : { ...argv, private: ['private'], public: 'public' };
   const { options } = loadConfig({ ...gatewayNamed(argv), flags, path });
   const { name, stateRoot, ports, nat } = options;
-  const served = { private: options.private.map((inside) => inside.name), public: options.public };
+  const served = {
+    private: options.private.map((inside) => inside.name),
+    networks: options.private.map((inside) => inside.networks),
+    public: options.public,
+  };
   const { checkHost } = await import('../host/preflight.ts');
   const checks = checkHost({ name, stateRoot, ports, nat, ...(isServed ? { interfaces: served } : {}) });
   if (argv.json) process.stdout.write(`${JSON.stringify(checks, null, 2)}\n`);

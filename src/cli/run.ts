@@ -19,7 +19,7 @@ export function builder(argv: Argv) {
       nargs: 1,
       requiresArg: true,
       describe:
-        'Interface of a private network; its hosts use the address of this interface as their gateway. Repeatable',
+        'Interface of a private network, whose address is the gateway of its hosts. Repeatable. NAME=NETWORK,… says what is behind it, and must where it is the public interface as well',
     })
     .option('public', {
       type: 'string',

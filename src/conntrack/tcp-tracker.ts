@@ -76,6 +76,7 @@ import {
   checkWindow,
   F_CLOSE_INIT,
   F_MAXACK,
+  F_ONE_WAY,
   F_UNACKNOWLEDGED,
   LAST_CHALLENGE,
   LAST_CLASS,
@@ -172,6 +173,7 @@ export class TcpTracker {
       ack = (ack - offset) | 0;
     }
     const state = (status & STATE_MASK) >>> STATE_SHIFT;
+    if ((track[t + W_FLAGS]! & F_ONE_WAY) !== 0) return this.stepLoosely(h, state, kind);
     // What open() made is not what was: the first packet comes from NONE.
     let was = (status & CONFIRMED) === 0 ? TCP_NONE : state;
     let next = was === TCP_NONE ? state : transition(direction, kind, state);
@@ -266,6 +268,24 @@ export class TcpTracker {
       track[side + W_FLAGS] = track[side + W_FLAGS]! | F_CLOSE_INIT;
     }
     return this.settle(h, t, was, next, kind);
+  }
+
+  /**
+   * Of this connection, just opened, one direction may go by without us: whatever its segments are, they pass. It counts as
+   * established until a FIN or RST, and is never ASSURED.
+   */
+  followLoosely(flow: number): void {
+    this.table.track[flow * TRACK + W_FLAGS] = F_ONE_WAY;
+  }
+
+  private stepLoosely(h: number, state: number, kind: number): number {
+    const { hot } = this.table;
+    let next = ESTABLISHED;
+    if (kind === CLASS_RST) next = CLOSE;
+    else if (kind === CLASS_FIN || (kind === CLASS_ACK && state === FIN_WAIT)) next = FIN_WAIT;
+    const timer = next === ESTABLISHED ? this.unreplied(TIMER_STATE) : TIMER_STATE;
+    hot[h + H_STATUS] = (hot[h + H_STATUS]! & ~TIMEOUT_MASK) | (next << STATE_SHIFT) | (timer << TIMER_SHIFT);
+    return OK;
   }
 
   /** Writes state, timer and ASSURED of an accepted packet. */

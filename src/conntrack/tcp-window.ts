@@ -60,6 +60,8 @@ export const F_UNACKNOWLEDGED = 16;
 export const F_MAXACK = 32;
 /** The segment whose fragments are coming is of this side. */
 export const F_FRAGMENT = 64;
+/** Only one direction of the connection may come by here (of the original side): nothing is asked of its segments. */
+export const F_ONE_WAY = 128;
 export const SCALE_SHIFT = 8;
 
 /** Fields of W_LAST. */

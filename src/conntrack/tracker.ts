@@ -44,7 +44,7 @@ import {
   TRACK,
 } from './flow-table.ts';
 import { SctpTracker } from './sctp.ts';
-import { INVALID } from './tcp-states.ts';
+import { ESTABLISHED, INVALID } from './tcp-states.ts';
 import { FINAL, PASSED, REOPEN, type TcpOptions, TcpTracker } from './tcp-tracker.ts';
 import { extendFragment } from './tcp-window.ts';
 import { type TimeoutTable, UDP_DNS, UDP_SINGLE, UDP_STREAM, UDP_STREAM_AGE_MS } from './timeouts.ts';
@@ -105,9 +105,14 @@ export class Tracker {
     this.due = (flow, now) => this.look(flow, now);
   }
 
-  /** Whether the packet of row `m` may begin a flow: the state to open() it with, or INVALID. */
-  firstState(bytes: Bytes, meta: Int32Array, m: number): number {
+  /**
+   * Whether the packet of row `m` may begin a flow: the state to open() it with, or INVALID. `isTurned`: it leaves where it came
+   * in, so that the other direction may go by without the gateway: then any packet may be the first one.
+   */
+  firstState(bytes: Bytes, meta: Int32Array, m: number, isTurned = false): number {
     const protocol = meta[m + M_PROTOCOL]!;
+    if (isTurned && protocol === PROTO_TCP) return ESTABLISHED;
+    if (isTurned && protocol === PROTO_ICMP) return 0;
     if (protocol === PROTO_TCP) return this.tcp.firstState(bytes.u8[meta[m + M_L4]! + TCP_FLAGS]!);
     if (protocol === PROTO_SCTP) return this.sctp.mayBegin(bytes, meta, m) ? 0 : INVALID;
     if (protocol === PROTO_ICMP) return isIcmpRequest((meta[m + M_PORTS]! >>> 16) & 0xff) ? 0 : INVALID;

@@ -117,7 +117,7 @@ export const PACKET_RATE = reason('packet_rate', 'above the packet rate of the r
 // Forwarding.
 export const NOT_PUBLIC = reason(
   'not_public',
-  'new flow to a destination that is not behind the public interface',
+  'new flow to the host, or to a device that natgate does not serve',
 );
 export const NO_ROUTE = reason('no_route', 'the host has no route to the destination (answered 3/0)');
 export const TTL_EXCEEDED = reason('ttl_exceeded', 'time to live ran out (answered 11/0)');

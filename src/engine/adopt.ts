@@ -78,6 +78,9 @@ function sourceMapping(table: FlowTable, flow: number, { mappings, rules, prefix
   const { hot } = table;
   const h = flow * HOT;
   const external = hot[h + TUPLE + H_DESTINATION]!;
+  const leaves = (hot[h + H_STATUS]! & REPLY_SIDE) !== 0;
+  // From one private network to another.
+  if (!leaves && external === hot[h] && hot[h + H_DESTINATION] === hot[h + TUPLE]) return NONE_NEEDED;
   if (prefixes.toExternal(hot[h]!) === external) return NONE_NEEDED;
   const number = hot[h + H_STATUS]! >>> RULE_SHIFT;
   const rule = rules.rules[number];
@@ -85,8 +88,7 @@ function sourceMapping(table: FlowTable, flow: number, { mappings, rules, prefix
   if (!rule.translates) return external === hot[h] ? NONE_NEEDED : LOST;
   const externalNumber = mappings.externals.numberOf(external);
   // A query that is a hairpin has its destination's id.
-  const isHairpin = (hot[h + H_STATUS]! & REPLY_SIDE) === 0;
-  if (isHairpin && (hot[h + H_STATUS]! & 0xff) === PROTO_ICMP) return NONE_NEEDED;
+  if (!leaves && (hot[h + H_STATUS]! & 0xff) === PROTO_ICMP) return NONE_NEEDED;
   return externalNumber === NOT_EXTERNAL ? LOST : adoptSource(table, flow, mappings, number, externalNumber);
 }
 
@@ -96,7 +98,7 @@ function twiceMapping(table: FlowTable, flow: number, { mappings, rules }: NatOf
   const h = flow * HOT;
   const source = hot[h + TUPLE + H_DESTINATION]!;
   if (source === hot[h]) return NONE_NEEDED;
-  if (source !== mappings.externals.addressOf(LOCAL)) return LOST;
+  if (!mappings.externals.isLocal(source)) return LOST;
   return adoptSource(table, flow, mappings, rules.twice, LOCAL);
 }
 

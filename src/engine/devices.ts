@@ -30,9 +30,9 @@ export class Devices {
     return this.address[this.public]!;
   }
 
-  /** The address of the private side, 0 when there is none. */
-  get local(): number {
-    return this.address[this.side.indexOf(PRIVATE)]!;
+  /** The addresses of the private side, one for each of its devices, 0 where there is none. */
+  get locals(): number[] {
+    return [...this.address].filter((_, device) => this.side[device] === PRIVATE);
   }
 
   /** A next hop stopped, or began, to answer ARP. */

@@ -112,7 +112,7 @@ export class Engine {
     this.bytes = this.out.bytes;
     this.devices = new Devices(config.devices);
     const nat = config.nat ?? masqueradeAll(config.ports);
-    this.sessions = new Sessions(config, nat, state, this.devices.external, this.devices.local);
+    this.sessions = new Sessions(config, nat, state, this.devices.external, this.devices.locals);
     this.table = this.sessions.table;
     this.tracker = this.sessions.tracker;
     this.mappings = this.sessions.mappings;
@@ -177,7 +177,7 @@ export class Engine {
     const before = this.devices.external;
     this.devices.address[index] = device.address;
     this.devices.mtu[index] = device.mtu;
-    this.sessions.setHostAddresses(this.devices.external, this.devices.local);
+    this.sessions.setHostAddresses(this.devices.external, this.devices.locals);
     this.gate.follow();
     if (before !== 0 && this.devices.external !== before) this.sessions.endFlowsOf(before);
   }
@@ -301,15 +301,20 @@ export class Engine {
     if (blocked !== OK) return blocked;
     const refused = isInside && isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
     if (refused !== OK) return refused;
-    const state = this.tracker.firstState(this.bytes, meta, m);
+    const to = path.deviceOf(egress);
+    const leaves = isInside && isDirect && this.devices.side[to] === PUBLIC;
+    const isTurned = isInside && isDirect && to === meta[m + M_DEVICE];
+    const state = this.tracker.firstState(this.bytes, meta, m, isTurned);
     if (state === INVALID) return refusal(protocol);
     // A connection that is seen from its middle is picked up for private hosts only.
     if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
     const barred = this.gate.admitNew(m, isInside, isRelated, egress, now);
     if (barred !== OK) return barred;
-    const handle = sessions.begin(this.bytes, meta, m, state, isInside, isInside && isDirect, 0, now);
+    if (decider.isTwice) decider.local = this.devices.address[to]!;
+    const handle = sessions.begin(this.bytes, meta, m, state, isInside, leaves, 0, now);
     if (handle >= 0) {
       if (isInside && isDirect) path.remember(handle, egress, back);
+      if (isTurned && protocol === PROTO_TCP) this.tracker.tcp.followLoosely(handle >> 1);
       return this.forward(slot, m, this.gate.begun(this.helpers.made(handle, expected)), egress, now);
     }
     // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.

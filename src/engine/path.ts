@@ -48,7 +48,7 @@ export const DEFER = -1;
 
 export class Path {
   readonly routes = new RouteTable();
-  /** The gateway's private address is shared with the host too: twice NAT makes it a source. */
+  /** The gateway's private addresses are shared with the host too: twice NAT makes them sources. */
   sharesLocal = false;
   private readonly devices: Devices;
   private readonly table: FlowTable;
@@ -251,11 +251,14 @@ export class Path {
     return (external !== 0 && this.meta[m + M_DESTINATION] === external) || this.isForLocal(m);
   }
 
-  /** Whether a packet is for the gateway's private address, and that one is shared. */
+  /** Whether a packet is for the gateway's address on the private interface where it came in, and that one is shared. */
   isForLocal(m: number): boolean {
     const { meta, devices } = this;
-    if (!this.sharesLocal || devices.side[meta[m + M_DEVICE]!] !== PRIVATE) return false;
-    return devices.local !== 0 && meta[m + M_DESTINATION] === devices.local;
+    const device = meta[m + M_DEVICE]!;
+    if (!this.sharesLocal || devices.side[device] !== PRIVATE) return false;
+    const local = devices.address[device]!;
+    // One-armed it is the external address, and what is behind that is asked for first.
+    return local !== 0 && local !== devices.external && meta[m + M_DESTINATION] === local;
   }
 
   /** Gives a packet to the host, as it came, on the side where it came. */

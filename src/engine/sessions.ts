@@ -38,9 +38,10 @@ import {
   D_SOURCE,
   D_TARGET,
   Decider,
+  DIRECT,
   MAPPED,
 } from '../nat/decide.ts';
-import { ExternalAddresses, ICMP, LOCAL, SHARED, TCP, UDP } from '../nat/external-addresses.ts';
+import { ExternalAddresses, ICMP, SHARED, TCP, UDP } from '../nat/external-addresses.ts';
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
@@ -109,8 +110,8 @@ export class Sessions {
   /** ms, of the last begin() or tick(). */
   now: number;
 
-  /** `nat`: as configured; `shared`, `local`: the public and the private interface's address, wire order. */
-  constructor(config: EngineConfig, nat: NatConfig, state: State, shared: number, local: number) {
+  /** `nat`: as configured; `shared`, `locals`: the public and the private interfaces' addresses, wire order. */
+  constructor(config: EngineConfig, nat: NatConfig, state: State, shared: number, locals: readonly number[]) {
     this.counters = state.counters;
     this.now = config.now;
     this.table = new FlowTable(state.buffer, state.tableOffset, state.capacity, state.seed);
@@ -127,7 +128,7 @@ export class Sessions {
     this.ownership = seat === undefined ? null : new Ownership(seat);
     const own = this.ownership?.class ?? ALL_PORTS;
     const { first, last } = config.ports;
-    const externals = new ExternalAddresses(shared, local, first, last, classMask(own));
+    const externals = new ExternalAddresses(shared, locals, first, last, classMask(own));
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
     const quotas = rules.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
@@ -204,8 +205,10 @@ export class Sessions {
     if (protocol === PROTO_TCP)
       this.yielding.sequence = swap32(bytes.i32[(meta[m + M_L4]! + TCP_SEQUENCE) >> 2]!);
     let refused = OK;
-    if (isInside) refused = decider.source(protocol, source, destination, ports);
-    else if (decider.isTwice) refused = decider.twiceSource(protocol, source);
+    // Between private networks nothing is translated.
+    const stays = isInside && !leaves && decision[D_KIND] === DIRECT;
+    if (isInside && !stays) refused = decider.source(protocol, source, destination, ports);
+    else if (!isInside && decider.isTwice) refused = decider.twiceSource(protocol, source);
     const host = isInside ? source : decision[D_DESTINATION]!;
     if (refused !== OK) return this.refuse(host, refused, now);
     const mapping = decision[D_MAPPING]!;
@@ -351,15 +354,14 @@ export class Sessions {
   }
 
   /** The host's own addresses, where they may have changed. */
-  setHostAddresses(shared: number, local: number): void {
+  setHostAddresses(shared: number, locals: readonly number[]): void {
     const { externals } = this.mappings;
     if (externals.addressOf(SHARED) !== shared) {
       externals.each((space, number) => {
         if (number === SHARED) space.endQuarantines();
       });
     }
-    externals.setHost(SHARED, shared);
-    externals.setHost(LOCAL, local);
+    externals.setHost(shared, locals);
   }
 }
 

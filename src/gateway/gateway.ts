@@ -77,7 +77,8 @@ export class Gateway {
   /** Resolves when packets flow. After a rejection, and at any other moment, `stop` takes everything back. */
   async start(): Promise<void> {
     const { options, names, journal, manager, credentials, log } = this.#setup;
-    const plan = hostPlan({ ...options, interfaces: readInterfaces(names) });
+    const networks = options.private.map((inside) => inside.networks);
+    const plan = hostPlan({ ...options, interfaces: readInterfaces(names, networks) });
     this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
     applyPlan(plan.steps, journal);
 
@@ -186,6 +187,7 @@ export class Gateway {
   async stop(lingerSeconds: number): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
+    this.#addresses.close();
     if (lingerSeconds === 0) {
       removeAddresses(journal);
       this.#steering?.detach();
@@ -206,7 +208,7 @@ export class Gateway {
     const { names, options, fail, log } = this.#setup;
     const dedicated = dedicatedPrefixes(options.nat);
     return new HostFollower(
-      { names, ports: options.ports, dedicated },
+      { names, networks: options.private.map((inside) => inside.networks), ports: options.ports, dedicated },
       {
         onHostChange: (view, before) => this.#hostChanged(view, before),
         onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),

@@ -37,6 +37,8 @@ export interface HostView {
 export interface Followed {
   /** The served interfaces by device index. */
   names: readonly string[];
+  /** By device index: what the operator says is behind them (InterfaceFacts). */
+  networks: readonly (readonly Prefix[])[];
   ports: PortRange;
   /** External addresses that are natgate's alone. */
   dedicated: readonly Prefix[];
@@ -53,6 +55,7 @@ export interface FollowerCallbacks {
 
 export class HostFollower {
   readonly #names: readonly string[];
+  readonly #networks: readonly (readonly Prefix[])[];
   readonly #ports: PortRange;
   readonly #dedicated: readonly Prefix[];
   readonly #callbacks: FollowerCallbacks;
@@ -62,8 +65,9 @@ export class HostFollower {
   #held: HeldPorts;
 
   /** Throws NatgateError when an interface is not there. */
-  constructor({ names, ports, dedicated }: Followed, callbacks: FollowerCallbacks) {
+  constructor({ names, networks, ports, dedicated }: Followed, callbacks: FollowerCallbacks) {
     this.#names = names;
+    this.#networks = networks;
     this.#ports = ports;
     this.#dedicated = dedicated;
     this.#callbacks = callbacks;
@@ -71,12 +75,13 @@ export class HostFollower {
     this.#watch = new HostWatch({
       onHostChange: () => this.#guard(() => this.#readHost()),
       onNeighbour: ({ interface: index, address, failed }) => {
-        const device = this.#view.interfaces.findIndex((facts) => facts.index === index);
-        if (device >= 0) callbacks.onNeighbour(device, address, failed);
+        this.#view.interfaces.forEach((facts, device) => {
+          if (facts.index === index) callbacks.onNeighbour(device, address, failed);
+        });
       },
     });
     try {
-      this.#view = readView(names, dedicated);
+      this.#view = readView(names, networks, dedicated);
       this.#held = heldPorts(ports.first, ports.last);
     } catch (error) {
       this.#watch.close();
@@ -105,7 +110,7 @@ export class HostFollower {
       this.#callbacks.onInterfaceGone(gone);
       return;
     }
-    const view = readView(this.#names, this.#dedicated);
+    const view = readView(this.#names, this.#networks, this.#dedicated);
     if (isDeepStrictEqual(view, before)) return;
     this.#view = view;
     this.#callbacks.onHostChange(view, before);
@@ -132,8 +137,12 @@ function isStillThere(name: string, view: HostView): boolean {
   return readLinks().some((link) => link.name === name && link.index === index);
 }
 
-function readView(names: readonly string[], dedicated: readonly Prefix[]): HostView {
-  const found = readInterfaces(names);
+function readView(
+  names: readonly string[],
+  networks: readonly (readonly Prefix[])[],
+  dedicated: readonly Prefix[],
+): HostView {
+  const found = readInterfaces(names, networks);
   const conflict = conflictingNetwork(found);
   const interfaces =
     conflict === null ? found : found.with(-1, { ...found.at(-1)!, address: 0, prefixLength: 0 });
@@ -144,6 +153,7 @@ function readView(names: readonly string[], dedicated: readonly Prefix[]): HostV
       mtu,
     }),
   );
-  const routes = readServedRoutes(interfaces.map(({ index }) => index));
+  const indexes = interfaces.map(({ index }) => index);
+  const routes = readServedRoutes(indexes, networks);
   return { interfaces, conflict, devices, routes: withDedicated(routes, dedicated) };
 }

@@ -8,6 +8,7 @@ import { NatgateError } from '../core/errors.ts';
 import { type HelperConfig, type HelperName, helperKinds } from '../nat/alg/registry.ts';
 import type { NatConfig, Prefix } from '../nat/config.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
+import { parsePrefix } from '../wire/address.ts';
 
 export interface PortRange {
   first: number;
@@ -140,6 +141,22 @@ export function parseInterface(option: string, text: string): string {
     throw usage(`--${option} ${text}: not an interface name`, '`ip -br link` lists the interfaces');
   }
   return text;
+}
+
+/** `NAME`, or `NAME=NETWORK,NETWORK…`: an interface and the private networks behind it. */
+export function parsePrivate(text: string): PrivateInterface {
+  const [name = '', list] = text.split(/=(.*)/s);
+  const networks = (list?.split(',') ?? []).map((word) => {
+    const network = parsePrefix(word);
+    if (network === null) {
+      throw usage(
+        `--private ${text}: ${JSON.stringify(word)} is not a network`,
+        'give ADDRESS/LENGTH, several with commas, e.g. eth0=10.0.0.0/16',
+      );
+    }
+    return network;
+  });
+  return { name: parseInterface('private', name), networks };
 }
 
 export function parseFlows(value: number): number {

@@ -3,6 +3,7 @@
  *
  *     private interface   privateIngress ──▶ its TUN        its TUN   tunIngress ──▶ private interface, or the host
  *     public interface    publicIngress  ──▶ its TUN        its TUN   tunIngress ──▶ public interface, or the host
+ *     both in one         oneArmedIngress ─▶ either TUN     its TUNs  tunIngress ──▶ the interface, or the host
  *
  * Programs have addresses and interface numbers baked in, so a change of those means another program in the same
  * place; the kernel swaps them without a packet in between. Routes and owned ports are maps, which programs share.
@@ -11,12 +12,15 @@ import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { Route } from '../engine/routes.ts';
 import { loadProgram } from '../host/ebpf/load.ts';
+import { type InterfaceFacts, isOneArmed } from '../host/interfaces.ts';
+import { isBare } from '../host/netlink/links.ts';
 import { filterStep, replaceFilter, undoFilter } from '../host/plan/filter.ts';
 import type { Step } from '../host/plan/step.ts';
 import type { InterfaceReference } from '../host/plan/undo-records.ts';
+import { oneArmedIngress } from '../host/steering/one-armed-ingress.ts';
 import { privateIngress } from '../host/steering/private-ingress.ts';
 import { publicIngress } from '../host/steering/public-ingress.ts';
-import type { RouteMap } from '../host/steering/routes-map.ts';
+import { PRIVATE_SIDE, type RouteMap } from '../host/steering/routes-map.ts';
 import { tunIngress } from '../host/steering/tun-ingress.ts';
 import type { NatConfig } from '../nat/config.ts';
 import type { HostView } from './host-follower.ts';
@@ -26,7 +30,7 @@ const HANDBACK_MARK = 0x6e617467;
 
 /** What of the NAT configuration the programs depend on. */
 export interface SteeringNeeds {
-  /** Some forward is twice NAT: answers come to the gateway's private address. */
+  /** Some forward is twice NAT: answers come to the gateway's private addresses. */
   twice: boolean;
   /** Some flows are not translated: answers come to private addresses. */
   exempt: boolean;
@@ -47,7 +51,7 @@ export interface SteeringMaps {
 interface Program {
   target: InterfaceReference;
   /** Shown by `tc filter show`. */
-  role: 'private' | 'public' | 'tun';
+  role: 'private' | 'public' | 'both' | 'tun';
   code: Uint8Array;
 }
 
@@ -95,10 +99,7 @@ export class Steering {
   }
 
   syncRoutes({ interfaces, routes }: { interfaces: HostView['interfaces']; routes: readonly Route[] }): void {
-    this.#maps.routes.sync(
-      routes,
-      interfaces.map(({ index }) => index),
-    );
+    this.#maps.routes.sync(routes, routeDevices(interfaces));
   }
 
   /** Takes the programs off: from now on the host stack sees every packet. The journal may undo it once more. */
@@ -108,30 +109,54 @@ export class Steering {
 
   #build({ interfaces }: HostView): Program[] {
     const last = interfaces.length - 1;
-    const external = interfaces[last]!.address;
-    // That of the first private interface, as in the engine (engine/devices.ts).
-    const local = this.#needs.twice ? interfaces[0]!.address : 0;
+    const outside = interfaces[last]!;
+    const external = outside.address;
     const { routes, ownedFd } = this.#maps;
+    const devices = routeDevices(interfaces);
+    // As in the engine (engine/devices.ts): twice NAT takes the address of the interface where a flow leaves.
+    const localOf = (i: number) => (this.#needs.twice && i !== last ? interfaces[i]!.address : 0);
     const leave = interfaces.map((facts, i): Program => {
-      const mac = Buffer.from(facts.mac.replaceAll(':', ''), 'hex');
-      const addresses = i === last ? [external] : [external, local];
-      const handback = { addresses, mac, mark: HANDBACK_MARK };
-      const code = tunIngress({ device: facts.index, routesMapFd: routes.fd, handback });
+      const addresses = [...new Set([external, localOf(i)])];
+      const handback = { addresses, mac: macOf(facts), mark: HANDBACK_MARK };
+      const device = facts.index;
+      const code = tunIngress({ device, routeDevice: devices[i]!, routesMapFd: routes.fd, handback });
       return { target: this.#tuns[i]!, role: 'tun', code };
     });
-    const enter = interfaces.map(({ name, index }, i): Program => {
-      const options = {
-        tunIndex: this.#tuns[i]!.index,
-        external,
-        routesMapFd: routes.fd,
-        ownedMapFd: ownedFd,
-        handbackMark: HANDBACK_MARK,
-      };
+    const arm = interfaces.findIndex((facts, i) => i < last && isOneArmed(facts, outside));
+    const privateToTun = this.#needs.exempt;
+    const enter = interfaces.flatMap(({ name, index }, i): Program[] => {
+      if (i === arm) return [];
+      const options = { external, routesMapFd: routes.fd, ownedMapFd: ownedFd, handbackMark: HANDBACK_MARK };
+      const tunIndex = this.#tuns[i]!.index;
       const target = { name, index };
-      return i === last
-        ? { target, role: 'public', code: publicIngress({ ...options, privateToTun: this.#needs.exempt }) }
-        : { target, role: 'private', code: privateIngress({ ...options, local }) };
+      if (i !== last) {
+        const local = localOf(i) === external ? 0 : localOf(i);
+        return [{ target, role: 'private', code: privateIngress({ ...options, tunIndex, local }) }];
+      }
+      if (arm < 0) {
+        return [{ target, role: 'public', code: publicIngress({ ...options, tunIndex, privateToTun }) }];
+      }
+      const tuns = { privateTun: this.#tuns[arm]!.index, publicTun: tunIndex };
+      const code = oneArmedIngress({ ...options, ...tuns, device: index, privateToTun });
+      return [{ target, role: 'both', code }];
     });
     return [...leave, ...enter];
   }
+}
+
+/** What the route map calls the devices. */
+function routeDevices(interfaces: HostView['interfaces']): number[] {
+  const outside = interfaces.at(-1)!;
+  return interfaces.map((facts, i) => {
+    const isArm = i < interfaces.length - 1 && isOneArmed(facts, outside);
+    return isArm ? facts.index | PRIVATE_SIDE : facts.index;
+  });
+}
+
+/** 6 bytes, zero where there is none (PPP); null: packets need no header. */
+function macOf(facts: InterfaceFacts): Uint8Array | null {
+  if (isBare(facts)) return null;
+  const mac = Buffer.alloc(6);
+  Buffer.from(facts.mac.replaceAll(':', ''), 'hex').copy(mac);
+  return mac;
 }

@@ -33,7 +33,11 @@ export async function runGateway(options: RunOptions, warnings: readonly string[
   for (const line of warnings) log(line, 'warning');
   const credentials = engineCredentials(options.user);
   const { name, stateRoot, ports, nat } = options;
-  const interfaces = { private: options.private.map((inside) => inside.name), public: options.public };
+  const interfaces = {
+    private: options.private.map((inside) => inside.name),
+    networks: options.private.map((inside) => inside.networks),
+    public: options.public,
+  };
   for (const { what, remedy } of requireHost({ interfaces, ports, nat, name, stateRoot })) {
     log(what, 'warning', remedy);
   }
@@ -42,7 +46,7 @@ export async function runGateway(options: RunOptions, warnings: readonly string[
   if (tooMany !== null) log(tooMany, 'warning');
   const names = [...interfaces.private, interfaces.public];
   const manager = new ServiceManager(process.env);
-  const journal = openJournal({ stateRoot, name, interfaces: names });
+  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
   const gateway = new Gateway({ options, names, credentials, journal, manager, log, fail: end.fail });
   let failure: unknown;
   try {

@@ -14,17 +14,22 @@ export interface InterfaceFacts extends Link {
   prefixLength: number;
   /** All its IPv4 addresses. */
   addresses: InterfaceAddress[];
+  /** Of a private interface: what the operator says is behind it, besides its own network or, one-armed, instead of it. */
+  networks: readonly Prefix[];
 }
 
 /**
- * Reads the named interfaces, in that order. Of several addresses the one in the subnet of the interface's default
+ * Reads the named interfaces, in that order; `networks` has the same order. Of several addresses the one in the subnet of the interface's default
  * gateway is taken, as for masquerade. Throws NatgateError `interface_unknown`.
  */
-export function readInterfaces(names: readonly string[]): InterfaceFacts[] {
+export function readInterfaces(
+  names: readonly string[],
+  networks: readonly (readonly Prefix[])[] = [],
+): InterfaceFacts[] {
   const links = readLinks();
   const addresses = readAddresses();
   const defaults = readRoutes().filter((route) => route.length === 0 && route.table === TABLE_MAIN);
-  return names.map((name) => {
+  return names.map((name, i) => {
     const link = links.find((candidate) => candidate.name === name);
     if (link === undefined) throw unknownInterface(name, links);
     const primary = primaryAddress(addresses, link.index, defaultGateway(defaults, link.index));
@@ -33,6 +38,7 @@ export function readInterfaces(names: readonly string[]): InterfaceFacts[] {
       address: primary?.address ?? 0,
       prefixLength: primary?.prefixLength ?? 0,
       addresses: addresses.filter((address) => address.interface === link.index),
+      networks: networks[i] ?? [],
     };
   });
 }
@@ -46,23 +52,37 @@ function defaultGateway(defaults: readonly KernelRoute[], interfaceIndex: number
   return gateways[0]?.gateway ?? 0;
 }
 
+/** Whether a private device is the public interface as well: then addresses tell the sides apart (docs/topologies.md). */
+export function isOneArmed(inside: Pick<Link, 'index'>, outside: Pick<Link, 'index'>): boolean {
+  return inside.index === outside.index;
+}
+
 /** Networks of the private interfaces, in their order; `served`: private interfaces first, the public one last. */
 export function privateNetworks(served: readonly InterfaceFacts[]): Prefix[] {
-  return served.slice(0, -1).map(({ address, prefixLength }) => ({
-    address: address & prefixMask(prefixLength),
-    length: prefixLength,
-  }));
+  return served.slice(0, -1).flatMap((inside) => networksOf(inside, served.at(-1)!));
+}
+
+function networksOf(inside: InterfaceFacts, outside: InterfaceFacts): readonly Prefix[] {
+  if (isOneArmed(inside, outside)) return inside.networks;
+  const { address, prefixLength } = inside;
+  return [{ address: address & prefixMask(prefixLength), length: prefixLength }, ...inside.networks];
 }
 
 /**
  * The private network that shares addresses with the public interface's own (RFC 4787 REQ-7), or null. Of two nodes with one
- * address, on either side, only one could be reached.
+ * address, on either side, only one could be reached. One-armed, there is one link and no such node.
  */
 export function conflictingNetwork(served: readonly InterfaceFacts[]): Prefix | null {
   const outside = served.at(-1)!;
   if (outside.address === 0) return null;
   const network = { address: outside.address, length: outside.prefixLength };
-  return privateNetworks(served).find((inside) => inside.address !== 0 && overlaps(inside, network)) ?? null;
+  return (
+    served
+      .slice(0, -1)
+      .filter((inside) => !isOneArmed(inside, outside))
+      .flatMap((inside) => networksOf(inside, outside))
+      .find((inside) => inside.address !== 0 && overlaps(inside, network)) ?? null
+  );
 }
 
 export function unknownInterface(name: string, links: readonly Link[]): NatgateError {

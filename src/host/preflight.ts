@@ -37,7 +37,7 @@ export function checkHost({ interfaces, ports, nat, name, stateRoot }: HostCheck
   if (loaded.status === 'fail') return checks;
   checks.push(...checkDevices());
   if (interfaces !== undefined) {
-    const names = [...interfaces.private, interfaces.public];
+    const names = [...new Set([...interfaces.private, interfaces.public])];
     checks.push(...checkInterfaces(interfaces), ...checkClaim({ stateRoot, name, interfaces: names }));
   }
   const portChecks = checkPorts(ports);

@@ -9,6 +9,9 @@
  * One exception is the kernel's own: while a network namespace has the three default rules, it keeps the tables
  * local and main in one trie, and the longest prefix of both wins (fib_trie_unmerge, net/ipv4/fib_trie.c).
  *
+ * Where the public interface is a private one as well (one-armed), the interface does not tell the sides apart: there the
+ * networks of the private side are prefixes of the table, with the way that the host has to them.
+ *
  * Rules that hold for some packets only (by source, interface, …) are passed over; preflight warns of them.
  */
 import { type Route, TO_ENGINE, TO_HOST, UNREACHABLE } from '../engine/routes.ts';
@@ -44,9 +47,12 @@ export const DEFAULT_LOOKUPS: readonly Lookup[] = [
   { tables: [TABLE_DEFAULT], suppressLength: -1 },
 ];
 
-/** Reads routes and rules. `served[i]` is the index of the interface that is device i. */
-export function readServedRoutes(served: readonly number[]): Route[] {
-  return servedRoutes(readRoutes(), served, lookups(readRules()));
+/** Reads routes and rules. `served[i]` is the index of the interface that is device i, `networks` as in servedRoutes(). */
+export function readServedRoutes(
+  served: readonly number[],
+  networks: readonly (readonly Prefix[])[] = [],
+): Route[] {
+  return servedRoutes(readRoutes(), served, lookups(readRules()), networks);
 }
 
 /**
@@ -83,16 +89,31 @@ export function lookups(rules: readonly Rule[]): readonly Lookup[] {
 
 /**
  * Reduces kernel routes to what concerns the served interfaces. Every prefix occurs once, in no particular order;
- * a destination that no prefix covers has no route.
+ * a destination that no prefix covers has no route. `networks`, by device: where two devices are one interface, what of it
+ * is the first one's.
  */
 export function servedRoutes(
   kernelRoutes: readonly KernelRoute[],
   served: readonly number[],
   asked: readonly Lookup[] = DEFAULT_LOOKUPS,
+  networks: readonly (readonly Prefix[])[] = [],
 ): Route[] {
   const tables = asked.map((lookup) => new Table(kernelRoutes, lookup));
-  const prefixes = new Map<number, KernelRoute>();
+  const prefixes = new Map<number, Pick<KernelRoute, 'prefix' | 'length'>>();
   for (const table of tables) table.addPrefixes(prefixes);
+  const isShared = (index: number) => served.indexOf(index) !== served.lastIndexOf(index);
+  const shared = served.findIndex(isShared);
+  const inside = shared < 0 ? [] : (networks[shared] ?? []);
+  for (const { address, length } of inside) {
+    const prefix = address & prefixMask(length);
+    prefixes.set(keyOf(prefix, length), { prefix, length });
+  }
+  /** The device that a prefix behind an interface is reached by. */
+  const deviceOf = (index: number, prefix: number, length: number) => {
+    if (!isShared(index) || inside.some((one) => contains(one, { address: prefix, length })))
+      return served.indexOf(index);
+    return served.lastIndexOf(index);
+  };
   const routes: Route[] = [];
   for (const { prefix, length } of prefixes.values()) {
     let answer: KernelRoute | undefined;
@@ -100,9 +121,15 @@ export function servedRoutes(
       answer = table.lookUp(prefix, length);
       if (answer !== undefined) break;
     }
-    routes.push({ prefix, length, ...destination(answer, served) });
+    const { interfaceIndex, ...way } = destination(answer, served);
+    const device = interfaceIndex < 0 ? interfaceIndex : deviceOf(interfaceIndex, prefix, length);
+    routes.push({ prefix, length, device, ...way });
   }
   return routes;
+}
+
+function keyOf(prefix: number, length: number): number {
+  return (prefix >>> 0) * 64 + length;
 }
 
 /** What one lookup searches: the usable route with the lowest metric for each prefix. */
@@ -130,9 +157,9 @@ class Table {
   }
 
   /** Collects one route per prefix, under a key of its own. */
-  addPrefixes(prefixes: Map<number, KernelRoute>): void {
+  addPrefixes(prefixes: Map<number, Pick<KernelRoute, 'prefix' | 'length'>>): void {
     for (const routes of this.#byLength.values()) {
-      for (const route of routes.values()) prefixes.set((route.prefix >>> 0) * 64 + route.length, route);
+      for (const route of routes.values()) prefixes.set(keyOf(route.prefix, route.length), route);
     }
   }
 
@@ -154,11 +181,12 @@ function isPreferred(route: KernelRoute, rival: KernelRoute, tables: readonly nu
   return byTable !== 0 ? byTable < 0 : route.metric < rival.metric;
 }
 
+/** `interfaceIndex`: that of a served interface, TO_HOST or UNREACHABLE. */
 function destination(
   route: KernelRoute | undefined,
   served: readonly number[],
-): Pick<Route, 'device' | 'gateway' | 'mtu'> {
-  const nowhere = { device: UNREACHABLE, gateway: 0, mtu: 0 };
+): { interfaceIndex: number; gateway: number; mtu: number } {
+  const nowhere = { interfaceIndex: UNREACHABLE, gateway: 0, mtu: 0 };
   switch (route?.type) {
     case undefined:
     case BLACKHOLE:
@@ -168,12 +196,12 @@ function destination(
     case UNICAST: {
       const alive = route.nextHops.filter((hop) => !hop.dead);
       const hop = alive.find((candidate) => served.includes(candidate.interface));
-      if (hop === undefined) return { device: TO_HOST, gateway: 0, mtu: 0 };
+      if (hop === undefined) return { interfaceIndex: TO_HOST, gateway: 0, mtu: 0 };
       // A next hop that is an IPv6 address: the steering programs cannot reach it.
       if (hop.foreign) return nowhere;
-      return { device: served.indexOf(hop.interface), gateway: hop.gateway, mtu: route.mtu };
+      return { interfaceIndex: hop.interface, gateway: hop.gateway, mtu: route.mtu };
     }
     default:
-      return { device: TO_HOST, gateway: 0, mtu: 0 };
+      return { interfaceIndex: TO_HOST, gateway: 0, mtu: 0 };
   }
 }

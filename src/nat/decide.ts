@@ -8,7 +8,7 @@
  * destination. A hairpin is both: a packet from inside to an external endpoint goes to the internal one behind it, from the
  * sender's own external endpoint (RFC 4787 REQ-9a). Filtering is about remote hosts; private ones pass it.
  */
-import { FILTERED, NO_FLOW, NO_HAIRPIN, NO_RULE_MATCHES, OK } from '../core/reasons.ts';
+import { FILTERED, NO_EXTERNAL_ADDRESS, NO_FLOW, NO_HAIRPIN, NO_RULE_MATCHES, OK } from '../core/reasons.ts';
 import { isIcmpRequest } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
@@ -40,6 +40,8 @@ export const MAPPED = 3;
 
 export class Decider {
   readonly decision = new Int32Array(WORDS);
+  /** The gateway's own address where the flow that is decided about leaves; asked for twice NAT only. 0: none. */
+  local = 0;
   private readonly rules: Rules;
   private readonly forwards: Forwards;
   private readonly prefixes: PrefixPairs;
@@ -146,8 +148,12 @@ export class Decider {
     return this.decision[D_KIND] === FORWARD && this.forwards.list[this.forward]!.twice;
   }
 
+  /** The source is `local`, whatever address the mapping of its port has. */
   twiceSource(protocol: number, source: number): number {
-    return this.translateSource(this.twiceRule, protocol, source, this.mappings);
+    if (this.local === 0) return NO_EXTERNAL_ADDRESS;
+    const refused = this.translateSource(this.twiceRule, protocol, source, this.mappings);
+    this.decision[D_SOURCE] = this.local;
+    return refused;
   }
 
   /**

@@ -1,7 +1,7 @@
 /**
- * The external addresses, numbered. Number 0 is the public interface's own, and number 1 that of the private interface;
- * both are shared with the host, and may change or be absent. The others are natgate's alone (pools, forwards with an
- * address of their own). Mappings and rules name an
+ * The external addresses, numbered. Number 0 is the public interface's own, and number 1 those of the private interfaces,
+ * which give their ports out together (twice NAT names the one where a flow leaves); all are shared with the host, and may
+ * change or be absent. The others are natgate's alone (pools, forwards with an address of their own). Mappings and rules name an
  * address by its number, so that a change of the shared one concerns no table.
  *
  * Each address has a port space for TCP, UDP and ICMP ids, made when it is first asked for (330 KiB each).
@@ -17,7 +17,7 @@ export const OTHER = 3;
 
 /** The public interface's own address. */
 export const SHARED = 0;
-/** The gateway's own address on the private side: the source of twice NAT. Nobody is reached behind it. */
+/** The gateway's own addresses on the private side: sources of twice NAT. Nobody is reached behind them. */
 export const LOCAL = 1;
 /** numberOf(): no external address. */
 export const NOT_EXTERNAL = -1;
@@ -31,15 +31,17 @@ export function portTableOf(protocol: number): number {
 
 export class ExternalAddresses {
   private readonly addresses: number[];
+  private locals: readonly number[];
   private readonly numbers = new Map<number, number>();
   private readonly spaces: (PortSpace | undefined)[] = [];
   private readonly first: number;
   private readonly last: number;
   private readonly mask: number;
 
-  /** `shared`, `local`: 0 for none yet. `first`, `last`: natgate's ports of these two. `mask`: those that are given here. */
-  constructor(shared: number, local: number, first: number, last: number, mask = -1) {
-    this.addresses = [shared, local];
+  /** `shared`, `locals`: 0 for none yet. `first`, `last`: natgate's ports of these. `mask`: those that are given here. */
+  constructor(shared: number, locals: readonly number[], first: number, last: number, mask = -1) {
+    this.addresses = [shared, firstOf(locals)];
+    this.locals = locals;
     this.first = first;
     this.last = last;
     this.mask = mask;
@@ -58,9 +60,16 @@ export class ExternalAddresses {
     return this.addresses[number]!;
   }
 
-  /** The host has another address: of SHARED or LOCAL. */
-  setHost(number: number, address: number): void {
-    this.addresses[number] = address;
+  /** The host has other addresses. */
+  setHost(shared: number, locals: readonly number[]): void {
+    this.addresses[SHARED] = shared;
+    this.addresses[LOCAL] = firstOf(locals);
+    this.locals = locals;
+  }
+
+  /** Whether it is one of the gateway's addresses on the private side. */
+  isLocal(address: number): boolean {
+    return address !== 0 && this.locals.includes(address);
   }
 
   /** The number of an external address, or NOT_EXTERNAL. */
@@ -102,4 +111,8 @@ export class ExternalAddresses {
       if (space !== undefined) visit(space, Math.floor(at / 3), at % 3);
     }
   }
+}
+
+function firstOf(addresses: readonly number[]): number {
+  return addresses.find((address) => address !== 0) ?? 0;
 }

@@ -44,6 +44,8 @@ export interface BedOptions {
   seed?: number;
   now?: number;
   external?: string;
+  /** Private devices after the two, from number 2. */
+  further?: readonly { address: string; mtu?: number }[];
   routes?: Route[];
   nat?: NatConfig;
   evict?: 'never' | 'unassured';
@@ -99,6 +101,9 @@ export class Bed {
       devices: [
         { side: 'private', name: 'inside', address: address(GATEWAY), mtu: privateMtu },
         { side: 'public', name: 'outside', address: external, mtu: publicMtu },
+        ...(options.further ?? []).map(
+          (one) => ({ side: 'private', address: address(one.address), mtu: one.mtu ?? 1500 }) as const,
+        ),
       ],
       ports: options.ports ?? { first: 32768, last: 65535 },
       held: options.held ?? { tcp: [], udp: [] },

@@ -139,7 +139,9 @@ class Traffic {
 
   private endpoints(): { from: string; to: string } {
     const client = this.one(['10.77.0.2', '10.77.0.3', '10.77.0.4', '10.77.0.5', '192.168.9.9']);
-    const server = this.one(['203.0.113.9', '203.0.113.10', '198.18.0.2', '10.77.0.6', EXTERNAL]);
+    // Few to another private host: such flows take no ports.
+    const near = this.below(20) === 0 ? '10.77.0.6' : EXTERNAL;
+    const server = this.one(['203.0.113.9', '203.0.113.10', '198.18.0.2', near]);
     return { from: `${client}:${32990 + this.below(90)}`, to: `${server}:${this.one([53, 80, 443])}` };
   }
 

@@ -86,10 +86,22 @@ describe('checkInterface', () => {
     expect(codes('private', [link({ master: 7, slaveKind: 'bridge' })])).toEqual(['interface_is_port']);
   });
 
-  it('refuses what is not Ethernet, or too large', () => {
-    expect(codes('private', [link({ type: 65534, kind: 'tun' })])).toEqual(['interface_not_ethernet']);
+  it('takes interfaces without a header of the link, however large', () => {
+    // tun and WireGuard, ipip, sit, gre, raw IP, PPP.
+    for (const type of [65534, 768, 776, 778, 519, 512])
+      expect(codes('public', [link({ type })])).toEqual(['ok']);
+    expect(codes('private', [link({ type: 65534, kind: 'tun', mtu: 65535 })])).toEqual(['ok']);
+    expect(codes('private', [link({ kind: 'tun' })])).toEqual(['ok']);
+  });
+
+  it('refuses what it cannot serve, its own TUNs, and what is too large', () => {
+    const own = link({ name: 'natgate-eth0', type: 65534, kind: 'tun' });
+    expect(checkInterface('private', own.name, [own], [address]).map(({ code }) => code)).toEqual([
+      'interface_is_natgates',
+    ]);
+    expect(codes('public', [link({ type: 512, mtu: 16001 })])).toEqual(['mtu_too_large']);
     expect(codes('private', [link({ type: 772, loopback: true, mtu: 65536 })])).toEqual([
-      'interface_not_ethernet',
+      'interface_unusable',
       'mtu_too_large',
     ]);
     expect(codes('public', [link({ mtu: 16001 })])).toEqual(['mtu_too_large']);

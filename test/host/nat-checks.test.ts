@@ -54,6 +54,7 @@ const served = (index: number, name: string, addresses = ADDRESSES): InterfaceFa
     address: own[0]?.address ?? 0,
     prefixLength: own[0]?.prefixLength ?? 0,
     addresses: own,
+    networks: [],
   };
 };
 const route = (text: string, device: number, gateway = '0.0.0.0'): Route => {
@@ -300,5 +301,65 @@ describe('addresses on both sides (RFC 4787 REQ-7)', () => {
   test('neighbours, and no public address yet, are well', () => {
     expect(verdicts('192.168.1.1/24', '192.168.2.77/24')).toEqual([]);
     expect(verdicts('192.168.1.1/24', '')).toEqual([]);
+  });
+});
+
+describe('several private interfaces', () => {
+  const all = (...texts: string[]) => [has(2, '203.0.113.2/24'), ...texts.map((text, i) => has(3 + i, text))];
+  const about = (addresses: InterfaceAddress[], routes: Route[] = [], networks: Prefix[] = []) =>
+    facts({
+      all: addresses,
+      served: [
+        { ...served(3, 'eth1', addresses), networks },
+        served(4, 'eth2', addresses),
+        served(2, 'eth0', addresses),
+      ],
+      routes,
+    });
+
+  test('whose networks overlap: refused', () => {
+    const [check] = checkNat(EMPTY, about(all('10.1.0.1/16', '10.1.7.1/24')));
+    expect(check).toMatchObject({ status: 'fail', code: 'private_networks_overlap' });
+    expect(check!.what).toBe('10.1.7.0/24 on eth2 overlaps 10.1.0.0/16 on eth1');
+    expect(found(EMPTY, about(all('10.1.0.1/24', '10.1.1.1/24')))).toEqual([]);
+  });
+
+  test('networks behind routers: routed there, or a word about it', () => {
+    const addresses = all('10.1.0.1/24', '10.2.0.1/24');
+    const networks = [prefix('10.7.0.0/16'), prefix('10.8.0.0/16')];
+    const way = (text: string, device: number) => route(text, device, '10.1.0.9');
+    const routes = [way('0.0.0.0/0', 2), way('10.7.0.0/16', 0), way('10.8.0.0/16', 0)];
+    expect(found(EMPTY, about(addresses, routes, networks))).toEqual([]);
+    const [check] = checkNat(EMPTY, about(addresses, [...routes, way('10.8.0.0/24', 2)], networks));
+    expect(check).toMatchObject({ status: 'warn', what: '10.8.0.0/16 is not reached by eth1' });
+    expect(check!.remedy).toBe('`ip route add 10.8.0.0/16 via ROUTER dev eth1`');
+    const overlap = checkNat(EMPTY, about(addresses, routes, [prefix('10.0.0.0/8')]));
+    expect(overlap.map(({ code }) => code)).toContain('private_networks_overlap');
+  });
+});
+
+describe('one interface for both sides', () => {
+  const addresses = [has(2, '10.0.0.5/24')];
+  const networks = [prefix('10.0.0.0/16')];
+  const arm = (more: Partial<NatFacts> = {}) =>
+    facts({
+      all: addresses,
+      served: [{ ...served(2, 'eth0', addresses), networks }, served(2, 'eth0', addresses)],
+      routes: [
+        route('0.0.0.0/0', 1, '10.0.0.1'),
+        route('10.0.0.0/16', 0, '10.0.0.1'),
+        route('10.0.0.0/24', 0),
+        route('10.0.0.5/32', TO_HOST),
+      ],
+      ...more,
+    });
+
+  test('the external address within the private network is as it should be', () => {
+    expect(found(EMPTY, arm())).toEqual([]);
+  });
+
+  test('so are further external ones; that of the router is not', () => {
+    expect(found(pool('10.0.0.6'), arm())).toEqual(["ok external addresses: 10.0.0.6 can be natgate's own"]);
+    expect(checkNat(pool('10.0.0.1'), arm()).map(({ code }) => code)).toEqual(['external_is_router']);
   });
 });

@@ -82,6 +82,44 @@ function lookUp(routes: readonly Route[], wanted: number): Omit<Route, 'prefix' 
   return { device: best?.device ?? UNREACHABLE, gateway: best?.gateway ?? 0, mtu: best?.mtu ?? 0 };
 }
 
+describe('one interface for both sides', () => {
+  const networks = ['10.0.0.0/16', '172.20.0.0/24'].map((text) => parsePrefix(text)!);
+  const kernel = [
+    route('0.0.0.0/0', { via: '10.0.0.1' }),
+    route('10.0.0.0/24', {}),
+    route('10.0.0.5/32', { table: TABLE_LOCAL, type: LOCAL }),
+    route('172.20.0.128/25', { via: '10.0.0.9' }),
+    route('172.16.0.0/12', { via: '10.0.0.8', mtu: 1400 }),
+    route('10.0.7.0/24', { oif: VPN, via: '10.8.0.1' }),
+  ];
+
+  it('what is within the networks is the private device’s, by the way that the host has to it', () => {
+    const routes = servedRoutes(kernel, [PUBLIC, PUBLIC], DEFAULT_LOOKUPS, [networks]);
+    expect(shown(routes)).toEqual({
+      '0.0.0.0/0': { device: 1, gateway: address('10.0.0.1'), mtu: 0 },
+      '10.0.0.0/16': { device: 0, gateway: address('10.0.0.1'), mtu: 0 },
+      '10.0.0.0/24': { device: 0, gateway: 0, mtu: 0 },
+      '10.0.0.5/32': { device: TO_HOST, gateway: 0, mtu: 0 },
+      '10.0.7.0/24': { device: TO_HOST, gateway: 0, mtu: 0 },
+      '172.16.0.0/12': { device: 1, gateway: address('10.0.0.8'), mtu: 1400 },
+      '172.20.0.0/24': { device: 0, gateway: address('10.0.0.8'), mtu: 1400 },
+      '172.20.0.128/25': { device: 0, gateway: address('10.0.0.9'), mtu: 0 },
+    });
+  });
+
+  it('networks of a private interface of its own change nothing', () => {
+    const routes = [...kernel, route('10.77.0.0/24', { oif: PRIVATE })];
+    expect(servedRoutes(routes, SERVED, DEFAULT_LOOKUPS, [networks])).toEqual(servedRoutes(routes, SERVED));
+    // A third device beside the two.
+    const three = servedRoutes(routes, [PRIVATE, PUBLIC, PUBLIC], DEFAULT_LOOKUPS, [[], networks]);
+    expect(shown(three)).toMatchObject({
+      '10.77.0.0/24': { device: 0 },
+      '10.0.0.0/24': { device: 1 },
+      '0.0.0.0/0': { device: 2 },
+    });
+  });
+});
+
 describe('servedRoutes', () => {
   it('names the device, the next hop and the MTU', () => {
     const routes = servedRoutes(

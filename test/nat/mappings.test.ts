@@ -31,7 +31,7 @@ function newMappings(
     ...masqueradeAll(ports, { quarantineSeconds: 0, parity: false, overload: 'never', ...options }),
     ...nat,
   };
-  const externals = new ExternalAddresses(EXTERNAL, 0, FIRST, LAST);
+  const externals = new ExternalAddresses(EXTERNAL, [0], FIRST, LAST);
   const mappings = new Mappings({
     owned,
     externals,

@@ -3,6 +3,8 @@
  * to the engine, and is as before when the gateway has gone. What the engine then makes of the packets is not looked at.
  */
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { parseAddress } from '../../src/wire/address.ts';
+import { evaluate } from './host-evaluate.ts';
 import { Agent } from './support/agent.ts';
 import { Natgate, natgateOnly } from './support/gateway.ts';
 import { ethernet, ICMP, ipv4, SYN, TCP, tcp, UDP } from './support/packets.ts';
@@ -70,12 +72,13 @@ natgateOnly('dedicated external addresses', () => {
     await net.destroy();
   });
 
-  it('are taken on, announced once, and given back', async () => {
+  it('are taken on, announced twice, and given back', async () => {
     let gateway!: Natgate;
     const seen = await announced(async () => {
       gateway = await start(OPTIONS);
+      await sleep(2500);
     });
-    expect(seen).toEqual(OWN);
+    expect(seen).toEqual([...OWN, ...OWN]);
     expect(await dedicated()).toEqual(OWN);
     const reserved = await net.gateway.exec('sysctl -n net.ipv4.ip_local_reserved_ports');
     expect(reserved.stdout.trim()).toBe('5000-5001');
@@ -142,6 +145,8 @@ natgateOnly('dedicated external addresses', () => {
 
   it('are put back when somebody removes them, and announced when the link comes back', async () => {
     const gateway = await start(OPTIONS);
+    // Until the second announcement is over.
+    await sleep(2500);
     const restored = await announced(async () => {
       await ip(net.gateway, `addr del ${POOL[1]}/32 dev g1`);
       await until('it is back', async () => (await dedicated()).includes(POOL[1]!));
@@ -160,6 +165,49 @@ natgateOnly('dedicated external addresses', () => {
     expect([...new Set(again)].sort()).toEqual(OWN);
     expect(await gateway.process.stop('SIGTERM')).toBe(0);
     expect((await hostState(net.gateway))['ip addr show']).toEqual(before['ip addr show']);
+  });
+
+  it('give way to those of another configuration: only what is new is added and announced', async () => {
+    const pool = (...addresses: string[]) =>
+      `{ rules: [{ action: 'pool', addresses: ${JSON.stringify(addresses)}.map(parseAddress) }], forwards: [], prefixes: [] }`;
+    const body = `
+      const { parseAddress } = await load('../wire/address');
+      const { DedicatedAddresses, removeAddresses } = await load('../gateway/dedicated-addresses');
+      const { openJournal } = await load('plan/claim');
+      const { applyPlan } = await load('plan/apply');
+      const { undoJournal } = await load('plan/undo');
+      const { readInterfaces } = await load('interfaces');
+      const { readAddresses } = await load('netlink/addresses');
+      const stateRoot = ${JSON.stringify(net.gateway.stateRoot)};
+      const journal = openJournal({ stateRoot, name: 'replace', interfaces: ['g1'] });
+      const [outside] = readInterfaces(['g1']);
+      const here = () => readAddresses().filter((one) => one.interface === outside.index).map((one) => one.address);
+      const lines = [];
+      const addresses = new DedicatedAddresses(${pool(POOL[0]!, POOL[1]!)}, journal, (line) => lines.push(line));
+      applyPlan(addresses.steps(outside), journal);
+      const first = here();
+      addresses.replace(${pool(POOL[1]!, '198.18.0.42')}, outside);
+      const second = here();
+      await wait(2500);
+      addresses.close();
+      removeAddresses(journal);
+      const last = here();
+      undoJournal(stateRoot, 'replace');
+      print({ first, second, last, lines });
+    `;
+    let found!: Record<'first' | 'second' | 'last', number[]> & { lines: string[] };
+    const seen = await announced(async () => {
+      found = await evaluate(net.gateway, body);
+    });
+    // Addresses of link scope come first.
+    const of = (...texts: string[]) => [...texts, GATEWAY_PUBLIC].map((text) => parseAddress(text));
+    expect(found).toEqual({
+      first: of(...POOL),
+      second: of(POOL[1]!, '198.18.0.42'),
+      last: of(),
+      lines: [],
+    });
+    expect(seen).toEqual(['198.18.0.42', '198.18.0.42']);
   });
 
   it('that were there before stay there afterwards', async () => {

@@ -94,11 +94,25 @@ it.each<[string, Partial<HostCheckOptions>, string, RegExp, RegExp]>([
     /ip address add/,
   ],
   [
-    'the same interface twice',
-    { interfaces: { private: ['g0'], public: 'g0' } },
+    'the same private interface twice',
+    { interfaces: { private: ['g0', 'g0'], public: 'g1' } },
     'same_interface',
     /g0/,
-    /--private.*--public/,
+    /NAME=NETWORK/,
+  ],
+  [
+    'one interface for both sides, and no networks',
+    { interfaces: { private: ['g0'], public: 'g0' } },
+    'one_armed_without_networks',
+    /g0 is both/,
+    /--private g0=10\.0\.0\.0\/16/,
+  ],
+  [
+    'one interface for both sides, and all addresses private',
+    { interfaces: { private: ['g0'], networks: [[{ address: 0, length: 0 }]], public: 'g0' } },
+    'one_armed_everything',
+    /0\.0\.0\.0\/0/,
+    /networks/,
   ],
   [
     'a bridge port',
@@ -117,7 +131,7 @@ it.each<[string, Partial<HostCheckOptions>, string, RegExp, RegExp]>([
   [
     'what is no Ethernet interface',
     { interfaces: { private: ['g0'], public: 'lo' } },
-    'interface_not_ethernet',
+    'interface_unusable',
     /loopback/,
     /choose/,
   ],

@@ -176,6 +176,27 @@ test('frames with a VLAN tag are the host’s', async () => {
   expect(seen.map(packetOf)).toEqual([]);
 });
 
+test('a priority tag without a VLAN does not count', async () => {
+  const tagged = (id: number, packet: Buffer, from: string, to: string) =>
+    ethernet(
+      to,
+      from,
+      Buffer.concat([Buffer.from([0xa0 | (id >> 8), id & 0xff, 0x08, 0x00]), packet]),
+      0x8100,
+    );
+  const seen = await reaches(async () => {
+    await client.inject('c0', [
+      tagged(0, outbound(1), macs.c0, macs.g0),
+      tagged(256, outbound(2), macs.c0, macs.g0),
+    ]);
+    await server.inject('s0', [tagged(0, inbound(OWNED_PORT), macs.s0, macs.g1)]);
+  });
+  expect(seen.map(({ tun, packet }) => ({ tun, packet }))).toEqual([
+    { tun: 0, packet: outbound(1) },
+    { tun: 1, packet: inbound(OWNED_PORT) },
+  ]);
+});
+
 test('what is for the host stays with the host', async () => {
   const own = await host.udp([GATEWAY_PRIVATE, 4002]);
   const seen = await reaches(async () => {

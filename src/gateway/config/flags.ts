@@ -1,4 +1,5 @@
 /** The flags of `run`, as a document that is laid over the file's: whatever a flag says, it says instead of the file. */
+import { formatPrefix } from '../../wire/address.ts';
 import { behaviourKeys, type GivenNatArguments } from '../nat-options.ts';
 import {
   parseFlows,
@@ -6,6 +7,7 @@ import {
   parseInterface,
   parseLinger,
   parsePortRange,
+  parsePrivate,
   parseTxQueueLength,
 } from '../options.ts';
 import { parseTimeouts } from '../timeout-option.ts';
@@ -52,8 +54,7 @@ export function flagValues(words: RunArguments): FlagValue[] {
     );
     for (const [i, { flag, text }] of all.entries()) add(flag, [key, i], text);
   };
-  for (const text of words.private ?? []) parseInterface('private', text);
-  addList('private', ['private', words.private]);
+  addPrivate(words.private ?? [], add);
   if (words.public !== undefined) add('public', ['public'], parseInterface('public', words.public));
   if (words.ports !== undefined) {
     parsePortRange(words.ports);
@@ -82,6 +83,16 @@ export function flagValues(words: RunArguments): FlagValue[] {
   add('evict', ['evict'], words.evict);
   add('unsolicited', ['unsolicited'], words.unsolicited);
   return values;
+}
+
+/** NAME, or NAME=NETWORK,… which is a map. */
+function addPrivate(texts: readonly string[], add: (flag: string, path: Path, value: unknown) => void): void {
+  const values = texts.map((text) => {
+    const { name, networks } = parsePrivate(text);
+    return networks.length === 0 ? name : { interface: name, networks: networks.map(formatPrefix) };
+  });
+  if (values.length > 0) add('private', ['private'], values);
+  for (const [i, value] of values.entries()) add('private', ['private', i], value);
 }
 
 /** The file's values with the flags' over them; lists are replaced as a whole. */

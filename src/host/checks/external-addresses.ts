@@ -2,6 +2,7 @@
 import type { Prefix } from '../../nat/config.ts';
 import { contains, overlaps } from '../../nat/dedicated.ts';
 import { formatAddress, formatPrefix, prefixMask } from '../../wire/address.ts';
+import { isOneArmed } from '../interfaces.ts';
 import { isAnswered } from '../plan/address.ts';
 import { type Check, fail, warn } from './check.ts';
 import { listed, type NatFacts, networkOf, plain } from './nat-facts.ts';
@@ -43,9 +44,9 @@ function checkAddresses(prefix: Prefix, { served, addresses, nameOf, routes }: N
     ];
   }
   const last = served.length - 1;
-  const inside = routes.find(
-    (route) => route.device >= 0 && route.device < last && overlaps(prefix, networkOf(route)),
-  );
+  // One-armed, an external address may well be one of the link's: the clouds' secondary addresses are.
+  const isInside = (device: number) => device >= 0 && device < last && !isOneArmed(served[device]!, outside);
+  const inside = routes.find((route) => isInside(route.device) && overlaps(prefix, networkOf(route)));
   if (inside !== undefined) {
     return [
       fail(
@@ -58,7 +59,8 @@ function checkAddresses(prefix: Prefix, { served, addresses, nameOf, routes }: N
     ];
   }
   const router = routes.find(
-    (route) => route.device === last && route.gateway !== 0 && isWithin(route.gateway),
+    (route) =>
+      served[route.device]?.index === outside.index && route.gateway !== 0 && isWithin(route.gateway),
   );
   if (router !== undefined) {
     return [

@@ -30,16 +30,19 @@ const CAP_NET_RAW = 13n;
 /** Words of a list that are shown. */
 const SHOWN = 4;
 
-export function readNatFacts({ private: inside, public: outside }: ServedInterfaces): NatFacts {
+export function readNatFacts({ private: inside, networks, public: outside }: ServedInterfaces): NatFacts {
   const links = readLinks();
-  const served = readInterfaces([...inside, outside]);
+  const served = readInterfaces([...inside, outside], networks);
   const arpIgnore = (name: string) => Number(readSysctl(`net/ipv4/conf/${name}/arp_ignore`) ?? 0);
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   return {
     served,
     addresses: readAddresses(),
     nameOf: (index) => links.find((link) => link.index === index)?.name ?? `#${index}`,
-    routes: readServedRoutes(served.map(({ index }) => index)),
+    routes: readServedRoutes(
+      served.map(({ index }) => index),
+      networks,
+    ),
     sockets: { tcp: readSockets(TCP), udp: readSockets(UDP) },
     arpIgnore: Math.max(arpIgnore('all'), arpIgnore(outside)),
     rawSockets: ((BigInt(`0x${effective}`) >> CAP_NET_RAW) & 1n) === 1n,

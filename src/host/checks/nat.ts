@@ -3,7 +3,7 @@
  * socket holds, hosts that are inside, blocks for all of them. Only judges: what the host is like is in NatFacts.
  */
 import type { Forward, NatConfig, NatRule, Prefix } from '../../nat/config.ts';
-import { dedicatedPrefixes, prefixSize } from '../../nat/dedicated.ts';
+import { dedicatedPrefixes, overlaps, prefixSize } from '../../nat/dedicated.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { PROTO_TCP } from '../../wire/ipv4.ts';
 import { conflictingNetwork, privateNetworks } from '../interfaces.ts';
@@ -15,6 +15,7 @@ export function checkNat(nat: NatConfig, facts: NatFacts): Check[] {
   const dedicated = dedicatedPrefixes(nat);
   const checks = [
     ...checkNetworks(facts),
+    ...checkPrivateNetworks(facts),
     ...checkExternalAddresses(dedicated, facts),
     ...nat.forwards.flatMap((forward) => checkSockets(forward, facts)),
     ...checkInside(nat, facts),
@@ -30,8 +31,7 @@ export function checkNat(nat: NatConfig, facts: NatFacts): Check[] {
 function checkNetworks({ served }: NatFacts): Check[] {
   const outside = served.at(-1)!;
   const conflict = conflictingNetwork(served);
-  if (conflict === null || served.some(({ index }, i) => index === outside.index && i < served.length - 1))
-    return [];
+  if (conflict === null) return [];
   const own = `${formatAddress(outside.address)}/${outside.prefixLength}`;
   return [
     fail(
@@ -42,6 +42,42 @@ function checkNetworks({ served }: NatFacts): Check[] {
       'give the private network other addresses, of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16',
     ),
   ];
+}
+
+/** Private networks that are one another's, and those that no route leads to by their interface. */
+function checkPrivateNetworks({ served, routes }: NatFacts): Check[] {
+  const outside = served.at(-1)!;
+  const inside = served.slice(0, -1);
+  const checks: Check[] = [];
+  const known: { name: string; index: number; network: Prefix }[] = [];
+  for (const [i, facts] of inside.entries()) {
+    const networks = privateNetworks([facts, outside]).filter((one) => one.address !== 0);
+    for (const network of networks) {
+      const other = known.find((one) => one.index !== facts.index && overlaps(one.network, network));
+      known.push({ name: facts.name, index: facts.index, network });
+      if (other === undefined) continue;
+      checks.push(
+        fail(
+          'networks',
+          'private_networks_overlap',
+          `${plain(network)} on ${facts.name} overlaps ${plain(other.network)} on ${other.name}`,
+          'natgate routes between private networks, and an address is in one of them',
+          'give one of them other addresses; hosts of one network on two links belong on a bridge',
+        ),
+      );
+    }
+    const stray = facts.networks.filter((network) => lookUp(routes, network.address) !== i);
+    if (stray.length === 0) continue;
+    checks.push(
+      warn(
+        'networks',
+        `${listed(stray.map(plain))} is not reached by ${facts.name}`,
+        'natgate follows the routes of the host',
+        `\`ip route add ${plain(stray[0]!)} via ROUTER dev ${facts.name}\``,
+      ),
+    );
+  }
+  return checks;
 }
 
 /** A forward of the shared address takes its ports from the host: no socket may wait there. */

@@ -7,6 +7,7 @@ export const MAP_LOOKUP_ELEM = 1;
 export const SKB_STORE_BYTES = 9;
 export const REDIRECT = 23;
 export const SKB_LOAD_BYTES = 26;
+export const SKB_VLAN_POP = 19;
 export const SKB_PULL_DATA = 39;
 export const SKB_CHANGE_HEAD = 43;
 export const SKB_LOAD_BYTES_RELATIVE = 68;
@@ -23,6 +24,7 @@ export const SKB_PKT_TYPE = 4;
 export const SKB_MARK = 8;
 export const SKB_PROTOCOL = 16;
 export const SKB_VLAN_PRESENT = 20;
+export const SKB_VLAN_TCI = 24;
 export const SKB_IFINDEX = 40;
 
 /** What a cls_bpf direct-action program returns. */

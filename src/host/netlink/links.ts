@@ -33,6 +33,17 @@ const IFF_LOOPBACK = 0x8;
 
 /** Hardware type of an Ethernet-like interface (linux/if_arp.h). */
 export const ARPHRD_ETHER = 1;
+export const ARPHRD_PPP = 512;
+/**
+ * Interfaces whose packets begin with the IP header, and to which the kernel redirects them as they are
+ * (dev_is_mac_header_xmit, linux/if_arp.h): ipip, raw IP, sit, gre, and those without a type (tun, WireGuard).
+ */
+const WITHOUT_HEADER: readonly number[] = [768, 519, 776, 778, 0xfffe];
+
+/** Whether a packet needs no header of the link layer on this interface. */
+export function isBare({ type }: Pick<Link, 'type'>): boolean {
+  return WITHOUT_HEADER.includes(type);
+}
 
 export interface Link {
   index: number;

@@ -3,14 +3,15 @@
  * journal come later the filters (`filterStep`), when the programs are loaded, and then the addresses (`addressStep`).
  */
 import type { NatConfig } from '../../nat/config.ts';
-import type { InterfaceFacts } from '../interfaces.ts';
+import { type InterfaceFacts, isOneArmed } from '../interfaces.ts';
 import { readIngressQdisc } from '../netlink/tc.ts';
 import { clsactStep, tunClsactStep } from './clsact.ts';
 import { localPortsStep, type PortRange } from './local-ports.ts';
 import { hasLro, lroStep } from './lro.ts';
 import { portsToReserve, reservedPortsStep } from './reserved-ports.ts';
 import type { Step } from './step.ts';
-import { type TunStep, tunStep, tunUpStep } from './tun.ts';
+import { sysctlStep } from './sysctl.ts';
+import { privateTunName, type TunStep, tunName, tunStep, tunUpStep } from './tun.ts';
 import type { InterfaceReference } from './undo-records.ts';
 
 export interface HostPlanOptions {
@@ -35,14 +36,16 @@ export interface HostPlan {
 /** Only looks at the host. Steps that have nothing to do there are left out. */
 export function hostPlan(options: HostPlanOptions): HostPlan {
   const { stateRoot, name, interfaces, ports, nat, txQueueLength, workers } = options;
-  const tuns = interfaces.map((facts, i) => {
-    const side = i === interfaces.length - 1 ? 'public' : 'private';
-    return tunStep(facts.name, { count: workers, side });
+  const outside = interfaces.at(-1)!;
+  const tuns = interfaces.map((facts) => {
+    if (facts === outside) return tunStep(facts.name, { count: workers, side: 'public' });
+    const device = isOneArmed(facts, outside) ? privateTunName(facts.name) : tunName(facts.name);
+    return tunStep(facts.name, { count: workers, side: 'private' }, device);
   });
-  const devices: InterfaceReference[] = interfaces.map(({ name: device, index }) => ({
-    name: device,
-    index,
-  }));
+  const isBoth = interfaces.some((facts) => facts !== outside && isOneArmed(facts, outside));
+  const devices: InterfaceReference[] = interfaces
+    .filter((facts, i) => interfaces.findIndex(({ index }) => index === facts.index) === i)
+    .map(({ name: device, index }) => ({ name: device, index }));
   const reserved = portsToReserve(nat, ports);
   return {
     tuns,
@@ -50,12 +53,24 @@ export function hostPlan(options: HostPlanOptions): HostPlan {
       ...tuns,
       ...tuns.map((tun) => tunUpStep(tun.device, txQueueLength)),
       ...devices.filter((device) => hasLro(device.name)).map(lroStep),
+      ...(isBoth ? noRedirects(outside.name) : []),
       localPortsStep({ stateRoot, name, ports }),
       ...(reserved.length === 0 ? [] : [reservedPortsStep(reserved)]),
       ...devices.filter((device) => needsClsact(device.index)).map(clsactStep),
       ...tuns.map((tun) => tunClsactStep(tun.device)),
     ],
   };
+}
+
+/**
+ * Private hosts of a one-armed gateway reach the router by themselves as well, and a host that forwards tells them so (RFC 1812
+ * 5.2.7.2). The kernel does not forward what natgate does; should it be made to, it must not lead them past natgate. A redirect
+ * is sent when either setting says so.
+ */
+function noRedirects(interfaceName: string): Step[] {
+  return ['all', interfaceName].map((name) =>
+    sysctlStep(['net', 'ipv4', 'conf', name, 'send_redirects'], '0'),
+  );
 }
 
 /** A shared block counts as well: the step then says why that will not do. */

@@ -33,6 +33,11 @@ export function tunName(interfaceName: string): string {
   return `ng-${interfaceName.replace(/[^!-~]/g, '_').slice(0, NAME_BYTES - 8)}-${hash}`;
 }
 
+/** Of the private side of an interface that is both sides: `natgate-eth0-in`. */
+export function privateTunName(interfaceName: string): string {
+  return tunName(`${interfaceName}-in`);
+}
+
 export interface TunStep extends Step {
   /** Name of the device. */
   readonly device: string;
@@ -53,9 +58,12 @@ export interface TunQueues {
 
 const ONE_QUEUE: TunQueues = { count: 1, side: 'private' };
 
-/** Makes the device, or takes the one that an adopted journal left. */
-export function tunStep(interfaceName: string, { count, side }: TunQueues = ONE_QUEUE): TunStep {
-  const device = tunName(interfaceName);
+/** Makes `device`, or takes the one that an adopted journal left. */
+export function tunStep(
+  interfaceName: string,
+  { count, side }: TunQueues = ONE_QUEUE,
+  device: string = tunName(interfaceName),
+): TunStep {
   const queues: { fd: number; uso: boolean }[] = [];
   const open = () => {
     if (queues.length === 0) throw new Error(`${device} is not open`);

@@ -21,7 +21,9 @@ import {
   SKB_PKT_TYPE,
   SKB_PROTOCOL,
   SKB_PULL_DATA,
+  SKB_VLAN_POP,
   SKB_VLAN_PRESENT,
+  SKB_VLAN_TCI,
   TC_ACT_OK,
   TC_ACT_SHOT,
 } from '../ebpf/kernel.ts';
@@ -32,6 +34,8 @@ export const L4 = IP + 20;
 /** Stack: key of the route map, u32 prefix length and 4 address bytes. */
 export const KEY = -40;
 export const KEY_ADDRESS = KEY + 4;
+/** Stack: who is at the other end of a packet to a shared address (to-external.ts). */
+export const PEER = -48;
 
 /** Fields of the IPv4 header. */
 export const IP_FRAGMENT = IP + 6;
@@ -47,6 +51,8 @@ export const ICMP = 1;
 export const TCP = 6;
 export const UDP = 17;
 
+/** Of a VLAN tag's control information, its id. */
+const VLAN_ID = 0x0fff;
 /** First byte of the IPv4 header: version and length in words. */
 const NO_OPTIONS = 0x45;
 const LONGEST_OPTIONS = 0x4f;
@@ -56,15 +62,28 @@ const HEADERS = 28;
 /** Link layer, IPv4 with options, ICMP, quoted IPv4 with options, 8 bytes: 150 at most. */
 const PULL = 192;
 
-/** To `host` with what is not an IPv4 packet for this host, in a frame without VLAN tag. */
+/**
+ * To `host` with what is not an IPv4 packet for this host, or in a frame of a VLAN: that belongs to the VLAN's interface, which
+ * has a program of its own. A tag without a VLAN (id 0, IEEE 802.1Q priority) is taken off, as the host would.
+ */
 export function gate(a: Assembler): void {
+  const untagged = a.unique('untagged');
   a.alu(r6, '=', r1)
     .load(r2, 'u32', r6, SKB_PROTOCOL)
     .jumpIf(r2, '!=', ETH_P_IP_WIRE, 'host')
     .load(r2, 'u32', r6, SKB_PKT_TYPE)
     .jumpIf(r2, '!=', PACKET_HOST, 'host')
     .load(r2, 'u32', r6, SKB_VLAN_PRESENT)
-    .jumpIf(r2, '!=', 0, 'host');
+    .jumpIf(r2, '==', 0, untagged)
+    .load(r2, 'u32', r6, SKB_VLAN_TCI)
+    .alu(r2, '&=', VLAN_ID)
+    .jumpIf(r2, '!=', 0, 'host')
+    .alu(r1, '=', r6)
+    .call(SKB_VLAN_POP)
+    .jumpIf(r0, '!=', 0, 'host')
+    .load(r2, 'u32', r6, SKB_PROTOCOL)
+    .jumpIf(r2, '!=', ETH_P_IP_WIRE, 'host')
+    .label(untagged);
 }
 
 /** Stores the destination address in the route map's key and in r1; to `otherwise` when there is none. */
@@ -156,7 +175,11 @@ export function toDrop(a: Assembler): void {
 }
 
 export function toTun(a: Assembler, tunIndex: number): void {
-  a.label('tun').alu(r1, '=', tunIndex).alu(r2, '=', 0).call(REDIRECT).exit();
+  redirectTo(a.label('tun'), tunIndex);
+}
+
+export function redirectTo(a: Assembler, tunIndex: number): void {
+  a.alu(r1, '=', tunIndex).alu(r2, '=', 0).call(REDIRECT).exit();
 }
 
 /** Copies `bytes` from `offset` of the network header to the stack; r0 is 0, or negative and the copy zeros. */

@@ -3,7 +3,7 @@
  *
  * An LPM trie. Key: u32 prefix length in host order, 4 address bytes. Value: i32 device, u32 gateway in wire
  * order (0: the destination itself is the next hop). The device is the ifindex of a served interface, which is
- * positive, or TO_HOST, UNREACHABLE or TO_ENGINE (engine/routes.ts). A destination that matches nothing has no route.
+ * positive, with PRIVATE_SIDE where it is both sides, or TO_HOST, UNREACHABLE or TO_ENGINE (engine/routes.ts). A destination that matches nothing has no route.
  *
  * Programs read the map while it changes. `sync` writes new and changed entries, longest prefix first, then
  * deletes old ones, shortest first. So a destination has its old answer or its new one at every moment, never
@@ -19,6 +19,9 @@ import { MAP_NO_PREALLOC, MAP_TYPE_LPM_TRIE } from '../ebpf/kernel.ts';
 export const ROUTE_DEVICE = 0;
 export const ROUTE_GATEWAY = 4;
 
+/** On the number of the interface: its private side, where the public one has the interface's own number (one-armed). */
+export const PRIVATE_SIDE = 1 << 30;
+
 const KEY_BYTES = 8;
 const VALUE_BYTES = 8;
 /** Twice the internet's table. Memory is taken per entry in use. */
@@ -27,7 +30,7 @@ const MAX_ENTRIES = 1 << 21;
 export interface RouteEntry {
   prefix: number;
   length: number;
-  /** ifindex, TO_HOST, UNREACHABLE or TO_ENGINE. */
+  /** ifindex (with PRIVATE_SIDE), TO_HOST, UNREACHABLE or TO_ENGINE. */
   device: number;
   gateway: number;
 }
@@ -57,7 +60,7 @@ export class RouteMap {
   }
 
   /**
-   * Makes the map hold `routes` and nothing else. `ifindexOf[i]` is the interface of device index i.
+   * Makes the map hold `routes` and nothing else. `ifindexOf[i]` is the interface of device index i, with PRIVATE_SIDE where that is the other side's too.
    * Of two routes with the same prefix the first counts.
    */
   sync(routes: readonly Route[], ifindexOf: readonly number[]): void {

@@ -11,6 +11,9 @@
  *     ICMP query, other ICMP    host
  *     other protocols           by the owned bit of the protocol
  *
+ * Whose side that is, where the interface does not say it (one-armed-ingress.ts): PEER is then the address that a packet is
+ * from, or of an error the one that the quoted packet was for, since a router of the one side reports about packets to the other.
+ *
  * What the engine then finds not to be its own it hands back to the host (tun-ingress.ts).
  */
 import { OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../nat/owned.ts';
@@ -20,6 +23,7 @@ import {
   FRAGMENT_OFFSET,
   headerLength,
   ICMP,
+  IP_DESTINATION,
   IP_FRAGMENT,
   IP_PROTOCOL,
   IP_SOURCE,
@@ -27,6 +31,7 @@ import {
   L4,
   loadHeaders,
   ownedCheck,
+  PEER,
   TCP,
   UDP,
 } from './parse.ts';
@@ -38,8 +43,12 @@ const QUERIES = types(8, 13, 15, 17);
 const HIGHEST_TYPE = 18;
 const ICMP_HEADER = 8;
 
-/** A packet to a shared address, that in KEY_ADDRESS, its headers in IP and L4: to `tun` or to `host`. Uses r7. */
-export function toExternal(a: Assembler, ownedMapFd: number): void {
+/**
+ * A packet to a shared address, that in KEY_ADDRESS, its headers in IP and L4: to `tun` or to `host`. Uses r7. With `peer`, PEER
+ * is there at `tun`.
+ */
+export function toExternal(a: Assembler, ownedMapFd: number, peer = false): void {
+  if (peer) a.load(r1, 'u32', fp, IP_SOURCE).store('u32', fp, PEER, r1);
   a.load(r1, 'u16', fp, IP_FRAGMENT)
     .jumpIf(r1, '&', ANY_FRAGMENT, 'tun')
     .load(r3, 'u8', fp, IP_PROTOCOL)
@@ -73,10 +82,9 @@ export function toExternal(a: Assembler, ownedMapFd: number): void {
   headerLength(a, r7);
   a.alu(r7, '+=', ICMP_HEADER);
   loadHeaders(a, r7);
-  a.load(r1, 'u32', fp, IP_SOURCE)
-    .load(r2, 'u32', fp, KEY_ADDRESS)
-    .jumpIf32(r1, '!=', r2, 'host')
-    .load(r1, 'u16', fp, IP_FRAGMENT)
+  a.load(r1, 'u32', fp, IP_SOURCE).load(r2, 'u32', fp, KEY_ADDRESS).jumpIf32(r1, '!=', r2, 'host');
+  if (peer) a.load(r1, 'u32', fp, IP_DESTINATION).store('u32', fp, PEER, r1);
+  a.load(r1, 'u16', fp, IP_FRAGMENT)
     .jumpIf(r1, '&', FRAGMENT_OFFSET, 'host')
     .load(r3, 'u8', fp, IP_PROTOCOL)
     .load(r1, 'u16', fp, L4)

@@ -87,7 +87,7 @@ function ownPorts(): number {
 function readView(): HostView {
   const nothing = () => {};
   const follower = new HostFollower(
-    { names, ports, dedicated: [] },
+    { names, networks: [], ports, dedicated: [] },
     {
       onHostChange: nothing,
       onHeldPorts: nothing,

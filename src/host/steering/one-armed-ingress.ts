@@ -1,0 +1,96 @@
+import { TO_ENGINE, TO_HOST } from '../../engine/routes.ts';
+import { Assembler, fp, r0, r1, r2, r7 } from '../ebpf/assembler.ts';
+import {
+  gate,
+  handedBack,
+  IP_DESTINATION,
+  IP_SOURCE,
+  KEY_ADDRESS,
+  loadHeaders,
+  lookUpRoute,
+  PEER,
+  redirectTo,
+  toDrop,
+  toHandedBack,
+  toHost,
+} from './parse.ts';
+import { PRIVATE_SIDE, ROUTE_DEVICE } from './routes-map.ts';
+import { toExternal } from './to-external.ts';
+
+export interface OneArmedIngress {
+  /** ifindex of the interface. */
+  device: number;
+  /** ifindex of the TUN of its private side, and of its public one. */
+  privateTun: number;
+  publicTun: number;
+  /** The address natgate translates to, int32 in wire order; 0 when there is none (yet). */
+  external: number;
+  /** Private hosts are known outside by their own addresses (exemptions): the engine says what may come to them. */
+  privateToTun: boolean;
+  routesMapFd: number;
+  ownedMapFd: number;
+  /** Mark of packets that the TUNs' programs hand back to the host; not 0. */
+  handbackMark: number;
+}
+
+const BROADCAST = -1;
+
+/**
+ * Ingress of an interface that is both sides. The route map knows which addresses are private (their routes have PRIVATE_SIDE):
+ *
+ *     to the external address      natgate's by the owned bitmap: the TUN of the peer's side (to-external.ts); else host
+ *     to a dedicated address       the TUN of the sender's side
+ *     to the host, the link, or devices that natgate does not serve: host
+ *     from a private address       the private TUN: to the internet, to another private network, to nowhere
+ *     from another one             to a private network: dropped, or the public TUN; else host
+ *
+ * A sender's side is what its address says: who forges a private one is believed, unless the network before us sees to it, as
+ * clouds do.
+ */
+export function oneArmedIngress(options: OneArmedIngress): Uint8Array {
+  const { device, routesMapFd, ownedMapFd, external } = options;
+  const a = new Assembler();
+  gate(a);
+  handedBack(a, options.handbackMark);
+  loadHeaders(a, 0);
+  a.load(r1, 'u32', fp, IP_SOURCE)
+    .store('u32', fp, PEER, r1)
+    .load(r1, 'u32', fp, IP_DESTINATION)
+    .store('u32', fp, KEY_ADDRESS, r1);
+  if (external !== 0) a.jumpIf32(r1, '==', external, 'external');
+  // The first address byte is the lowest: 224.0.0.0/4, then 169.254.0.0/16.
+  a.jumpIf32(r1, '==', BROADCAST, 'host')
+    .alu(r2, '=', r1)
+    .alu(r2, '&=', 0xf0)
+    .jumpIf(r2, '==', 0xe0, 'host')
+    .alu(r1, '&=', 0xffff)
+    .jumpIf(r1, '==', 0xfea9, 'host');
+
+  // r7: where the destination is; nowhere is 0.
+  lookUpRoute(a, routesMapFd);
+  a.alu(r7, '=', 0).jumpIf(r0, '==', 0, 'sender').load(r7, 'u32', r0, ROUTE_DEVICE);
+  a.jumpIf32(r7, '==', TO_HOST, 'host').jumpIf32(r7, '==', TO_ENGINE, 'tun');
+  a.label('sender').load(r1, 'u32', fp, PEER).store('u32', fp, KEY_ADDRESS, r1);
+  lookUpRoute(a, routesMapFd);
+  a.jumpIf(r0, '==', 0, 'outside')
+    .load(r1, 'u32', r0, ROUTE_DEVICE)
+    .jumpIf32(r1, '==', device | PRIVATE_SIDE, 'private_tun');
+  a.label('outside').jumpIf32(r7, 's<=', 0, 'host').jumpIf32(r7, '==', device, 'host');
+  if (options.privateToTun) a.jump('public_tun');
+  else toDrop(a);
+
+  if (external !== 0) {
+    a.label('external');
+    toExternal(a, ownedMapFd, true);
+  }
+  a.label('tun').load(r1, 'u32', fp, PEER).store('u32', fp, KEY_ADDRESS, r1);
+  lookUpRoute(a, routesMapFd);
+  a.jumpIf(r0, '==', 0, 'public_tun')
+    .load(r1, 'u32', r0, ROUTE_DEVICE)
+    .jumpIf32(r1, '==', device | PRIVATE_SIDE, 'private_tun');
+  redirectTo(a.label('public_tun'), options.publicTun);
+  redirectTo(a.label('private_tun'), options.privateTun);
+  toHandedBack(a);
+  toHost(a);
+  return a.assemble();
+}
