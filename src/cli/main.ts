@@ -9,6 +9,7 @@ import { NatgateError } from '../core/errors.ts';
 import { packageVersion } from '../gateway/version.ts';
 import * as bench from './bench.ts';
 import * as check from './check.ts';
+import * as clients from './clients.ts';
 import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
@@ -28,6 +29,7 @@ const cli = yargs(words)
   .command(status)
   .command(check)
   .command(config)
+  .command(clients)
   .command(doctor)
   .command(lab)
   .command(bench)

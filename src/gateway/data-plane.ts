@@ -108,6 +108,9 @@ function applyControl(engine: Engine, message: Exclude<ControlMessage, { type: '
     case 'neighbour':
       engine.setNeighbour(message.device, message.address, message.failed);
       break;
+    case 'dns':
+      engine.setDns(message.dns);
+      break;
     case 'firewall':
       engine.gate.setFirewall(message.firewall, engine.sessions.now);
       break;

@@ -13,6 +13,7 @@ import { NatgateError } from '../core/errors.ts';
 import { randomSeed } from '../core/random.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
+import { readAddresses } from '../host/netlink/addresses.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
@@ -25,9 +26,11 @@ import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
+import { DnsFollower } from './dns-follower.ts';
 import { EngineProcess } from './engine-process.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
+import type { Log } from './log.ts';
 import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
@@ -47,7 +50,7 @@ export interface GatewaySetup {
   /** Claimed for this process. */
   journal: Journal;
   manager: ServiceManager;
-  log(line: string): void;
+  log: Log;
   /** Called when the gateway cannot go on. */
   fail(error: Error): void;
 }
@@ -60,6 +63,7 @@ export class Gateway {
   readonly #open: (() => void)[] = [];
   #engine: EngineProcess | undefined;
   #steering: Steering | undefined;
+  #dns: DnsFollower | undefined;
   #record: RunRecord | undefined;
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
@@ -103,6 +107,14 @@ export class Gateway {
 
     const follower = this.#follow();
     this.#open.push(() => follower.close());
+    if (options.dns !== null) {
+      this.#dns = new DnsFollower(options.dns, {
+        own: () => readAddresses().map(({ address }) => address),
+        onChange: (dns) => this.#engine?.send({ type: 'dns', dns }),
+        log,
+      });
+      this.#open.push(() => this.#dns?.close());
+    }
     this.#record = {
       version: 1,
       natgate: packageVersion(),
@@ -117,6 +129,7 @@ export class Gateway {
       timeouts: options.timeouts,
       statePath: path,
       workers,
+      dns: options.dns !== null,
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
@@ -142,6 +155,7 @@ export class Gateway {
         timeouts: options.timeouts,
         helpers: options.helpers,
         firewall: options.firewall,
+        dns: this.#dns?.state ?? null,
         workers,
         flows,
         stateBytes: bytes,
@@ -158,7 +172,12 @@ export class Gateway {
     if (this.#stopping) return;
 
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
-    const steering = new Steering({ routes, ownedFd }, steeringNeeds(options.nat), tuns, follower.view);
+    const steering = new Steering(
+      { routes, ownedFd },
+      steeringNeeds(options.nat, options.dns !== null),
+      tuns,
+      follower.view,
+    );
     const { steps, close } = steering.steps();
     const outside = follower.view.interfaces.at(-1)!;
     const addressSteps = this.#addresses.steps(outside);

@@ -4,7 +4,7 @@
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | firewall | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ── device | routes | heldPorts | neighbour | firewall | dns | stop ─▶ engine ─ as they are ─▶ worker
  *     supervisor ◀─ log ──────────────────────── engine process ◀─ log ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
@@ -14,6 +14,7 @@ import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
 import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
+import type { DnsState } from '../nat/dns.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import type { Prefix } from '../wire/address.ts';
 import type { PortRange } from './options.ts';
@@ -55,6 +56,7 @@ export interface StartMessage {
   unsolicited: 'silent' | 'unreachable';
   helpers: HelperConfig[];
   firewall: FirewallConfig;
+  dns: DnsState | null;
   workers: number;
   /** That fit at each worker. */
   flows: number;
@@ -97,6 +99,12 @@ export interface FirewallMessage {
   firewall: FirewallConfig;
 }
 
+/** Other resolvers answer what private hosts ask the gateway; null: none. */
+export interface DnsMessage {
+  type: 'dns';
+  dns: DnsState | null;
+}
+
 /** Finish the batch and exit with 0. */
 export interface StopMessage {
   type: 'stop';
@@ -109,6 +117,7 @@ export type ControlMessage =
   | HeldPortsMessage
   | NeighbourMessage
   | FirewallMessage
+  | DnsMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -139,6 +148,7 @@ const TO_ENGINE = new Set<string>([
   'heldPorts',
   'neighbour',
   'firewall',
+  'dns',
   'stop',
 ]);
 const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log']);

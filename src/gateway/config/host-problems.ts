@@ -4,6 +4,7 @@
  */
 
 import type { Check } from '../../host/checks/check.ts';
+import { checkDns } from '../../host/checks/dns.ts';
 import { checkInterfaces } from '../../host/checks/interfaces.ts';
 import { checkAddon } from '../../host/checks/machine.ts';
 import { checkNat } from '../../host/checks/nat.ts';
@@ -22,7 +23,13 @@ import { inKeys } from './reader.ts';
 import type { ConfigDocument } from './schema.ts';
 
 /** Failures of a check that may be over when the gateway runs. */
-const FOR_NOW = ['interface_unknown', 'private_without_address', 'ports_in_use', 'port_in_use'];
+const FOR_NOW = [
+  'interface_unknown',
+  'private_without_address',
+  'ports_in_use',
+  'port_in_use',
+  'dns_port_in_use',
+];
 /**
  * Ports of each protocol below which a private address is badly off: a browser with a few pages open has as many
  * connections.
@@ -48,7 +55,11 @@ export function hostProblems(
       },
     ];
   }
-  const served = { private: options.private.map(({ name }) => name), public: options.public };
+  const served = {
+    private: options.private.map(({ name }) => name),
+    networks: options.private.map(({ networks }) => networks),
+    public: options.public,
+  };
   const found = checkInterfaces(served);
   const problems: Problem[] = [];
   const add = (severity: Problem['severity'], path: Path, what: string, remedy: string) =>
@@ -65,7 +76,7 @@ export function hostProblems(
   const isThere = found.every(({ code }) => code !== 'interface_unknown');
   if (isThere && found.every(({ code }) => code !== 'same_interface')) {
     const facts = readNatFacts(served);
-    addChecks(checkNat(options.nat, facts));
+    addChecks([...checkNat(options.nat, facts), ...checkDns(options.dns, facts)]);
     addTooFewPorts(options, facts, add);
   }
   const tooMany = workersWarning(options.workers);
@@ -108,6 +119,7 @@ function pathOf(
     return ['public'];
   }
   if (word === 'ports') return ['ports'];
+  if (word === 'dns') return ['dns'];
   if (word === 'networks') return ['public'];
   if (word === 'deterministic') return ['nat', 'deterministic'];
   if (word === 'external') return externalPath(subject, document);
