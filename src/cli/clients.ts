@@ -62,6 +62,7 @@ export function builder(argv: Argv) {
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const { parseInterface } = await import('../gateway/options.ts');
   const device = parseInterface('device', argv.device);
+  await refuseQuestions(argv);
   const served = await servedBy(argv);
   const { clientNetworks } = await import('./clients/network.ts');
   const networks = clientNetworks({ ...served, host: argv.host });
@@ -117,11 +118,7 @@ async function servedBy(
   return { interfaces: options.private.map((inside) => inside.name), dns: options.dns !== null };
 }
 
-async function checkLine(
-  argv: { outside: string; lookup: string },
-  gateway: string,
-  name: string,
-): Promise<string> {
+async function refuseQuestions(argv: { outside: string; lookup: string }): Promise<void> {
   const { parseAddress } = await import('../wire/address.ts');
   if (parseAddress(argv.outside) === null) {
     throw new NatgateError('usage', `--outside ${argv.outside}: not an address`, 'e.g. 192.0.2.7');
@@ -130,6 +127,13 @@ async function checkLine(
   if (!/^[A-Za-z0-9][A-Za-z0-9.-]*$/.test(argv.lookup)) {
     throw new NatgateError('usage', `--lookup ${argv.lookup}: not a name`, 'e.g. www.example.com');
   }
+}
+
+async function checkLine(
+  argv: { outside: string; lookup: string },
+  gateway: string,
+  name: string,
+): Promise<string> {
   const { readInterfaces } = await import('../host/interfaces.ts');
   const mtu = Math.min(MTU, readInterfaces([name])[0]!.mtu);
   const { checkScript } = await import('./clients/check-script.ts');
