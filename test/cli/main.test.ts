@@ -100,6 +100,7 @@ test('help and versions go to stdout', () => {
     'status',
     'check',
     'config',
+    'clients',
     'doctor',
     'lab',
     'bench',

@@ -232,7 +232,10 @@ describe('another resolver', () => {
       ack: 501,
       payload: 'q',
     });
-    expect(only(PUBLIC, bed.out(segment)).dst).toBe(SECOND);
+    const there = only(PUBLIC, bed.out(segment));
+    expect(there.dst).toBe(SECOND);
+    const reset = only(PRIVATE, bed.in(tcp(`${SECOND}:53`, `${EXTERNAL}:${there.sport}`, 'R', { seq: 501 })));
+    expect(ends(reset)).toBe(`${GATEWAY}:53 > ${X}:4000`);
   });
 
   test('switched off, flows end and the host has its port again', () => {
