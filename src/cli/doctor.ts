@@ -9,7 +9,8 @@ import { natOptions } from './nat-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'doctor';
-export const describe = 'Check what natgate needs of this host, and say how to mend what is missing';
+export const describe =
+  'Check what natgate needs of this host, or a private host of its gateway, and say how to mend what is missing';
 
 export function builder(argv: Argv) {
   return natOptions(whichGateway(argv))
@@ -33,28 +34,74 @@ export function builder(argv: Argv) {
       defaultDescription: JSON.stringify(DEFAULT_PORTS),
       describe: 'Ports of the public address that natgate would use',
     })
+    .option('from-client', {
+      type: 'boolean',
+      default: false,
+      describe:
+        'This is a private host: look whether its gateway serves it. Needs neither root nor the addon',
+    })
+    .option('gateway', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'With --from-client: the address that the gateway must have',
+    })
+    .option('outside', {
+      type: 'string',
+      requiresArg: true,
+      default: '1.1.1.1',
+      describe: 'With --from-client: an address beyond the gateway that answers pings',
+    })
+    .option('lookup', {
+      type: 'string',
+      requiresArg: true,
+      default: 'example.com',
+      describe: 'With --from-client: a name that can be looked up',
+    })
     .option('json', { type: 'boolean', default: false, describe: 'Print a JSON array, for programs' });
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
+  if (argv.fromClient) {
+    await fromClient(argv);
+    return;
+  }
   const path = fileOf(argv);
   const { loadConfig } = await import('../gateway/config/load.ts');
   const isServed = path !== null || argv.public !== undefined;
   // Without interfaces only the machine is looked at, and what the options need of it: any names do.
   const flags = isServed ? argv : { ...argv, private: ['private'], public: 'public' };
   const { options } = loadConfig({ ...gatewayNamed(argv), flags, path });
-  const { name, stateRoot, ports, nat } = options;
+  const { name, stateRoot, ports, nat, dns } = options;
   const served = {
     private: options.private.map((inside) => inside.name),
     networks: options.private.map((inside) => inside.networks),
     public: options.public,
   };
   const { checkHost } = await import('../host/preflight.ts');
-  const checks = checkHost({ name, stateRoot, ports, nat, ...(isServed ? { interfaces: served } : {}) });
+  const checks = checkHost({ name, stateRoot, ports, nat, dns, ...(isServed ? { interfaces: served } : {}) });
   if (argv.json) process.stdout.write(`${JSON.stringify(checks, null, 2)}\n`);
   else {
     const { checksText } = await import('./doctor-text.ts');
     process.stdout.write(checksText(checks));
+  }
+  if (checks.some((check) => check.status === 'fail')) process.exitCode = EXIT.failed;
+}
+
+async function fromClient(argv: ArgumentsOf<typeof builder>): Promise<void> {
+  const { parseAddress } = await import('../wire/address.ts');
+  for (const option of ['gateway', 'outside'] as const) {
+    const text = argv[option];
+    if (text !== undefined && parseAddress(text) === null) {
+      throw new NatgateError('usage', `--${option} ${text}: not an address`, 'e.g. 192.0.2.7');
+    }
+  }
+  const { checkFromClient } = await import('../host/checks/from-client.ts');
+  const { gateway, outside, lookup: name } = argv;
+  const checks = await checkFromClient({ gateway, outside, name });
+  if (argv.json) process.stdout.write(`${JSON.stringify(checks, null, 2)}\n`);
+  else {
+    const { checksText, CLIENT_VERDICTS } = await import('./doctor-text.ts');
+    process.stdout.write(checksText(checks, CLIENT_VERDICTS));
   }
   if (checks.some((check) => check.status === 'fail')) process.exitCode = EXIT.failed;
 }

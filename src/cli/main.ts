@@ -9,6 +9,7 @@ import { NatgateError } from '../core/errors.ts';
 import { packageVersion } from '../gateway/version.ts';
 import * as bench from './bench.ts';
 import * as check from './check.ts';
+import * as clients from './clients.ts';
 import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
@@ -36,6 +37,7 @@ const cli = yargs(words)
   .command(plan)
   .command(reload)
   .command(config)
+  .command(clients)
   .command(doctor)
   .command(importRules)
   .command(exportRules)

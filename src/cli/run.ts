@@ -44,6 +44,13 @@ export function builder(argv: Argv) {
       defaultDescription: '1',
       describe: 'Threads that forward, each with its part of the ports: 1, 2, 4, 8 or 16',
     })
+    .option('dns', {
+      type: 'string',
+      requiresArg: true,
+      defaultDescription: '"off"',
+      describe:
+        'Answer DNS at the private address by these resolvers (ADDR,ADDR in order of preference), or by those of /etc/resolv.conf (system)',
+    })
     .option('helper', {
       type: 'string',
       array: true,

@@ -19,4 +19,7 @@ export const END_EVICTED = reason('evicted');
 /** Somebody asked for it. */
 export const END_DELETED = reason('deleted');
 
+/** The DNS resolver that it goes to does not answer any more. */
+export const END_RESOLVER = reason('resolver_down');
+
 export const endReasonNames: readonly string[] = NAMES;

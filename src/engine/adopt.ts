@@ -19,6 +19,7 @@ import {
 } from '../conntrack/flow-table.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
 import type { Forward } from '../nat/config.ts';
+import type { Dns } from '../nat/dns.ts';
 import { LOCAL, NOT_EXTERNAL, SHARED } from '../nat/external-addresses.ts';
 import { type Mappings, NO_MAPPING } from '../nat/mappings.ts';
 import { type PortClass, workerOfPort } from '../nat/port-class.ts';
@@ -32,6 +33,7 @@ export interface NatOfFlows {
   rules: Rules;
   forwards: readonly Forward[];
   prefixes: PrefixPairs;
+  dns: Dns;
   /** Several workers: whose ports are given here. */
   own: PortClass;
   /** Called for a flow whose destination is behind another worker's mapping. */
@@ -59,7 +61,7 @@ export function adoptFlows(
     const isInside = (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0;
     const leaves = (hot[h + H_STATUS]! & REPLY_SIDE) !== 0;
     const source = isInside ? sourceMapping(table, flow, nat) : twiceMapping(table, flow, nat);
-    const target = isInside && leaves ? NONE_NEEDED : targetMapping(table, flow, nat);
+    const target = targetOf(table, flow, nat, isInside && leaves);
     if (source === LOST || target === LOST) {
       if (source >= 0) nat.mappings.release(source, now, true);
       if (target >= 0) nat.mappings.release(target, now, true);
@@ -73,14 +75,23 @@ export function adoptFlows(
   });
 }
 
+/** The second mapping; a resolver's needs none. `goesOut`: the flow is from inside out. */
+function targetOf(table: FlowTable, flow: number, nat: NatOfFlows, goesOut: boolean): number {
+  if (nat.dns.isFlow(table, flow)) return nat.dns.mayGoOn(table, flow) ? NONE_NEEDED : LOST;
+  return goesOut ? NONE_NEEDED : targetMapping(table, flow, nat);
+}
+
 /** The mapping of a flow from inside. */
-function sourceMapping(table: FlowTable, flow: number, { mappings, rules, prefixes }: NatOfFlows): number {
+function sourceMapping(table: FlowTable, flow: number, nat: NatOfFlows): number {
+  const { mappings, rules, prefixes } = nat;
   const { hot } = table;
   const h = flow * HOT;
   const external = hot[h + TUPLE + H_DESTINATION]!;
   const leaves = (hot[h + H_STATUS]! & REPLY_SIDE) !== 0;
   // From one private network to another.
   if (!leaves && external === hot[h] && hot[h + H_DESTINATION] === hot[h + TUPLE]) return NONE_NEEDED;
+  // To a resolver on the private side.
+  if (!leaves && nat.dns.isFlow(table, flow)) return twiceMapping(table, flow, nat);
   if (prefixes.toExternal(hot[h]!) === external) return NONE_NEEDED;
   const number = hot[h + H_STATUS]! >>> RULE_SHIFT;
   const rule = rules.rules[number];
@@ -92,7 +103,7 @@ function sourceMapping(table: FlowTable, flow: number, { mappings, rules, prefix
   return externalNumber === NOT_EXTERNAL ? LOST : adoptSource(table, flow, mappings, number, externalNumber);
 }
 
-/** The mapping of a flow from outside whose source is translated too; most have none. */
+/** The mapping of a flow to the private side whose source is translated too; most have none. */
 function twiceMapping(table: FlowTable, flow: number, { mappings, rules }: NatOfFlows): number {
   const { hot } = table;
   const h = flow * HOT;

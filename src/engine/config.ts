@@ -2,6 +2,7 @@
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
+import type { DnsState } from '../nat/dns.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import type { Prefix } from '../wire/address.ts';
@@ -32,6 +33,8 @@ export interface EngineConfig {
   held?: HeldPorts;
   /** Default: everything masqueraded (nat/config.ts masqueradeAll). */
   nat?: NatConfig;
+  /** Who answers queries to the gateway's private addresses; default: natgate has nothing to do with them. */
+  dns?: DnsState | null;
   /** Which new flows may cross; default: all that NAT lets in, with anti-spoofing (policy/firewall-config.ts). */
   firewall?: FirewallConfig;
   /** ms since 1970, for rules with a schedule, which are off without it. Asked once a second. */

@@ -29,7 +29,8 @@ import {
   SPOOFED_SOURCE,
 } from '../core/reasons.ts';
 import { masqueradeAll } from '../nat/config.ts';
-import { D_DESTINATION, D_KIND, DIRECT } from '../nat/decide.ts';
+import { D_DESTINATION, D_KIND, DIRECT, RESOLVER } from '../nat/decide.ts';
+import type { DnsState } from '../nat/dns.ts';
 import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
 import { IpIds, needsId } from '../nat/ip-id.ts';
 import type { Mappings } from '../nat/mappings.ts';
@@ -120,7 +121,8 @@ export class Engine {
     this.tracker = this.sessions.tracker;
     this.mappings = this.sessions.mappings;
     this.path = new Path(this.devices, this.table, this.out, this.meta, this.counters, config.now);
-    this.path.sharesLocal = nat.forwards.some((forward) => forward.twice);
+    this.path.usesTwice = nat.forwards.some((forward) => forward.twice);
+    this.path.answersDns = this.sessions.dns.isOn;
     const { devices, tracker, path, out, meta, counters } = this;
     this.fragments = new FragmentPath(
       { devices, tracker, path, out, meta, counters, seed: state.seed },
@@ -188,6 +190,12 @@ export class Engine {
   setRoutes(routes: readonly Route[]): void {
     this.path.routes.replace(routes);
     this.gate.routed(this.sessions.now);
+  }
+
+  /** Other resolvers answer what private hosts ask the gateway, or none (null). Flows to one that fails end. */
+  setDns(dns: DnsState | null): void {
+    this.sessions.setDns(dns);
+    this.path.answersDns = dns !== null;
   }
 
   /** Says which ports of the range sockets of the host hold (host order). */
@@ -280,6 +288,7 @@ export class Engine {
     const protocol = meta[m + M_PROTOCOL]!;
     const nowhere = decider.destination(meta, m, isInside, now);
     const isDirect = decider.decision[D_KIND] === DIRECT;
+    const isQuery = decider.decision[D_KIND] === RESOLVER;
     const isExpected = isDirect && expected !== null;
     const isRelated = expected !== null || this.handOff?.isAnnounced(m) === true;
     if (!isInside && (nowhere !== OK || (isDirect && !isExpected))) {
@@ -291,7 +300,7 @@ export class Engine {
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
     if (this.gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
     // Answers to twice NAT have a flow; nobody is reached behind that address.
-    if (path.isForLocal(m)) return this.leaveToHost(slot, m);
+    if (!isQuery && path.isForLocal(m)) return this.leaveToHost(slot, m);
     if (nowhere !== OK) {
       if (path.isForHost(m) && !this.isOurs(m)) return this.leaveToHost(slot, m);
       // Nothing of a private host is behind that external endpoint.
@@ -299,24 +308,26 @@ export class Engine {
     }
     const destination = decider.decision[D_DESTINATION]!;
     // What was found behind an external endpoint is a private host.
-    const egress = isDirect ? path.routes.classOf(destination) : path.classTowards(PRIVATE, destination);
+    const isAnywhere = isDirect || isQuery;
+    const egress = isAnywhere ? path.routes.classOf(destination) : path.classTowards(PRIVATE, destination);
     const blocked = path.check(slot, m, egress, destination, now);
     if (blocked !== OK) return blocked;
     const refused = isInside && isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
     if (refused !== OK) return refused;
     const to = path.deviceOf(egress);
-    const leaves = isInside && isDirect && this.devices.side[to] === PUBLIC;
+    const leaves = isInside && isAnywhere && this.devices.side[to] === PUBLIC;
     const isTurned = isInside && isDirect && to === meta[m + M_DEVICE];
+    decider.turnsBack = isQuery && to === meta[m + M_DEVICE];
     const state = this.tracker.firstState(this.bytes, meta, m, isTurned);
     if (state === INVALID) return refusal(protocol);
     // A connection that is seen from its middle is picked up for private hosts only.
     if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
     const barred = this.gate.admitNew(m, isInside, isRelated, egress, now);
     if (barred !== OK) return barred;
-    if (decider.isTwice) decider.local = this.devices.address[to]!;
+    if (decider.isTwice || decider.turnsBack) decider.local = this.devices.address[to]!;
     const handle = sessions.begin(this.bytes, meta, m, state, isInside, leaves, 0, now);
     if (handle >= 0) {
-      if (isInside && isDirect) path.remember(handle, egress, back);
+      if (isInside && isAnywhere) path.remember(handle, egress, back);
       if (isTurned && protocol === PROTO_TCP) this.tracker.tcp.followLoosely(handle >> 1);
       return this.forward(slot, m, this.gate.begun(this.helpers.made(handle, expected)), egress, now);
     }

@@ -13,7 +13,7 @@
 import type { Expectation } from '../conntrack/expectations.ts';
 import { H_STATUS, HELPED, HOT, TUPLE } from '../conntrack/flow-table.ts';
 import { FIREWALL_DROP, FIREWALL_REJECT, OK, PACKET_RATE } from '../core/reasons.ts';
-import { D_DESTINATION, D_KIND, D_PORTS, DIRECT } from '../nat/decide.ts';
+import { D_DESTINATION, D_KIND, D_PORTS, DIRECT, RESOLVER } from '../nat/decide.ts';
 import { isWithin } from '../nat/rules.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import { Bogons } from '../policy/firewall/bogons.ts';
@@ -197,9 +197,12 @@ export class FirewallGate {
     if (this.firewall.asksSnat) {
       const ports = meta[m + M_PORTS]!;
       // From one private network to another nothing is translated.
-      const stays = decision[D_KIND] === DIRECT && this.devices.side[this.path.deviceOf(egress)] !== PUBLIC;
+      const isAnywhere = decision[D_KIND] === DIRECT || decision[D_KIND] === RESOLVER;
+      const stays =
+        isAnywhere && !decider.turnsBack && this.devices.side[this.path.deviceOf(egress)] !== PUBLIC;
       const isTranslated = isInside
-        ? !stays && decider.translatesSource(protocol, meta[m + M_SOURCE]!, meta[m + M_DESTINATION]!, ports)
+        ? decider.turnsBack ||
+          (!stays && decider.translatesSource(protocol, meta[m + M_SOURCE]!, meta[m + M_DESTINATION]!, ports))
         : decider.isTwice;
       if (isTranslated) state |= STATE_SNAT;
     }

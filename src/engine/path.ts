@@ -49,7 +49,9 @@ export const DEFER = -1;
 export class Path {
   readonly routes = new RouteTable();
   /** The gateway's private addresses are shared with the host too: twice NAT makes them sources. */
-  sharesLocal = false;
+  usesTwice = false;
+  /** They answer DNS. */
+  answersDns = false;
   private readonly devices: Devices;
   private readonly table: FlowTable;
   private readonly out: OutList;
@@ -255,7 +257,7 @@ export class Path {
   isForLocal(m: number): boolean {
     const { meta, devices } = this;
     const device = meta[m + M_DEVICE]!;
-    if (!this.sharesLocal || devices.side[device] !== PRIVATE) return false;
+    if (!(this.usesTwice || this.answersDns) || devices.side[device] !== PRIVATE) return false;
     const local = devices.address[device]!;
     // One-armed it is the external address, and what is behind that is asked for first.
     return local !== 0 && local !== devices.external && meta[m + M_DESTINATION] === local;

@@ -90,7 +90,7 @@ export class Reconfigurer {
     const { timeouts } = sessions.tracker;
     this.rehangs = timeouts.replace({ ...rfcTimeouts, ...to.timeouts });
     applyNat(sessions, before, to.nat, to.evict === 'unassured');
-    path.sharesLocal = to.nat.forwards.some((forward) => forward.twice);
+    path.usesTwice = to.nat.forwards.some((forward) => forward.twice);
     helpers.configure(to.helpers);
     this.parts.clampMss = to.clampMss;
     this.parts.unsolicited.isOn = to.unsolicited === 'unreachable';

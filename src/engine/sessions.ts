@@ -6,7 +6,7 @@
  * NAT) is in `targets`. Counters, quotas and
  * address-dependent filtering are told of every beginning and every end, once each.
  */
-import { END_ADDRESS } from '../conntrack/end-reasons.ts';
+import { END_ADDRESS, END_RESOLVER } from '../conntrack/end-reasons.ts';
 import { ANY, type Expectation } from '../conntrack/expectations.ts';
 import {
   C_MAPPING,
@@ -40,7 +40,9 @@ import {
   Decider,
   DIRECT,
   MAPPED,
+  RESOLVER,
 } from '../nat/decide.ts';
+import { Dns, type DnsState } from '../nat/dns.ts';
 import { ExternalAddresses, ICMP, SHARED, TCP, UDP } from '../nat/external-addresses.ts';
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
@@ -86,6 +88,7 @@ export class Sessions {
   readonly mappings: Mappings;
   readonly prefixes: PrefixPairs;
   readonly decider: Decider;
+  readonly dns: Dns;
   /** Told of each refusal for want of something: host (wire order), rule number, drop reason. */
   onShortage: (host: number, rule: number, reason: number) => void = () => {};
   /** Called with a flow that is about to end. */
@@ -157,12 +160,14 @@ export class Sessions {
       this.ownership!.mapping(table, address, port, begins);
     this.prefixes = new PrefixPairs(nat.prefixes);
     const { prefixes } = this;
+    this.dns = new Dns(externals, config.dns ?? null);
     this.decider = new Decider(
       this.rules,
       new Forwards(nat.forwards, own.workers > 1),
       prefixes,
       this.mappings,
       this.rules.twice,
+      this.dns,
     );
     for (const gauge of [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER]) this.counters[gauge] = 0;
     this.counters[FLOWS_LOST]! += adoptFlows(
@@ -172,6 +177,7 @@ export class Sessions {
         rules: this.rules,
         forwards: nat.forwards,
         prefixes,
+        dns: this.dns,
         own,
         guest: (flow) => this.guests.push(flow),
       },
@@ -207,9 +213,10 @@ export class Sessions {
       this.yielding.sequence = swap32(bytes.i32[(meta[m + M_L4]! + TCP_SEQUENCE) >> 2]!);
     let refused = OK;
     // Between private networks nothing is translated.
-    const stays = isInside && !leaves && decision[D_KIND] === DIRECT;
+    const kind = decision[D_KIND]!;
+    const stays = isInside && !leaves && (kind === DIRECT || kind === RESOLVER);
     if (isInside && !stays) refused = decider.source(protocol, source, destination, ports);
-    else if (!isInside && decider.isTwice) refused = decider.twiceSource(protocol, source);
+    else if (isInside ? decider.turnsBack : decider.isTwice) refused = decider.twiceSource(protocol, source);
     const host = isInside ? source : decision[D_DESTINATION]!;
     if (refused !== OK) return this.refuse(host, refused, now);
     const mapping = decision[D_MAPPING]!;
@@ -285,6 +292,16 @@ export class Sessions {
     }
   }
 
+  /** Another resolver is in force, or DNS was switched; flows to one that may not go on end. */
+  setDns(state: DnsState | null): void {
+    const { table, dns } = this;
+    dns.set(state);
+    for (let flow = 0; flow < table.capacity; flow++) {
+      if (!table.isLive(flow) || !dns.isFlow(table, flow) || dns.mayGoOn(table, flow)) continue;
+      this.tracker.close(flow, END_RESOLVER);
+    }
+  }
+
   /** Expiry, quarantines, gauges; once a batch. */
   tick(now: number): void {
     this.now = now;
@@ -339,7 +356,7 @@ export class Sessions {
       this.ownership.flowEnded(table, flow);
       this.onGuestEnd(flow);
     }
-    const isQuiet = why === END_ADDRESS || isOver(status);
+    const isQuiet = why === END_ADDRESS || why === END_RESOLVER || isOver(status);
     if (mapping !== NO_MAPPING) {
       if ((status & ORIGINAL_SIDE) === 0) this.decider.contact(mapping, hot[h + H_DESTINATION]!, -1);
       mappings.release(mapping, now, isQuiet);

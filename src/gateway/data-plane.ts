@@ -116,6 +116,9 @@ function applyControl(
     case 'neighbour':
       engine.setNeighbour(message.device, message.address, message.failed);
       break;
+    case 'dns':
+      engine.setDns(message.dns);
+      break;
     case 'reconfigure': {
       const { id, to } = message;
       engine.reconfigurer.apply(to, engine.sessions.now, (result) =>

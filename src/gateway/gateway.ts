@@ -14,6 +14,7 @@ import { randomSeed } from '../core/random.ts';
 import type { Reconfiguration } from '../engine/reconfigure.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
+import { readAddresses } from '../host/netlink/addresses.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
@@ -27,9 +28,11 @@ import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
+import { DnsFollower } from './dns-follower.ts';
 import { EngineProcess } from './engine-process.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
+import type { Log } from './log.ts';
 import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
@@ -57,7 +60,7 @@ export interface GatewaySetup {
   /** Claimed for this process. */
   journal: Journal;
   manager: ServiceManager;
-  log(line: string): void;
+  log: Log;
   /** Called when the gateway cannot go on. */
   fail(error: Error): void;
 }
@@ -73,6 +76,9 @@ export class Gateway {
   readonly #open: (() => void)[] = [];
   #engine: EngineProcess | undefined;
   #steering: Steering | undefined;
+  #dns: DnsFollower | undefined;
+  /** What it was made for. */
+  #resolversOf: RunOptions['dns'] = null;
   #record: RunRecord | undefined;
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
@@ -123,6 +129,8 @@ export class Gateway {
     const follower = this.#follow();
     this.#follower = follower;
     this.#open.push(() => follower.close());
+    this.#followResolvers(options.dns);
+    this.#open.push(() => this.#followResolvers(null));
     this.#record = {
       version: 1,
       natgate: packageVersion(),
@@ -138,6 +146,7 @@ export class Gateway {
       timeouts: options.timeouts,
       statePath: path,
       workers,
+      dns: options.dns !== null,
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
@@ -159,6 +168,7 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
+        dns: this.#dns?.state ?? null,
         workers,
         flows,
         stateBytes: bytes,
@@ -175,7 +185,12 @@ export class Gateway {
     if (this.#stopping) return;
 
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
-    const steering = new Steering({ routes, ownedFd }, steeringNeeds(options.nat), tuns, follower.view);
+    const steering = new Steering(
+      { routes, ownedFd },
+      steeringNeeds(options.nat, options.dns !== null),
+      tuns,
+      follower.view,
+    );
     const { steps, close } = steering.steps();
     const outside = follower.view.interfaces.at(-1)!;
     const addressSteps = this.#addresses.steps(outside);
@@ -224,12 +239,13 @@ export class Gateway {
     const outside = () => follower.view.interfaces.at(-1)!;
     const host = new HostChange(
       { follower, steering, addresses: this.#addresses, journal, outside },
-      before.nat,
-      next.nat,
+      before,
+      next,
     );
     host.prepare();
     this.#options = next;
     const done = await engine.reconfigure(this.#settings(follower.view));
+    this.#followResolvers(next.dns);
     const leftovers = host.finish();
     const record = this.#record!;
     this.#record = {
@@ -273,6 +289,26 @@ export class Gateway {
     }
     for (const { step, why } of undoAll(options, journal.header.owner).kept)
       log(`left as it is: ${step}: ${why}`);
+  }
+
+  /** Whom private hosts ask by the gateway's address, from now on; the engine, where it runs, is told. */
+  #followResolvers(dns: RunOptions['dns']): void {
+    if (isDeepStrictEqual(dns, this.#resolversOf)) return;
+    this.#resolversOf = dns;
+    if (dns !== null && this.#dns !== undefined) {
+      this.#dns.setOptions(dns);
+      return;
+    }
+    this.#dns?.close();
+    this.#dns =
+      dns === null
+        ? undefined
+        : new DnsFollower(dns, {
+            own: () => readAddresses().map(({ address }) => address),
+            onChange: (state) => this.#engine?.send({ type: 'dns', dns: state }),
+            log: this.#setup.log,
+          });
+    this.#engine?.send({ type: 'dns', dns: this.#dns?.state ?? null });
   }
 
   #follow(): HostFollower {

@@ -4,7 +4,7 @@
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | stop ─▶ engine ─ as they are ─▶ worker
  *     supervisor ◀─ log | reconfigured ───────── engine process ◀─ as they are ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
@@ -12,6 +12,7 @@
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { Route } from '../engine/routes.ts';
 import type { HeldPorts } from '../host/sockets.ts';
+import type { DnsState } from '../nat/dns.ts';
 import type { Prefix } from '../wire/address.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
@@ -45,6 +46,7 @@ export interface StartMessage extends Reconfiguration {
   routes: Route[];
   ports: PortRange;
   held: HeldPorts;
+  dns: DnsState | null;
   workers: number;
   /** That fit at each worker. */
   flows: number;
@@ -88,6 +90,12 @@ export interface ReconfigureMessage {
   to: Reconfiguration;
 }
 
+/** Other resolvers answer what private hosts ask the gateway; null: none. */
+export interface DnsMessage {
+  type: 'dns';
+  dns: DnsState | null;
+}
+
 /** Finish the batch and exit with 0. */
 export interface StopMessage {
   type: 'stop';
@@ -100,6 +108,7 @@ export type ControlMessage =
   | HeldPortsMessage
   | NeighbourMessage
   | ReconfigureMessage
+  | DnsMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -137,6 +146,7 @@ const TO_ENGINE = new Set<string>([
   'heldPorts',
   'neighbour',
   'reconfigure',
+  'dns',
   'stop',
 ]);
 const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured']);

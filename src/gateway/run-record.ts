@@ -33,6 +33,8 @@ export interface RunRecord {
   statePath: string;
   /** One, where it says nothing. */
   workers?: number;
+  /** Whether the private addresses answer DNS. */
+  dns?: boolean;
   /** When the gateway started, ISO 8601. */
   started: string;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */

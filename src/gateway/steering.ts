@@ -34,12 +34,15 @@ export interface SteeringNeeds {
   twice: boolean;
   /** Some flows are not translated: answers come to private addresses. */
   exempt: boolean;
+  /** The gateway's private addresses answer DNS. */
+  dns: boolean;
 }
 
-export function steeringNeeds({ forwards, rules }: NatConfig): SteeringNeeds {
+export function steeringNeeds({ forwards, rules }: NatConfig, dns = false): SteeringNeeds {
   return {
     twice: forwards.some((forward) => forward.twice),
     exempt: rules.some((rule) => rule.action === 'none'),
+    dns,
   };
 }
 
@@ -119,8 +122,10 @@ export class Steering {
     const external = outside.address;
     const { routes, ownedFd } = this.#maps;
     const devices = routeDevices(interfaces);
-    // As in the engine (engine/devices.ts): twice NAT takes the address of the interface where a flow leaves.
-    const localOf = (i: number) => (this.#needs.twice && i !== last ? interfaces[i]!.address : 0);
+    // As in the engine (engine/devices.ts): twice NAT takes the address of the interface where a flow leaves, DNS where it comes in.
+    const { dns } = this.#needs;
+    const isLocalShared = this.#needs.twice || dns;
+    const localOf = (i: number) => (isLocalShared && i !== last ? interfaces[i]!.address : 0);
     const leave = interfaces.map((facts, i): Program => {
       const addresses = [...new Set([external, localOf(i)])];
       const handback = { addresses, mac: macOf(facts), mark: HANDBACK_MARK };
@@ -137,13 +142,13 @@ export class Steering {
       const target = { name, index };
       if (i !== last) {
         const local = localOf(i) === external ? 0 : localOf(i);
-        return [{ target, role: 'private', code: privateIngress({ ...options, tunIndex, local }) }];
+        return [{ target, role: 'private', code: privateIngress({ ...options, tunIndex, local, dns }) }];
       }
       if (arm < 0) {
         return [{ target, role: 'public', code: publicIngress({ ...options, tunIndex, privateToTun }) }];
       }
       const tuns = { privateTun: this.#tuns[arm]!.index, publicTun: tunIndex };
-      const code = oneArmedIngress({ ...options, ...tuns, device: index, privateToTun });
+      const code = oneArmedIngress({ ...options, ...tuns, device: index, privateToTun, dns });
       return [{ target, role: 'both', code }];
     });
     return [...leave, ...enter];

@@ -52,13 +52,13 @@ export async function runGateway(
   let log = logger(options.log, (text) => process.stderr.write(text));
   for (const line of warnings) log(line, 'warning');
   const credentials = engineCredentials(options.user);
-  const { name, stateRoot, ports, nat } = options;
+  const { name, stateRoot, ports, nat, dns } = options;
   const interfaces = {
     private: options.private.map((inside) => inside.name),
     networks: options.private.map((inside) => inside.networks),
     public: options.public,
   };
-  for (const { what, remedy } of requireHost({ interfaces, ports, nat, name, stateRoot })) {
+  for (const { what, remedy } of requireHost({ interfaces, ports, nat, dns, name, stateRoot })) {
     log(what, 'warning', remedy);
   }
 

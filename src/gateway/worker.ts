@@ -46,11 +46,11 @@ function main(own: WorkerInput): void {
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   const worker = { workers: start.workers, number };
   if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
-  const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall } = start;
+  const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall, dns } = start;
   const [seed] = randomSeed();
   warmUp(exchange.arena);
   const now = monotonicMs();
-  const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall };
+  const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall, dns };
   const wake = (other: number) => native.eventfdWake(wakeFds[other]!);
   const seat = hub === null ? {} : { seat: { number, hub, wake } };
   const log = (line: string) => say({ type: 'log', line });

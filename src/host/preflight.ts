@@ -5,18 +5,15 @@
 import { NatgateError } from '../core/errors.ts';
 import type { NatConfig } from '../nat/config.ts';
 import type { Check } from './checks/check.ts';
+import { checkCloud } from './checks/cloud.ts';
+import { checkDns, type DnsWish } from './checks/dns.ts';
 import { checkInterfaces, type ServedInterfaces } from './checks/interfaces.ts';
+import { checkIpv6 } from './checks/ipv6.ts';
 import { checkAddon, checkCapabilities, checkDevices, checkKernel } from './checks/machine.ts';
 import { checkNat } from './checks/nat.ts';
 import { readNatFacts } from './checks/nat-facts.ts';
 import { checkClaim, checkLocalPorts, checkPorts } from './checks/ports.ts';
-import {
-  checkDefaultRoute,
-  checkForwarding,
-  checkIpv6,
-  checkKernelNat,
-  checkRules,
-} from './checks/surroundings.ts';
+import { checkDefaultRoute, checkForwarding, checkKernelNat, checkRules } from './checks/surroundings.ts';
 import type { PortRange } from './plan/local-ports.ts';
 
 export type { Check } from './checks/check.ts';
@@ -26,12 +23,13 @@ export interface HostCheckOptions {
   interfaces?: ServedInterfaces;
   ports: PortRange;
   nat: NatConfig;
+  dns?: DnsWish | null;
   name: string;
   stateRoot: string;
 }
 
 /** Every check, failures included. Where the addon is missing, what depends on it is left out. */
-export function checkHost({ interfaces, ports, nat, name, stateRoot }: HostCheckOptions): Check[] {
+export function checkHost({ interfaces, ports, nat, dns, name, stateRoot }: HostCheckOptions): Check[] {
   const loaded = checkAddon();
   const checks = [checkKernel(), loaded, checkCapabilities()];
   if (loaded.status === 'fail') return checks;
@@ -44,9 +42,10 @@ export function checkHost({ interfaces, ports, nat, name, stateRoot }: HostCheck
   checks.push(...portChecks);
   if (portChecks.every((check) => check.status !== 'fail')) checks.push(...checkLocalPorts(ports));
   if (interfaces !== undefined && checks.every(isInterfaceThere)) {
-    checks.push(...checkNat(nat, readNatFacts(interfaces)));
+    const facts = readNatFacts(interfaces);
+    checks.push(...checkNat(nat, facts), ...checkDns(dns ?? null, facts));
   }
-  checks.push(checkForwarding(), ...checkRules());
+  checks.push(checkForwarding(), ...checkRules(), ...checkCloud());
   if (interfaces !== undefined) {
     checks.push(...checkDefaultRoute(interfaces.public));
     checks.push(checkKernelNat(interfaces.public), ...checkIpv6(interfaces.private));
@@ -58,10 +57,10 @@ function isInterfaceThere({ code }: Check): boolean {
   return code !== 'interface_unknown';
 }
 
-/** Throws the first failure as a NatgateError; returns the warnings. */
+/** Throws the first failure as a NatgateError; returns the warnings, but for what nobody can see from this host. */
 export function requireHost(options: HostCheckOptions): Check[] {
   const checks = checkHost(options);
   const failure = checks.find((check) => check.status === 'fail');
   if (failure !== undefined) throw new NatgateError(failure.code, failure.what, failure.remedy);
-  return checks.filter((check) => check.status === 'warn');
+  return checks.filter((check) => check.status === 'warn' && check.name !== 'cloud');
 }

@@ -1,7 +1,7 @@
 /**
  * What NAT makes of the first packet of a flow: where it really goes, and as whom.
  *
- *     destination()   forwards, then 1:1 prefixes, then mappings as their filtering allows       (netfilter: PREROUTING)
+ *     destination()   DNS of the gateway's own address; forwards, then 1:1 prefixes, then mappings as their filtering allows       (netfilter: PREROUTING)
  *     source()        the first rule; a prefix pair before a rule that translates                 (netfilter: POSTROUTING)
  *
  * The answer is in `decision`; the flow's reply tuple is its inverse. Between the two the caller finds the way to the
@@ -12,6 +12,7 @@ import { FILTERED, NO_EXTERNAL_ADDRESS, NO_FLOW, NO_HAIRPIN, NO_RULE_MATCHES, OK
 import { isIcmpRequest } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
+import type { Dns } from './dns.ts';
 import { ICMP, LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from './external-addresses.ts';
 import { type Forwards, NO_FORWARD, targetPort } from './forwards.ts';
 import { type Mappings, NO_MAPPING } from './mappings.ts';
@@ -23,7 +24,7 @@ export const D_SOURCE = 0;
 export const D_DESTINATION = 1;
 /** Ports word of the packet as it leaves. */
 export const D_PORTS = 2;
-/** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED. */
+/** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED, RESOLVER. */
 export const D_KIND = 3;
 /** Number of the rule that gave the source; of the first one, where none did. */
 export const D_RULE = 4;
@@ -37,11 +38,16 @@ export const DIRECT = 0;
 export const FORWARD = 1;
 export const PREFIX = 2;
 export const MAPPED = 3;
+/** A query to the gateway's own address (dns.ts): the destination is a resolver, on either side. */
+export const RESOLVER = 4;
 
 export class Decider {
   readonly decision = new Int32Array(WORDS);
   /** The gateway's own address where the flow that is decided about leaves; asked for twice NAT only. 0: none. */
   local = 0;
+  /** The resolver that was decided about is behind the interface where the query came in: it must answer the gateway. */
+  turnsBack = false;
+  private readonly dns: Dns;
   private readonly rules: Rules;
   readonly forwards: Forwards;
   private readonly prefixes: PrefixPairs;
@@ -62,7 +68,9 @@ export class Decider {
     prefixes: PrefixPairs,
     mappings: Mappings,
     twiceRule: number,
+    dns: Dns,
   ) {
+    this.dns = dns;
     this.rules = rules;
     this.forwards = forwards;
     this.prefixes = prefixes;
@@ -88,6 +96,13 @@ export class Decider {
     decision[D_RULE] = Math.max(this.rules.first, 0);
     decision[D_MAPPING] = NO_MAPPING;
     decision[D_TARGET] = NO_MAPPING;
+    this.turnsBack = false;
+    const resolver = isInside ? this.dns.resolverFor(protocol, destination, ports) : 0;
+    if (resolver !== 0) {
+      decision[D_DESTINATION] = resolver;
+      decision[D_KIND] = RESOLVER;
+      return OK;
+    }
     const number = externals.numberOf(destination);
     if (number !== NOT_EXTERNAL && forwards.list.length > 0) {
       this.forward = forwards.find(protocol, destination, ports >>> 16, source, externals.addressOf(SHARED));
@@ -111,11 +126,11 @@ export class Decider {
 
   /**
    * As whom a packet that destination() was asked about leaves towards the public side, or back to the private one
-   * (hairpin). `original`: the destination it came with. Takes a reference of a mapping. OK or a drop reason.
+   * (hairpin). `original`: the destination it came with; rules see it, or the resolver. Takes a reference of a mapping. OK or a drop reason.
    */
   source(protocol: number, source: number, original: number, ports: number): number {
     const { decision, mappings } = this;
-    const rule = this.rules.ruleOf(source, original, protocol, ports);
+    const rule = this.rules.ruleOf(source, this.seenBy(original), protocol, ports);
     if (rule === NO_RULE || this.rules.rules[rule]!.translates) {
       const external = this.prefixes.toExternal(source);
       if (external !== NO_ADDRESS) {
@@ -138,7 +153,7 @@ export class Decider {
 
   /** Whether source() would give the packet that destination() was asked about another source. */
   translatesSource(protocol: number, source: number, original: number, ports: number): boolean {
-    const rule = this.rules.ruleOf(source, original, protocol, ports);
+    const rule = this.rules.ruleOf(source, this.seenBy(original), protocol, ports);
     if (rule === NO_RULE) return this.prefixes.toExternal(source) !== NO_ADDRESS;
     return this.rules.rules[rule]!.translates;
   }
@@ -165,6 +180,8 @@ export class Decider {
     const destination = meta[m + M_DESTINATION]!;
     const number = mappings.externals.numberOf(destination);
     if (number === NOT_EXTERNAL || number === LOCAL) return NOT_EXTERNAL;
+    if (this.dns.resolverFor(meta[m + M_PROTOCOL]!, destination, meta[m + M_PORTS]!) !== 0)
+      return NOT_EXTERNAL;
     const shared = mappings.externals.addressOf(SHARED);
     const port = meta[m + M_PORTS]! >>> 16;
     const forward = forwards.find(meta[m + M_PROTOCOL]!, destination, port, meta[m + M_SOURCE]!, shared);
@@ -214,6 +231,11 @@ export class Decider {
       decision[D_PORTS] = (ports & ~0xffff) | mappings.externalPort(mapping);
     }
     return OK;
+  }
+
+  /** The destination that rules are asked about. */
+  private seenBy(original: number): number {
+    return this.decision[D_KIND] === RESOLVER ? this.decision[D_DESTINATION]! : original;
   }
 
   /** Behind an external endpoint that a mapping has given out. */

@@ -15,6 +15,7 @@ import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
 import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
 import type { HelperConfig } from '../../src/nat/alg/registry.ts';
 import type { Forward, NatConfig } from '../../src/nat/config.ts';
+import type { DnsState } from '../../src/nat/dns.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
 import { OWNED_BYTES, OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../src/nat/owned.ts';
 import type { FirewallConfig } from '../../src/policy/firewall-config.ts';
@@ -51,6 +52,7 @@ export interface BedOptions {
   evict?: 'never' | 'unassured';
   unsolicited?: 'silent' | 'unreachable';
   firewall?: FirewallConfig;
+  dns?: DnsState;
   log?: (line: string) => void;
   /** A bed whose state and owned bitmap a new engine takes over. */
   after?: Bed;
@@ -115,6 +117,7 @@ export class Bed {
       held: options.held ?? { tcp: [], udp: [] },
       timeouts: options.timeouts ?? {},
       ...(options.nat && { nat: options.nat }),
+      ...(options.dns && { dns: options.dns }),
       ...(options.firewall && { firewall: options.firewall }),
       ...(options.log && { log: options.log }),
       ...(options.evict && { evict: options.evict }),

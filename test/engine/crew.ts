@@ -82,6 +82,7 @@ export class Crew {
         held: options.held ?? { tcp: [], udp: [] },
         timeouts: options.timeouts ?? {},
         ...(options.nat && { nat: options.nat }),
+        ...(options.dns && { dns: options.dns }),
         ...(options.firewall && { firewall: options.firewall }),
         helpers: options.helpers ?? [],
         seat: { number, hub, wake: (worker) => void this.woken.add(worker) },

@@ -39,8 +39,8 @@ const UNKNOWN_FLAG = 0x40;
 const steering = useSteering();
 const programs = new Map<string, number[]>();
 
-function programsFor(privateToTun: boolean): number[] {
-  const key = String(privateToTun);
+function programsFor(privateToTun: boolean, dns: boolean): number[] {
+  const key = `${privateToTun} ${dns}`;
   const known = programs.get(key);
   if (known !== undefined) return known;
   const routes = RouteMap.create();
@@ -62,6 +62,7 @@ function programsFor(privateToTun: boolean): number[] {
     publicTun: PUBLIC_TUN,
     external: address(EXTERNAL),
     privateToTun,
+    dns,
     routesMapFd: routes.fd,
     ownedMapFd: steering.owned,
     handbackMark: MARK,
@@ -80,14 +81,29 @@ function withoutRedirect(program: Uint8Array, tun: number): Uint8Array {
   return copy;
 }
 
-function verdict(packet: Buffer, privateToTun = false): string {
-  const [first, second] = programsFor(privateToTun).map((fd) => run(fd, frame(packet)));
+function verdict(packet: Buffer, privateToTun = false, dns = false): string {
+  const [first, second] = programsFor(privateToTun, dns).map((fd) => run(fd, frame(packet)));
   if (first === second) return first!;
   return first === 'drop' ? 'private' : 'public';
 }
 
 const own = (src: string, dst = EXTERNAL) => udp({ src, dst, sport: 53, dport: OWN_UDP });
 const about = (dst: string, sport = OWN_TCP) => tcp({ src: EXTERNAL, dst, sport, dport: 443, flags: SYN });
+
+describe('DNS', () => {
+  const query = (src: string) => udp({ src, dst: EXTERNAL, sport: 4000, dport: 53 });
+
+  test('what private hosts ask is natgate’s, what others ask the host’s', () => {
+    expect(verdict(query(INSIDE), false, true)).toBe('private');
+    expect(verdict(query(OUTSIDE), false, true)).toBe('host');
+    expect(verdict(udp({ src: INSIDE, dst: EXTERNAL, sport: 1, dport: 22 }), false, true)).toBe('host');
+    expect(verdict(own(OUTSIDE), false, true)).toBe('public');
+  });
+
+  test('without it all of them are the host’s', () => {
+    for (const src of [INSIDE, OUTSIDE]) expect(verdict(query(src))).toBe('host');
+  });
+});
 
 describe('to the external address', () => {
   test.each([

@@ -190,6 +190,51 @@ describe('private ingress', () => {
     }
   });
 
+  test('DNS: port 53 of the private address goes to the TUN, and errors about answers', () => {
+    const local = '10.77.0.1';
+    const programOf = (dns: boolean) =>
+      load(
+        `t_dns_${dns}`,
+        privateIngress({
+          tunIndex: TUN,
+          external: address(EXTERNAL),
+          local: address(local),
+          dns,
+          routesMapFd: steering.routes.fd,
+          ownedMapFd: steering.owned,
+          handbackMark: MARK,
+        }),
+      );
+    const [on, off] = [programOf(true), programOf(false)];
+    const there = { src: CLIENT, dst: local, sport: 4000, dport: 53 };
+    const answer = { src: local, dst: CLIENT, sport: 53, dport: 4000 };
+    const error = (quote: Buffer) => icmp({ src: CLIENT, dst: local, type: 3, code: 4 }, quote);
+    const queries = [
+      udp(there),
+      tcp({ ...there, flags: SYN }),
+      error(udp(answer)),
+      error(tcp({ ...answer, flags: SYN })),
+    ];
+    for (const packet of queries) {
+      expect(run(on, frame(packet))).toBe('redirect');
+      expect(run(off, frame(packet))).toBe('host');
+    }
+    for (const packet of [
+      udp({ ...there, dport: 54 }),
+      tcp({ ...there, dport: 22, flags: SYN }),
+      // Port 53 of the public address stays with the host, asked from inside too.
+      udp({ ...there, dst: EXTERNAL }),
+      // Not from there, and not an answer.
+      error(udp({ ...answer, src: EXTERNAL })),
+      error(udp({ ...answer, sport: 22 })),
+      query(8, OWN_ID, { src: CLIENT, dst: local }),
+      // Another protocol that has these two bytes there.
+      ipv4({ src: CLIENT, dst: local, protocol: 99 }, Buffer.from([0, 53, 0, 53, 0, 0, 0, 0])),
+    ]) {
+      expect(run(on, frame(packet))).toBe('host');
+    }
+  });
+
   test('a destination without a route goes to the TUN', () => {
     const empty = RouteMap.create();
     try {

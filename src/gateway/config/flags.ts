@@ -28,6 +28,7 @@ export interface RunArguments extends GivenNatArguments {
   clampMss?: boolean | undefined;
   evict?: string | undefined;
   unsolicited?: string | undefined;
+  dns?: string | undefined;
 }
 
 export interface FlagValue {
@@ -82,7 +83,15 @@ export function flagValues(words: RunArguments): FlagValue[] {
   add('clamp-mss', ['clamp-mss'], words.clampMss);
   add('evict', ['evict'], words.evict);
   add('unsolicited', ['unsolicited'], words.unsolicited);
+  if (words.dns !== undefined) addDns(words.dns, add);
   return values;
+}
+
+/** NAME, or NAME=NETWORK,… which is a map. */
+
+/** ADDR,ADDR or one of the words that stand alone. */
+function addDns(text: string, add: (flag: string, path: Path, value: unknown) => void): void {
+  add('dns', ['dns'], ['off', 'system'].includes(text) ? text : text.split(','));
 }
 
 /** The file's values with the flags' over them; lists are replaced as a whole. */

@@ -4,6 +4,7 @@
  */
 
 import type { Check } from '../../host/checks/check.ts';
+import { checkDns } from '../../host/checks/dns.ts';
 import { checkInterfaces } from '../../host/checks/interfaces.ts';
 import { checkAddon } from '../../host/checks/machine.ts';
 import { checkNat } from '../../host/checks/nat.ts';
@@ -24,7 +25,13 @@ import type { ConfigDocument } from './schema.ts';
 /** What is wrong with an interface that is named twice: then nothing can be said of networks. */
 const ONE_INTERFACE = ['same_interface', 'one_armed_without_networks', 'one_armed_everything'];
 /** Failures of a check that may be over when the gateway runs. */
-const FOR_NOW = ['interface_unknown', 'private_without_address', 'ports_in_use', 'port_in_use'];
+const FOR_NOW = [
+  'interface_unknown',
+  'private_without_address',
+  'ports_in_use',
+  'port_in_use',
+  'dns_port_in_use',
+];
 /**
  * Ports of each protocol below which a private address is badly off: a browser with a few pages open has as many
  * connections.
@@ -71,7 +78,7 @@ export function hostProblems(
   const isThere = found.every(({ code }) => code !== 'interface_unknown');
   if (isThere && !found.some(({ code }) => ONE_INTERFACE.includes(code))) {
     const facts = readNatFacts(served);
-    addChecks(checkNat(options.nat, facts));
+    addChecks([...checkNat(options.nat, facts), ...checkDns(options.dns, facts)]);
     addTooFewPorts(options, facts, add);
   }
   const tooMany = workersWarning(options.workers);
@@ -114,6 +121,7 @@ function pathOf(
     return ['public'];
   }
   if (word === 'ports') return ['ports'];
+  if (word === 'dns') return ['dns'];
   if (word === 'networks') return ['public'];
   if (word === 'deterministic') return ['nat', 'deterministic'];
   if (word === 'external') return externalPath(subject, document);

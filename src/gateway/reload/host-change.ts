@@ -11,13 +11,12 @@ import type { InterfaceFacts } from '../../host/interfaces.ts';
 import { addressStep, answeredAddresses } from '../../host/plan/address.ts';
 import { applyPlan } from '../../host/plan/apply.ts';
 import type { Journal } from '../../host/plan/journal.ts';
-import type { NatConfig } from '../../nat/config.ts';
 import { aggregate, dedicatedPrefixes } from '../../nat/dedicated.ts';
 import { compileFirewall } from '../../policy/firewall/compile.ts';
 import { type DedicatedAddresses, removeAddresses } from '../dedicated-addresses.ts';
 import type { HostFollower } from '../host-follower.ts';
 import type { RunOptions } from '../options.ts';
-import { type Steering, steeringNeeds } from '../steering.ts';
+import { type Steering, type SteeringNeeds, steeringNeeds } from '../steering.ts';
 import type { Difference } from './difference.ts';
 
 /** Throws NatgateError where a running gateway cannot have `next`: `restart_needed`, or what the host lacks for it. */
@@ -49,29 +48,37 @@ export interface HostParts {
   outside(): InterfaceFacts;
 }
 
+/** What of a configuration the host has a part in. */
+type Configured = Pick<RunOptions, 'nat' | 'dns'>;
+
+function needsOf({ nat, dns }: Configured): SteeringNeeds {
+  return steeringNeeds(nat, dns !== null);
+}
+
 export class HostChange {
   readonly #parts: HostParts;
-  readonly #before: NatConfig;
-  readonly #after: NatConfig;
+  readonly #before: Configured;
+  readonly #after: Configured;
   readonly #added: readonly number[];
 
-  constructor(parts: HostParts, before: NatConfig, after: NatConfig) {
+  constructor(parts: HostParts, before: Configured, after: Configured) {
     this.#parts = parts;
     this.#before = before;
     this.#after = after;
-    const had = new Set(answeredAddresses(before));
-    this.#added = answeredAddresses(after).filter((address) => !had.has(address));
+    const had = new Set(answeredAddresses(before.nat));
+    this.#added = answeredAddresses(after.nat).filter((address) => !had.has(address));
   }
 
   prepare(): void {
     const { follower, steering, addresses, journal, outside } = this.#parts;
-    const was = steeringNeeds(this.#before);
-    const is = steeringNeeds(this.#after);
+    const was = needsOf(this.#before);
+    const is = needsOf(this.#after);
+    const both = { twice: was.twice || is.twice, exempt: was.exempt || is.exempt, dns: was.dns || is.dns };
     try {
       follower.setDedicated(
-        aggregate([...dedicatedPrefixes(this.#before), ...dedicatedPrefixes(this.#after)]),
+        aggregate([...dedicatedPrefixes(this.#before.nat), ...dedicatedPrefixes(this.#after.nat)]),
       );
-      steering.setNeeds({ twice: was.twice || is.twice, exempt: was.exempt || is.exempt }, follower.view);
+      steering.setNeeds(both, follower.view);
       applyPlan(
         this.#added.map((address) => addressStep(outside(), address)),
         journal,
@@ -92,9 +99,9 @@ export class HostChange {
   }
 
   /** To what one configuration needs. */
-  #retreat(nat: NatConfig): string[] {
+  #retreat(to: Configured): string[] {
     const { follower, steering, addresses, journal, outside } = this.#parts;
-    const wanted = answeredAddresses(nat);
+    const wanted = answeredAddresses(to.nat);
     addresses.set(wanted);
     const leftovers: string[] = [];
     const attempt = (step: () => void) => {
@@ -107,8 +114,8 @@ export class HostChange {
     attempt(() =>
       removeAddresses(journal, new Set(wanted.map((address) => addressStep(outside(), address).name))),
     );
-    attempt(() => follower.setDedicated(dedicatedPrefixes(nat)));
-    attempt(() => steering.setNeeds(steeringNeeds(nat), follower.view));
+    attempt(() => follower.setDedicated(dedicatedPrefixes(to.nat)));
+    attempt(() => steering.setNeeds(needsOf(to), follower.view));
     return leftovers;
   }
 }

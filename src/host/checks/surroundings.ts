@@ -63,24 +63,6 @@ export function checkRules(): Check[] {
   ];
 }
 
-/** Global IPv6 addresses on private interfaces: their hosts may have IPv6, which natgate leaves to the kernel. */
-export function checkIpv6(privateInterfaces: readonly string[]): Check[] {
-  const withIpv6 = readLines('/proc/net/if_inet6')
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, , , scope]) => scope === '00')
-    .map((fields) => fields[5] as string);
-  const affected = privateInterfaces.filter((name) => withIpv6.includes(name));
-  if (affected.length === 0) return [];
-  return [
-    warn(
-      'IPv6',
-      `${affected.join(', ')} has a global IPv6 address`,
-      'natgate translates IPv4 and leaves IPv6 to the kernel: it neither forwards it nor protects it',
-      'filter IPv6 forwarding with the kernel (net.ipv6.conf.all.forwarding, ip6tables), as without natgate',
-    ),
-  ];
-}
-
 /** Asking an absent nf_tables would make the kernel load the module: a check must not. */
 function hasNfTables(): boolean {
   return (

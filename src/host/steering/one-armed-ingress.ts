@@ -25,6 +25,8 @@ export interface OneArmedIngress {
   publicTun: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none (yet). */
   external: number;
+  /** Port 53 of that address is natgate's for private hosts. */
+  dns?: boolean;
   /** Private hosts are known outside by their own addresses (exemptions): the engine says what may come to them. */
   privateToTun: boolean;
   routesMapFd: number;
@@ -81,7 +83,16 @@ export function oneArmedIngress(options: OneArmedIngress): Uint8Array {
 
   if (external !== 0) {
     a.label('external');
-    toExternal(a, ownedMapFd, true);
+    toExternal(a, ownedMapFd, true, options.dns ? { address: external, to: 'query' } : null);
+    if (options.dns) {
+      // What others ask is the host's business.
+      a.label('query').load(r1, 'u32', fp, PEER).store('u32', fp, KEY_ADDRESS, r1);
+      lookUpRoute(a, routesMapFd);
+      a.jumpIf(r0, '==', 0, 'host')
+        .load(r1, 'u32', r0, ROUTE_DEVICE)
+        .jumpIf32(r1, '==', device | PRIVATE_SIDE, 'private_tun')
+        .jump('host');
+    }
   }
   a.label('tun').load(r1, 'u32', fp, PEER).store('u32', fp, KEY_ADDRESS, r1);
   lookUpRoute(a, routesMapFd);

@@ -18,8 +18,10 @@ export interface PrivateIngress {
   tunIndex: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none. */
   external: number;
-  /** The gateway's private address when it is the source of twice NAT, int32 in wire order; else 0. */
+  /** The gateway's private address when it is the source of twice NAT or answers DNS, int32 in wire order; else 0. */
   local: number;
+  /** Port 53 of `local` is natgate's. */
+  dns?: boolean;
   routesMapFd: number;
   ownedMapFd: number;
   /** Mark of packets that the TUN's program hands back to the host; not 0. */
@@ -30,7 +32,7 @@ const BROADCAST = -1;
 
 /**
  * Ingress of a private interface: what is for the internet, for another private network, or for private hosts by an
- * external address (hairpin), goes to the TUN, and so do answers to twice NAT; the host stack keeps what is for the host itself, for the link, or for
+ * external address (hairpin), goes to the TUN, and so do answers to twice NAT and, where natgate sees to it, DNS queries to the gateway; the host stack keeps what is for the host itself, for the link, or for
  * devices that natgate does not serve. Destinations without a route or with an unreachable one go to the TUN too: the
  * engine answers for them.
  */
@@ -59,7 +61,8 @@ export function privateIngress(options: PrivateIngress): Uint8Array {
   if (shared.length > 0) {
     a.label('shared');
     loadHeaders(a, 0);
-    toExternal(a, ownedMapFd);
+    const dns = options.dns === true && options.local !== 0 ? { address: options.local, to: 'tun' } : null;
+    toExternal(a, ownedMapFd, false, dns);
   }
   toTun(a, tunIndex);
   toHandedBack(a);

@@ -14,6 +14,9 @@
  * Whose side that is, where the interface does not say it (one-armed-ingress.ts): PEER is then the address that a packet is
  * from, or of an error the one that the quoted packet was for, since a router of the one side reports about packets to the other.
  *
+ * With DNS, port 53 of the gateway's private address is natgate's too, as the destination of a query and as the quoted source of an
+ * error about an answer.
+ *
  * What the engine then finds not to be its own it hands back to the host (tun-ingress.ts).
  */
 import { OWNED_ICMP, OWNED_PROTOCOLS, OWNED_TCP, OWNED_UDP } from '../../nat/owned.ts';
@@ -43,11 +46,19 @@ const QUERIES = types(8, 13, 15, 17);
 const HIGHEST_TYPE = 18;
 const ICMP_HEADER = 8;
 
+const DNS_PORT = 53;
+
+/** The address whose port 53 is natgate's, and the label for packets to it. */
+export interface DnsPort {
+  address: number;
+  to: string;
+}
+
 /**
  * A packet to a shared address, that in KEY_ADDRESS, its headers in IP and L4: to `tun` or to `host`. Uses r7. With `peer`, PEER
  * is there at `tun`.
  */
-export function toExternal(a: Assembler, ownedMapFd: number, peer = false): void {
+export function toExternal(a: Assembler, ownedMapFd: number, peer = false, dns: DnsPort | null = null): void {
   if (peer) a.load(r1, 'u32', fp, IP_SOURCE).store('u32', fp, PEER, r1);
   a.load(r1, 'u16', fp, IP_FRAGMENT)
     .jumpIf(r1, '&', ANY_FRAGMENT, 'tun')
@@ -57,9 +68,16 @@ export function toExternal(a: Assembler, ownedMapFd: number, peer = false): void
 
   // From here and from a quote: r1 a port as on the wire, r3 the protocol. ICMP has left before, since the
   // verifier would take the way from the quote back to an ICMP test for an endless loop.
-  a.label('port')
-    .toBigEndian(r1, 16)
-    .alu(r2, '=', OWNED_TCP)
+  a.label('port').toBigEndian(r1, 16);
+  if (dns !== null) {
+    a.jumpIf(r1, '!=', DNS_PORT, 'no_dns')
+      .load(r2, 'u32', fp, KEY_ADDRESS)
+      .jumpIf32(r2, '!=', dns.address, 'no_dns')
+      .jumpIf(r3, '==', UDP, dns.to)
+      .jumpIf(r3, '==', TCP, dns.to)
+      .label('no_dns');
+  }
+  a.alu(r2, '=', OWNED_TCP)
     .jumpIf(r3, '==', TCP, 'owned')
     .alu(r2, '=', OWNED_UDP)
     .jumpIf(r3, '==', UDP, 'owned')
