@@ -14,7 +14,6 @@
 import { END_REUSED } from '../conntrack/end-reasons.ts';
 import type { Expectation } from '../conntrack/expectations.ts';
 import { type FlowTable, H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
-import { FOR_HOST } from '../conntrack/fragments.ts';
 import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { Random } from '../core/random.ts';
@@ -39,11 +38,10 @@ import { translatePacket } from '../nat/translate.ts';
 import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
-import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { PROTO_TCP, type PROTO_UDP } from '../wire/ipv4.ts';
 import {
   KIND_FLOW,
   KIND_FRAGMENT,
-  M_DESTINATION,
   M_DEVICE,
   M_FRAGMENT,
   M_HANDLE,
@@ -51,7 +49,6 @@ import {
   M_L4,
   M_LENGTH,
   M_OFFSET,
-  M_PORTS,
   M_PROTOCOL,
   M_REASON,
   M_SOURCE,
@@ -76,6 +73,7 @@ import { Reconfigurer } from './reconfigure.ts';
 import { NO_ROUTE_CLASS, type Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
+import { Uninvited } from './uninvited.ts';
 import { Unsolicited } from './unsolicited.ts';
 
 export type { DeviceConfig, EngineConfig } from './config.ts';
@@ -100,6 +98,7 @@ export class Engine {
   /** Several workers: what goes to the others and comes from them. */
   readonly handOff: HandOff | null;
   readonly unsolicited: Unsolicited;
+  private readonly uninvited: Uninvited;
   /** Another configuration, on this engine's state. */
   readonly reconfigurer: Reconfigurer;
   private readonly lookup: Lookup;
@@ -151,6 +150,8 @@ export class Engine {
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited = new Unsolicited(this.out, this.path, this.table, this.meta, BATCH * META);
     this.unsolicited.isOn = config.unsolicited === 'unreachable';
+    const { gate, mappings, unsolicited } = this;
+    this.uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
     this.reconfigurer = new Reconfigurer(this, nat);
   }
 
@@ -292,7 +293,7 @@ export class Engine {
     const isExpected = isDirect && expected !== null;
     const isRelated = expected !== null || this.handOff?.isAnnounced(m) === true;
     if (!isInside && (nowhere !== OK || (isDirect && !isExpected))) {
-      return this.handleUninvited(slot, m, nowhere, now);
+      return this.uninvited.handle(slot, m, nowhere, now);
     }
     // A source that answers could not reach (RFC 1812 5.3.8).
     const back = isInside ? path.classTowards(PRIVATE, source) : NO_ROUTE_CLASS;
@@ -300,9 +301,9 @@ export class Engine {
     if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
     if (this.gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
     // Answers to twice NAT have a flow; nobody is reached behind that address.
-    if (!isQuery && path.isForLocal(m)) return this.leaveToHost(slot, m);
+    if (!isQuery && path.isForLocal(m)) return this.uninvited.leaveToHost(slot, m);
     if (nowhere !== OK) {
-      if (path.isForHost(m) && !this.isOurs(m)) return this.leaveToHost(slot, m);
+      if (path.isForHost(m) && !this.uninvited.isOurs(m)) return this.uninvited.leaveToHost(slot, m);
       // Nothing of a private host is behind that external endpoint.
       return nowhere === NO_FLOW ? NOT_PUBLIC : nowhere;
     }
@@ -350,30 +351,6 @@ export class Engine {
     const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
     if (handle < 0) return -handle;
     return this.forward(slot, m, gate.begun(this.helpers.made(handle, expected)), egress, now);
-  }
-
-  /** From outside, and no flow expects it: dropped in silence, or the host's own. `why`: what NAT said, or OK. */
-  private handleUninvited(slot: number, m: number, why: number, now: number): number {
-    const { meta } = this;
-    if (!this.isOurs(m) && this.path.isForHost(m)) return this.leaveToHost(slot, m);
-    if (this.gate.isSpoofed(m, false, NO_ROUTE_CLASS)) return SPOOFED_SOURCE;
-    const isWholeTcp = meta[m + M_PROTOCOL] === PROTO_TCP && meta[m + M_FRAGMENT] === 0;
-    const isOurAddress = this.mappings.externals.numberOf(meta[m + M_DESTINATION]!) !== NOT_EXTERNAL;
-    if (this.unsolicited.isOn && isWholeTcp && isOurAddress) this.unsolicited.hold(meta, m, now);
-    return why === OK ? NO_FLOW : why;
-  }
-
-  /** To a port of natgate's: the steering sends others only in fragments. */
-  private isOurs(m: number): boolean {
-    const { meta } = this;
-    const protocol = meta[m + M_PROTOCOL]!;
-    if (protocol !== PROTO_TCP && protocol !== PROTO_UDP) return false;
-    return meta[m + M_FRAGMENT] === 0 || this.mappings.shared.owns(protocol, meta[m + M_PORTS]! >>> 16);
-  }
-
-  private leaveToHost(slot: number, m: number): number {
-    if (this.meta[m + M_FRAGMENT] !== 0) this.fragments.decide(FOR_HOST, 0);
-    return this.path.handBack(slot, m);
   }
 
   /** The part that all packets of a flow share once they may pass. */
