@@ -144,7 +144,6 @@ test('natgate/testing', () => {
       "type NatMatch",
       "type NatName",
       "type NatRule",
-      "type OnAddressChange",
       "type Overload",
       "type PacketFields",
       "type PlaceOptions",

@@ -20,7 +20,6 @@ export {
   type NatConfig,
   type NatMatch,
   type NatRule,
-  type OnAddressChange,
   type Overload,
   type PortChoice,
   type PortRange,
