@@ -77,14 +77,14 @@ natgateOnly('natgate refuses', () => {
   it('the same interface twice', async () => {
     expect(await refused(`run --name ${NAME} --private g1 --public g1`)).toMatchObject({
       code: 1,
-      says: 'natgate: g1 is given twice',
+      says: 'natgate: g1 is both private and public, and nothing says which addresses are private',
     });
   });
 
   it('loopback', async () => {
     expect(await refused(`run --name ${NAME} --private lo --public g1`)).toMatchObject({
       code: 1,
-      says: 'natgate: lo is no Ethernet interface, it is loopback',
+      says: 'natgate: lo is no interface that natgate can serve, it is loopback',
     });
   });
 

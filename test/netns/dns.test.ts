@@ -226,3 +226,36 @@ natgateOnly('DNS that cannot be', () => {
     });
   });
 });
+
+natgateOnly('DNS by a reload', () => {
+  let net: Topology;
+  beforeAll(async () => {
+    net = await createTopology();
+  });
+  afterAll(async () => {
+    await net?.destroy();
+  });
+
+  it('is switched on, over to another resolver, and off', async () => {
+    await dnsServer(net.server, SERVER, FIRST);
+    await dnsServer(net.server, SERVER_2, SECOND);
+    const path = join(net.gateway.stateRoot, 'dns.yaml');
+    const file = (dns: string) => writeFileSync(path, `private: g0\npublic: g1\n${dns}`);
+    file('');
+    const natgate = await Natgate.start(net.gateway, ['--config', path]);
+    try {
+      expect((await dig(net.client, `@${GATEWAY_PRIVATE} who.test`)).code).not.toBe(0);
+      file(`dns: [${SERVER}]\n`);
+      expect((await natgate.cli('reload')).code).toBe(0);
+      expect(await answerOf(net.client)).toBe(FIRST);
+      file(`dns: [${SERVER_2}]\n`);
+      expect((await natgate.cli('reload')).code).toBe(0);
+      expect(await answerOf(net.client)).toBe(SECOND);
+      file('');
+      expect((await natgate.cli('reload')).code).toBe(0);
+      expect((await dig(net.client, `@${GATEWAY_PRIVATE} who.test`)).code).not.toBe(0);
+    } finally {
+      await natgate.stop();
+    }
+  });
+});
