@@ -43,6 +43,7 @@ if command -v strip >/dev/null; then strip --strip-unneeded "$lib/native/build/R
 # The packages that it runs with, as the lock file has them: no network is needed.
 node "$root/packaging/production-modules.js" "$root" |
   tar -c -C "$root" --exclude='*.ts' --exclude='*.cts' --exclude='*.mts' --exclude='*.map' --exclude='*.md' -T - | tar -x -C "$lib"
+find "$lib/node_modules" -type f -name '.*' -delete
 
 printf '#!/bin/sh\nexec /usr/bin/node /usr/lib/natgate/dist/cli/main.js "$@"\n' >"$stage/usr/bin/natgate"
 chmod 755 "$stage/usr/bin/natgate"
@@ -86,7 +87,7 @@ chmod 755 "$stage"/DEBIAN/{postinst,prerm,postrm}
 find "$stage" -type d -exec chmod 755 {} +
 find "$stage" -type f ! -perm -u+x -exec chmod 644 {} +
 find "$lib" -type f -exec chmod 644 {} +
-chmod 755 "$lib/dist/cli/main.js"
+find "$lib" -type f -exec awk 'FNR == 1 && /^#!/ { print FILENAME } { nextfile }' {} + | xargs -d '\n' chmod 755
 (cd "$stage" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | sort | xargs -d '\n' md5sum >DEBIAN/md5sums)
 cat >"$stage/DEBIAN/control" <<CONTROL
 Package: natgate
