@@ -1,5 +1,6 @@
 /** DNS by the gateway's private address, as dig and the C library meet it: two resolvers on the internet, one that dies. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -239,7 +240,8 @@ natgateOnly('DNS by a reload', () => {
   it('is switched on, over to another resolver, and off', async () => {
     await dnsServer(net.server, SERVER, FIRST);
     await dnsServer(net.server, SERVER_2, SECOND);
-    const path = join(net.gateway.stateRoot, 'dns.yaml');
+    const folder = mkdtempSync(join(tmpdir(), 'natgate-dns-'));
+    const path = join(folder, 'natgate.yaml');
     const file = (dns: string) => writeFileSync(path, `private: g0\npublic: g1\n${dns}`);
     file('');
     const natgate = await Natgate.start(net.gateway, ['--config', path]);
@@ -256,6 +258,7 @@ natgateOnly('DNS by a reload', () => {
       expect((await dig(net.client, `@${GATEWAY_PRIVATE} who.test`)).code).not.toBe(0);
     } finally {
       await natgate.stop();
+      rmSync(folder, { recursive: true });
     }
   });
 });
