@@ -8,11 +8,13 @@ import type { Firewall } from '../policy/firewall/firewall.ts';
 import { COUNTER } from '../policy/firewall/program.ts';
 import { S_RULES, type State } from './state.ts';
 
+/** What a firewall rule, or a default, has matched. */
 export interface RuleCount {
   /** `rule`, `chain/rule`, or `default/direction`. */
   name: string;
-  /** First packets that matched, and their bytes. */
+  /** First packets that matched. */
   flows: number;
+  /** Their bytes. */
   bytes: number;
 }
 

@@ -22,25 +22,73 @@ export type RejectWith =
   | 'host-prohibited'
   | 'admin-prohibited';
 
+/** Lets the flow begin. */
+export interface Accept {
+  /** Of FirewallAction. */
+  kind: 'accept';
+}
+
+/** Refuses it in silence. */
+export interface Drop {
+  /** Of FirewallAction. */
+  kind: 'drop';
+}
+
+/** Refuses it, and tells its sender. */
+export interface Reject {
+  /** Of FirewallAction. */
+  kind: 'reject';
+  /** How. */
+  with: RejectWith;
+}
+
+/** Only says, by the rule's `log` or counters, that the rule has matched; the next rule is asked. */
+export interface Pass {
+  /** Of FirewallAction. */
+  kind: 'log' | 'count';
+}
+
+/** Goes on in another chain. */
+export interface ToChain {
+  /** `jump` comes back at the chain's end, `goto` does not. */
+  kind: 'jump' | 'goto';
+  /** Its name. */
+  chain: string;
+}
+
+/** Goes back to where the chain was jumped from. */
+export interface Return {
+  /** Of FirewallAction. */
+  kind: 'return';
+}
+
 /** What a rule that matches does. `log` and `count` go on to the next rule. */
-export type FirewallAction =
-  | { kind: 'accept' }
-  | { kind: 'drop' }
-  | { kind: 'reject'; with: RejectWith }
-  | { kind: 'log' }
-  | { kind: 'count' }
-  | { kind: 'jump'; chain: string }
-  | { kind: 'goto'; chain: string }
-  | { kind: 'return' };
+export type FirewallAction = Accept | Drop | Reject | Pass | ToChain | Return;
+
+/** What becomes of a flow that no rule decides about. */
+export type Policy = Accept | Drop | Reject;
+
+/** Bits of a TCP header's flags. */
+export interface TcpFlagsMatch {
+  /** Those that are looked at. */
+  mask: number;
+  /** What they must be. */
+  value: number;
+  /** What they must not be, instead. */
+  not: boolean;
+}
 
 /** Addresses in host order, unsigned, both ends included. */
 export interface AddressRange {
+  /** The lowest. */
   first: number;
+  /** The highest. */
   last: number;
 }
 
 /** Whether a value must be in the list, or must not. */
 export interface Criterion<T> {
+  /** The list. */
   values: readonly T[];
   /** The rule matches what is not in the list. */
   not: boolean;
@@ -48,6 +96,7 @@ export interface Criterion<T> {
 
 /** An ICMP type, with any code or one. */
 export interface IcmpMatch {
+  /** ICMP type. */
   type: number;
   /** -1: any. */
   code: number;
@@ -55,6 +104,7 @@ export interface IcmpMatch {
 
 /** Over what a limit or a count is kept: one for the rule, or one for each of these. */
 export interface Grouping {
+  /** What makes a group. */
   by: 'rule' | 'source' | 'destination' | 'source-and-destination';
   /** Addresses with this prefix in common are one (hashlimit-srcmask, connlimit-mask); 32: each its own. */
   prefixLength: number;
@@ -64,7 +114,9 @@ export interface Grouping {
 export interface RateLimit {
   /** Tokens per second; may be less than one. */
   perSecond: number;
+  /** Tokens that are saved up at most. */
   burst: number;
+  /** Each group has a bucket. */
   grouping: Grouping;
   /** The rule matches what is above the rate (hashlimit-above), not what is within. */
   above: boolean;
@@ -72,7 +124,9 @@ export interface RateLimit {
 
 /** Live flows at a time (iptables connlimit), the new one counted. */
 export interface ConnectionLimit {
+  /** How many. */
   count: number;
+  /** Each group has a count. */
   grouping: Grouping;
   /** The rule matches when there are more than `count`; else while there are at most so many. */
   above: boolean;
@@ -84,9 +138,11 @@ export interface Schedule {
   days: readonly number[];
   /** Seconds of the day, the end excluded; from > to: over midnight. Both 0: the whole day. */
   from: number;
+  /** The end, see `from`. */
   to: number;
   /** ms since 1970; -Infinity and Infinity: always. */
   notBefore: number;
+  /** The same, for the end. */
   notAfter: number;
   /** An IANA name, e.g. Europe/Berlin, or UTC. */
   zone: string;
@@ -94,18 +150,23 @@ export interface Schedule {
 
 /** All that is given must hold; null: whatever. A list that is empty and not `not` matches nothing. */
 export interface FirewallMatch {
+  /** One of these. */
   directions: readonly Direction[] | null;
   /** Names of served interfaces. */
   inInterfaces: Criterion<string> | null;
+  /** The same, of those that the flow leaves by. */
   outInterfaces: Criterion<string> | null;
   /** Several criteria must all hold (a list and a list of exceptions). */
   sources: readonly Criterion<AddressRange>[];
+  /** The same. */
   destinations: readonly Criterion<AddressRange>[];
   /** IP protocol numbers. */
   protocols: Criterion<number> | null;
   /** Of TCP, UDP and SCTP; other protocols match no list, negated or not. */
   sourcePorts: readonly Criterion<PortRange>[];
+  /** The same. */
   destinationPorts: readonly Criterion<PortRange>[];
+  /** Of the first packet; other protocols match no list. */
   icmp: Criterion<IcmpMatch> | null;
   /**
    * `new`: nothing announced the flow; `related`: a helper expected it; `dnat`: a forward, a 1:1 address or a mapping
@@ -113,17 +174,22 @@ export interface FirewallMatch {
    */
   states: Criterion<'new' | 'related' | 'dnat' | 'snat'> | null;
   /** (flags & mask) == value of the first packet (--tcp-flags; --syn is FIN,SYN,RST,ACK SYN). */
-  tcpFlags: { mask: number; value: number; not: boolean } | null;
+  tcpFlags: TcpFlagsMatch | null;
   /** New flows. */
   limit: RateLimit | null;
+  /** Flows that live. */
   connections: ConnectionLimit | null;
+  /** When. */
   schedule: Schedule | null;
 }
 
+/** What is asked of a new flow, and what follows. */
 export interface FirewallRule {
   /** For people and counters; unique in its chain. */
   name: string;
+  /** Which flows. */
   match: FirewallMatch;
+  /** What becomes of them. */
   action: FirewallAction;
   /** Written before each line of the log about a packet that matches; null: not logged. */
   log: string | null;
@@ -134,14 +200,14 @@ export interface FirewallRule {
   packetLimit: RateLimit | null;
 }
 
+/** All that the firewall is asked to do. */
 export interface FirewallConfig {
+  /** The first that matches decides. */
   rules: readonly FirewallRule[];
   /** By name; what `jump` and `goto` lead to. */
   chains: Readonly<Record<string, readonly FirewallRule[]>>;
   /** What becomes of a flow that no rule decides about. Inbound: of those that a forward, 1:1 or mapping lets in. */
-  policies: Readonly<
-    Record<Direction, { kind: 'accept' } | { kind: 'drop' } | { kind: 'reject'; with: RejectWith }>
-  >;
+  policies: Readonly<Record<Direction, Policy>>;
   /** Private sources only from where their network is; no private or reserved sources from outside (RFC 2827, 6890). */
   antiSpoofing: boolean;
   /** Sources that are taken from outside although reserved. */

@@ -26,10 +26,12 @@ export {
   type PrefixPair,
 } from '../nat/config.ts';
 export {
+  type Accept,
   type AddressRange,
   type ConnectionLimit,
   type Criterion,
   type Direction,
+  type Drop,
   defaultFirewall,
   type FirewallAction,
   type FirewallConfig,
@@ -38,9 +40,15 @@ export {
   type Grouping,
   type IcmpMatch,
   matchAnything,
+  type Pass,
+  type Policy,
   type RateLimit,
+  type Reject,
   type RejectWith,
+  type Return,
   type Schedule,
+  type TcpFlagsMatch,
+  type ToChain,
 } from '../policy/firewall-config.ts';
 export { formatAddress, type Prefix, parseAddress, parsePrefix } from '../wire/address.ts';
 export { MemoryGateway, type MemoryGatewayOptions } from './memory-gateway.ts';
