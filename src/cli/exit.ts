@@ -7,7 +7,8 @@ export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
 
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof NatgateError)) return EXIT.failed;
-  if (error.code === 'usage') return EXIT.usage;
+  // Asking again does not help, and a service manager need not try.
+  if (error.code === 'usage' || error.code === 'config_invalid') return EXIT.usage;
   return error.code === 'not_running' ? EXIT.notRunning : EXIT.failed;
 }
 

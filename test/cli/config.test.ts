@@ -75,7 +75,7 @@ test('run and doctor refuse a bad file with its lines, and a flag with the flag'
         `${path}:2:1: publik: there is no key "publik" here; did you mean public?\n` +
         'natgate: 2 errors in the configuration: nothing was changed\n',
     );
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   }
   file('private: eth1\npublic: eth0\n');
   expect(natgate('run', '--config', path, '--forward', 'tcp:80')).toMatchObject({

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { examine } from '../../src/gateway/config/load.ts';
 import { firstConfig } from '../../src/gateway/service/first-config.ts';
 import { type InstallOptions, installService } from '../../src/gateway/service/install.ts';
 import { parseServiceName } from '../../src/gateway/service/layout.ts';
@@ -247,6 +248,17 @@ it('writes a first configuration that is YAML whatever the interfaces are called
     private: ['on', '0x10', 'br-lan.5'],
     public: 'a#b',
   });
+});
+
+it('writes a first configuration that natgate takes, also with what stands in comments', () => {
+  const text = firstConfig(['eth1'], 'eth0');
+  const all = text.replace(/^#(?=[a-z ]+(:|-))/gm, '');
+  expect(parse(all)).toMatchObject({ forwards: ['tcp:8080=192.168.1.10:80'], helpers: ['ftp'] });
+  for (const one of [text, all]) {
+    const file = { path: 'natgate.yaml', text: one };
+    const { options, problems } = examine({ name: 'default', stateRoot: '/run/natgate', flags: {}, file });
+    expect([options?.lingerSeconds, problems]).toEqual([15, []]);
+  }
 });
 
 it('passes on why a program of the host failed', () => {

@@ -44,6 +44,15 @@ natgateOnly('natgate clients', () => {
     return net.client.exec([process.execPath, MAIN, 'doctor', '--from-client', ...asked], { check: false });
   };
 
+  it('dnsmasq takes the configuration that is printed', async () => {
+    const text = await clients('--for', 'dnsmasq');
+    expect(text).toContain('dhcp-range=');
+    const path = join(resolvers, 'dnsmasq.conf');
+    writeFileSync(path, text);
+    const { stderr } = await net.gateway.exec(`dnsmasq --test -C ${path}`);
+    expect(stderr).toBe('dnsmasq: syntax check OK.\n');
+  });
+
   it('tells a host without an address what it lacks', async () => {
     const { code, stdout } = await fromClient();
     expect(code).toBe(1);

@@ -21,17 +21,11 @@ import { CleanRoot } from './support/clean-root.ts';
 import { natgateOnly } from './support/gateway.ts';
 import { run, until } from './support/process.ts';
 import { hostState } from './support/snapshot.ts';
-import { createTopology, ip, SERVER, type Topology } from './support/topology.ts';
+import { CLIENT, createTopology, ip, SERVER, type Topology } from './support/topology.ts';
 
 const BUILD = fileURLToPath(new URL('../../packaging/build-deb.sh', import.meta.url));
 const UNITS = ['natgate.service', 'natgate@office.service'];
 const SETUP_MS = 600_000;
-/** The arguments of the service here; connections are to live through restarts. */
-const DROP_IN = `[Service]
-ExecStart=
-ExecStart=/usr/bin/natgate run --private g0 --public g1 --linger 30
-`;
-
 natgateOnly('the package', () => {
   let root: CleanRoot;
   let topology: Topology;
@@ -149,9 +143,6 @@ natgateOnly('the package', () => {
   });
 
   it('runs under systemd; connections live through a crash, a restart and an upgrade', async () => {
-    const drop = join(root.path, 'etc/systemd/system/natgate.service.d');
-    mkdirSync(drop, { recursive: true });
-    writeFileSync(join(drop, 'test.conf'), DROP_IN);
     await topology.gateway.exec(`ping -c 1 -W 2 ${SERVER}`);
     await root.boot(topology.gateway);
     before = await hostState(topology.gateway);
@@ -177,12 +168,33 @@ natgateOnly('the package', () => {
     await connection.close();
   });
 
+  it('reads its configuration again, and is not tried again where that is wrong', async () => {
+    const path = join(root.path, 'etc/natgate/natgate.yaml');
+    const text = readFileSync(path, 'utf8');
+    const pid = await running();
+    writeFileSync(path, `${text}forwards: ["tcp:8080=${CLIENT}:80"]\n`);
+    await systemctl('reload', 'natgate');
+    const plan = () => root.inside('natgate plan');
+    await until('the forward is in force', async () =>
+      (await plan()).stdout.includes('nothing is different'),
+    );
+    expect(await running()).toBe(pid);
+
+    writeFileSync(path, `${text}forwardz: []\n`);
+    await systemctl('kill', '--kill-whom=main', '--signal=KILL', 'natgate');
+    await until('it gives up', async () => (await property('ActiveState')) === 'failed', 30_000);
+    expect(await property('ExecMainStatus')).toBe('2');
+    writeFileSync(path, text);
+    await systemctl('start', 'natgate');
+    await running(pid);
+  });
+
   it('has the rights that the unit gives, and the packet engine none', async () => {
     const pid = await running();
     const engine = (await root.inside(['cat', `/proc/${pid}/task/${pid}/children`])).stdout.trim();
     const status = async (which: string) => (await root.inside(['cat', `/proc/${which}/status`])).stdout;
     const names = (await property('CapabilityBoundingSet')).toUpperCase().split(' ');
-    expect(names).toHaveLength(8);
+    expect(names).toHaveLength(7);
     const granted = /^CapEff:\t(\w+)$/m.exec(await status(pid))?.[1] ?? '0';
     expect(BigInt(`0x${granted}`).toString(2).replaceAll('0', '')).toHaveLength(names.length);
     expect(await status(engine)).toMatch(/^CapPrm:\t0+\nCapEff:\t0+$/m);
@@ -210,7 +222,6 @@ natgateOnly('the package', () => {
     await root.inside('natgate uninstall --purge');
     expect(await property('ActiveState')).toBe('inactive');
     expect(await hostState(topology.gateway)).toEqual(before);
-    rmSync(join(root.path, 'etc/systemd/system/natgate.service.d'), { recursive: true });
     await root.inside('dpkg --purge natgate');
     await root.halt();
     expect(await files()).toEqual(filesBefore);

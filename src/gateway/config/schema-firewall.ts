@@ -1,5 +1,6 @@
 /** The part of the file that is about what may cross. */
 import { z } from 'zod';
+import { REJECTS } from '../../policy/firewall/packet.ts';
 import {
   addresses,
   flag,
@@ -17,16 +18,6 @@ import {
 } from './schema-values.ts';
 
 export const ACTIONS = ['accept', 'drop', 'reject', 'log', 'count', 'return'] as const;
-export const REJECT_WITH = [
-  'tcp-reset',
-  'net-unreachable',
-  'host-unreachable',
-  'protocol-unreachable',
-  'port-unreachable',
-  'net-prohibited',
-  'host-prohibited',
-  'admin-prohibited',
-] as const;
 export const DIRECTIONS = ['outbound', 'inbound', 'between'] as const;
 const STATES = ['new', 'related', 'dnat', 'snat'] as const;
 export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
@@ -66,7 +57,7 @@ export const firewallRule = map({
     }),
   jump: chain().optional().meta({ description: 'Goes through this chain, and comes back' }),
   goto: chain().optional().meta({ description: 'Goes through this chain, and does not come back here' }),
-  'reject-with': word(REJECT_WITH).optional().meta({
+  'reject-with': word(REJECTS).optional().meta({
     description: 'How a refused sender is told; without it: port-unreachable',
   }),
   log: z.string({ error: 'a text' }).max(64, { error: 'a text of up to 64 characters' }).optional().meta({

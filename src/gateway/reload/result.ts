@@ -1,6 +1,6 @@
 /**
- * What became of a reload: for the log, `natgate reload`, and programs. Until a gateway answers on its control socket, who asked by SIGHUP
- * finds it in the run directory: `reload.json`, with the number that was in `reload.request` when the reload began.
+ * What became of a reload: for the log, `natgate reload`, and programs. Who asked by SIGHUP finds it in the run directory:
+ * `reload.json`, with the number that was in `reload.request` when the reload began.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

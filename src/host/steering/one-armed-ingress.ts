@@ -1,11 +1,12 @@
 import { TO_ENGINE, TO_HOST } from '../../engine/routes.ts';
-import { Assembler, fp, r0, r1, r2, r7 } from '../ebpf/assembler.ts';
+import { Assembler, fp, r0, r1, r7 } from '../ebpf/assembler.ts';
 import {
   gate,
   handedBack,
   IP_DESTINATION,
   IP_SOURCE,
   KEY_ADDRESS,
+  linkOnly,
   loadHeaders,
   lookUpRoute,
   PEER,
@@ -35,8 +36,6 @@ export interface OneArmedIngress {
   handbackMark: number;
 }
 
-const BROADCAST = -1;
-
 /**
  * Ingress of an interface that is both sides. The route map knows which addresses are private (their routes have PRIVATE_SIDE):
  *
@@ -60,13 +59,7 @@ export function oneArmedIngress(options: OneArmedIngress): Uint8Array {
     .load(r1, 'u32', fp, IP_DESTINATION)
     .store('u32', fp, KEY_ADDRESS, r1);
   if (external !== 0) a.jumpIf32(r1, '==', external, 'external');
-  // The first address byte is the lowest: 224.0.0.0/4, then 169.254.0.0/16.
-  a.jumpIf32(r1, '==', BROADCAST, 'host')
-    .alu(r2, '=', r1)
-    .alu(r2, '&=', 0xf0)
-    .jumpIf(r2, '==', 0xe0, 'host')
-    .alu(r1, '&=', 0xffff)
-    .jumpIf(r1, '==', 0xfea9, 'host');
+  linkOnly(a, 'host');
 
   // r7: where the destination is; nowhere is 0.
   lookUpRoute(a, routesMapFd);

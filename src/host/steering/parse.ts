@@ -96,6 +96,20 @@ export function loadDestination(a: Assembler, otherwise: 'host' | 'drop'): void 
   a.jumpIf(r0, '!=', 0, otherwise).label(loaded).load(r1, 'u32', fp, KEY_ADDRESS);
 }
 
+/** 255.255.255.255, int32. */
+const BROADCAST = -1;
+
+/** To `target` what no gateway forwards, by the destination in r1: the broadcast address, 224.0.0.0/4, 169.254.0.0/16. Uses r1 and r2. */
+export function linkOnly(a: Assembler, target: 'host'): void {
+  // The first address byte is the lowest.
+  a.jumpIf32(r1, '==', BROADCAST, target)
+    .alu(r2, '=', r1)
+    .alu(r2, '&=', 0xf0)
+    .jumpIf(r2, '==', 0xe0, target)
+    .alu(r1, '&=', 0xffff)
+    .jumpIf(r1, '==', 0xfea9, target);
+}
+
 /**
  * Reads the IPv4 header at `offset` (a register must be r7) to IP, and the 8 bytes after it and its options to
  * L4, with zeros where the packet ends before; to `host` when there is no valid header.

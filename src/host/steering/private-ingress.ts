@@ -1,8 +1,9 @@
 import { TO_HOST } from '../../engine/routes.ts';
-import { Assembler, r0, r1, r2 } from '../ebpf/assembler.ts';
+import { Assembler, r0, r1 } from '../ebpf/assembler.ts';
 import {
   gate,
   handedBack,
+  linkOnly,
   loadDestination,
   loadHeaders,
   lookUpRoute,
@@ -28,8 +29,6 @@ export interface PrivateIngress {
   handbackMark: number;
 }
 
-const BROADCAST = -1;
-
 /**
  * Ingress of a private interface: what is for the internet, for another private network, or for private hosts by an
  * external address (hairpin), goes to the TUN, and so do answers to twice NAT and, where natgate sees to it, DNS queries to the gateway; the host stack keeps what is for the host itself, for the link, or for
@@ -45,13 +44,7 @@ export function privateIngress(options: PrivateIngress): Uint8Array {
   loadDestination(a, 'host');
   for (const address of shared) a.jumpIf32(r1, '==', address, 'shared');
 
-  // The first address byte is the lowest: 224.0.0.0/4, then 169.254.0.0/16.
-  a.jumpIf32(r1, '==', BROADCAST, 'host')
-    .alu(r2, '=', r1)
-    .alu(r2, '&=', 0xf0)
-    .jumpIf(r2, '==', 0xe0, 'host')
-    .alu(r1, '&=', 0xffff)
-    .jumpIf(r1, '==', 0xfea9, 'host');
+  linkOnly(a, 'host');
   lookUpRoute(a, routesMapFd);
   a.jumpIf(r0, '==', 0, 'tun')
     .load(r1, 'u32', r0, ROUTE_DEVICE)
