@@ -87,7 +87,18 @@ test('a stack trace only with --debug', () => {
 test('help and versions go to stdout', () => {
   const help = natgate('--help');
   expect(help).toMatchObject({ code: 0, stderr: '' });
-  for (const verb of ['run', 'down', 'status', 'doctor', 'lab', 'bench', 'version', 'completion']) {
+  for (const verb of [
+    'run',
+    'down',
+    'status',
+    'check',
+    'config',
+    'doctor',
+    'lab',
+    'bench',
+    'version',
+    'completion',
+  ]) {
     expect(help.stdout).toContain(`natgate ${verb} `);
   }
   expect(natgate('run --help').stdout).toContain('[default: "32768-65535"]');
@@ -113,6 +124,7 @@ describe('status of a gateway without flows', () => {
     external: null,
     ports: { first: 32768, last: 65535 },
     rules: ['masquerade'],
+    firewallRules: ['web', 'silent', 'default/outbound', 'default/inbound', 'default/between'],
     timeouts: {},
     statePath: join(root, 'office', 'state'),
     started: new Date().toISOString(),
@@ -123,7 +135,7 @@ describe('status of a gateway without flows', () => {
     const state = Buffer.alloc(stateBytes(1024));
     // Header of engine/state.ts: magic, version, capacity.
     state.writeInt32LE(0x6e616774, 0);
-    state.writeInt32LE(2, 4);
+    state.writeInt32LE(3, 4);
     state.writeInt32LE(1024, 8);
     // 10.77.0.2 was refused a port seven times.
     state.writeInt32LE(0x02004d0a, 8192);
@@ -133,6 +145,10 @@ describe('status of a gateway without flows', () => {
     state.writeDoubleLE(3, 4096 + 8 * 2);
     state.writeDoubleLE(5, 4096 + 8 * (128 + 8 + 2));
     state.writeDoubleLE(3500, 4096 + 8 * (128 + 8 + 3));
+    // The rule `web` has matched four flows, the default of inbound two.
+    state.writeDoubleLE(4, 16384);
+    state.writeDoubleLE(240, 16384 + 8);
+    state.writeDoubleLE(2, 16384 + 8 * 6);
     writeFileSync(record().statePath, state);
     writeFileSync(join(root, 'office', 'run.json'), JSON.stringify(record()));
   });
@@ -157,6 +173,10 @@ describe('status of a gateway without flows', () => {
         'drops:',
         '  not_ipv4: 3',
         '',
+        'firewall:',
+        '  web: 4 flows, 240 B of first packets',
+        '  default/inbound: 2 flows, 0 B of first packets',
+        '',
         'refused:',
         '  10.77.0.2: 7 no_free_port, rule masquerade',
         '',
@@ -172,6 +192,13 @@ describe('status of a gateway without flows', () => {
       flows: { count: 0, capacity: 1024 },
       traffic: { out: { packets: 5, bytes: 3500 }, in: { packets: 0, bytes: 0 } },
       drops: { not_ipv4: 3 },
+      firewall: [
+        { name: 'web', flows: 4, bytes: 240 },
+        { name: 'silent', flows: 0, bytes: 0 },
+        { name: 'default/outbound', flows: 0, bytes: 0 },
+        { name: 'default/inbound', flows: 2, bytes: 0 },
+        { name: 'default/between', flows: 0, bytes: 0 },
+      ],
     });
     expect(JSON.parse(natgate('status --name office --flows --json').stdout)).toEqual([]);
   });
