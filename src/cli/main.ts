@@ -13,8 +13,10 @@ import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
+import * as forward from './forward.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
+import * as rule from './rule.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
 import * as version from './version.ts';
@@ -28,6 +30,8 @@ const cli = yargs(words)
   .command(status)
   .command(check)
   .command(config)
+  .command(forward)
+  .command(rule)
   .command(doctor)
   .command(lab)
   .command(bench)

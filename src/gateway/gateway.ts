@@ -24,6 +24,7 @@ import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
+import type { Applied } from './control/running.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
@@ -116,6 +117,7 @@ export class Gateway {
       timeouts: options.timeouts,
       statePath: path,
       workers,
+      control: options.control.socket,
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
@@ -177,6 +179,29 @@ export class Gateway {
     );
     this.#open.push(() => watchdog.close());
     this.#announce(follower.view);
+  }
+
+  /**
+   * Makes it the gateway of other options, between two batches of the engine. What cannot change while it runs is refused with
+   * NatgateError `needs_restart`: nothing has changed then.
+   */
+  async apply(next: RunOptions): Promise<Applied> {
+    const before = this.#setup.options;
+    const keys = Object.keys(next) as (keyof RunOptions)[];
+    const fixed = keys.filter((key) => key !== 'firewall' && !isDeepStrictEqual(next[key], before[key]));
+    if (fixed.length > 0) {
+      throw new NatgateError(
+        'needs_restart',
+        `a running gateway cannot take over: ${fixed.join(', ')}`,
+        'write it into the file and start the gateway anew',
+      );
+    }
+    // An engine that dies is started again with these.
+    before.firewall = next.firewall;
+    this.#engine?.send({ type: 'firewall', firewall: next.firewall });
+    this.#record = { ...this.#record!, firewallRules: ruleNames(next.firewall) };
+    writeRunRecord(this.#directory, this.#record);
+    return { flowsEnded: 0, notes: [] };
   }
 
   /**

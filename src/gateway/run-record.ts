@@ -31,6 +31,8 @@ export interface RunRecord {
   statePath: string;
   /** One, where it says nothing. */
   workers?: number;
+  /** The control socket; null: there is none. Earlier versions say nothing. */
+  control?: string | null;
   /** When the gateway started, ISO 8601. */
   started: string;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */

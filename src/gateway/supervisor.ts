@@ -10,12 +10,14 @@
  * everything (or, with `--linger`, leaves someone who will).
  */
 import { NatgateError } from '../core/errors.ts';
+import { readInterfaces } from '../host/interfaces.ts';
 import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
+import type { RunningSource } from './control/running.ts';
+import { checkServices, startServices } from './control/services.ts';
 import { Gateway } from './gateway.ts';
 import { logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
-import type { RunOptions } from './options.ts';
 import { engineCredentials } from './user.ts';
 import { workersWarning } from './workers-option.ts';
 
@@ -26,7 +28,8 @@ const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
  * Runs a gateway until SIGTERM, SIGINT or SIGHUP; `warnings`: of the configuration. Everything it changed is undone when the promise settles. Says on
  * stderr what a person should know. Rejects with NatgateError when the gateway cannot start or cannot go on.
  */
-export async function runGateway(options: RunOptions, warnings: readonly string[] = []): Promise<void> {
+export async function runGateway(source: RunningSource, warnings: readonly string[] = []): Promise<void> {
+  const { options } = source;
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
   const log = logger(options.log, (text) => process.stderr.write(text));
@@ -41,17 +44,24 @@ export async function runGateway(options: RunOptions, warnings: readonly string[
   const tooMany = workersWarning(options.workers);
   if (tooMany !== null) log(tooMany, 'warning');
   const names = [...interfaces.private, interfaces.public];
+  const outside = readInterfaces([options.public]).flatMap(({ addresses }) =>
+    addresses.map((one) => one.address),
+  );
+  await checkServices(options, outside);
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: names });
   const gateway = new Gateway({ options, names, credentials, journal, manager, log, fail: end.fail });
+  let services: (() => void) | undefined;
   let failure: unknown;
   try {
     await Promise.race([gateway.start(), end.promise]);
+    services = await startServices(source, (next) => gateway.apply(next), log);
     await end.promise;
   } catch (error) {
     failure = error;
   }
   manager.stopping();
+  services?.();
   try {
     await gateway.stop(failure === undefined ? options.lingerSeconds : 0);
   } catch (error) {

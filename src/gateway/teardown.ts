@@ -4,6 +4,7 @@
  */
 
 import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../core/errors.ts';
 import { readJournal } from '../host/plan/journal.ts';
@@ -68,6 +69,8 @@ export function undoAll({ stateRoot, name }: WhichGateway, owner?: string): Undo
 function removeFiles(directory: string, state: string | null): void {
   if (state !== null) removeStateFiles(state);
   rmSync(recordPath(directory), { force: true });
+  // Of a gateway that was killed.
+  rmSync(join(directory, 'control.sock'), { force: true });
   try {
     rmdirSync(directory);
   } catch {
