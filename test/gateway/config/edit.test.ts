@@ -52,7 +52,7 @@ it('adds a forward after the last one, and leaves every other character', () => 
 
 it('removes a forward with its lines only', () => {
   expect(edited(OFFICE, { kind: 'remove-forward', name: 'web' })).toBe(
-    OFFICE.replace(/ {2}- name: web[^]*?old server\n/, ''),
+    OFFICE.replace(/ {2}- name: web[\s\S]*?old server\n/, ''),
   );
   expect(edited(OFFICE, { kind: 'remove-forward', name: 'tcp:25' })).toBe(
     OFFICE.replace('  - tcp:25=192.168.1.11   # Postfix\n', ''),
