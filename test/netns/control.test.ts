@@ -86,7 +86,7 @@ natgateOnly('the control socket', () => {
     expect(JSON.parse((await cli('rule', 'list', '--json')).stdout)).toMatchObject({
       rules: [{ name: 'no-web', flows: 1 }],
     });
-    expect(await cli('rule', 'remove', 'no-web')).toMatchObject({ code: 0 });
+    expect(await cli('rule', 'remove', 'no-web')).toMatchObject({ code: 0, stderr: '' });
     expect(await reaches()).toBe(0);
     // The file still has it.
     const refused = await cli('rule', 'add', '{name: y, action: drop}', '--save');

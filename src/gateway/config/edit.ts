@@ -3,8 +3,8 @@
  *
  *     text ─▶ yaml's document (comments, positions) ─▶ the edit ─▶ text ─▶ a new file, renamed into place
  *
- * The yaml library writes the whole document anew, which may change the spacing of comments and quotes elsewhere; so where the list is written
- * a line for each element, the lines are cut out or put in by hand, and the library writes only the new element.
+ * The yaml library writes the whole document anew, which may change the spacing of comments and quotes elsewhere; so lines
+ * are cut out or put in by hand wherever that gives the same values, and the library writes only the new element.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -29,8 +29,10 @@ const OPTIONS = { schema: 'core', version: '1.2', stringKeys: true, resolveKnown
 /** The text with the edit made. Throws NatgateError `edit_impossible` where the list is written by an alias. */
 export function editText(text: string, edit: Edit): string {
   const wanted = applyEdit(valuesOf(text) ?? {}, edit);
-  const byLines = editLines(text, edit);
-  if (byLines !== null && isDeepStrictEqual(valuesOf(byLines), wanted)) return byLines;
+  for (const way of [editLines, editValue, appendKey]) {
+    const edited = way(text, edit);
+    if (edited !== null && isDeepStrictEqual(valuesOf(edited), wanted)) return edited;
+  }
   const document = parseDocument(text, OPTIONS);
   const { list, index, value } = edit;
   const found = document.getIn(list) as unknown;
@@ -80,6 +82,29 @@ function editLines(text: string, { list, index, value }: Edit): string | null {
   const at = index < lines.length ? lines[index]! : ends.at(-1)!;
   const before = text.slice(0, at);
   return `${before}${before.endsWith('\n') ? '' : '\n'}${added}${text.slice(at)}`;
+}
+
+/** A list in brackets, or one that loses its last element, is written anew; what is around it stays. */
+function editValue(text: string, { list, index, value }: Edit): string | null {
+  const sequence = parseDocument(text, OPTIONS).getIn(list, true);
+  if (!isSeq(sequence) || !sequence.range) return null;
+  const elements = sequence.toJSON() as unknown[];
+  if (sequence.flow !== true && elements.length > 1) return null;
+  if (value === undefined) elements.splice(index, 1);
+  else elements.splice(index, 0, value);
+  const [start, end] = sequence.range;
+  const flow = stringify(elements, { ...OPTIONS, lineWidth: 0, collectionStyle: 'flow' }).trim();
+  // A list of lines ends with the last of them.
+  const rest = text.slice(0, end).endsWith('\n') ? '\n' : '';
+  return `${text.slice(0, start)}${flow}${rest}${text.slice(end)}`;
+}
+
+/** The first key of the list is not in the file: it comes at the end. */
+function appendKey(text: string, edit: Edit): string | null {
+  const [key] = edit.list;
+  if (edit.value === undefined || parseDocument(text, OPTIONS).has(key)) return null;
+  const added = stringify(applyEdit({}, edit), { ...OPTIONS, lineWidth: 0 });
+  return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${added}`;
 }
 
 /** Offset of the dash of a list's element; null where it is not before it on its line. */

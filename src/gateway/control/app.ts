@@ -11,7 +11,7 @@ import { forwardName, type RuleInput, ruleName } from '../config/change.ts';
 import { type Problem, pathText } from '../config/problems.ts';
 import { problemsOf } from '../config/shape.ts';
 import type { GatewayStatus } from '../status.ts';
-import { limitBody, type Parsed, requireJson } from './body.ts';
+import { type Parsed, requireJson } from './body.ts';
 import { errorBody, errorOf } from './errors.ts';
 import type { RunningConfig } from './running.ts';
 import * as schemas from './schemas.ts';
@@ -58,7 +58,7 @@ export function controlApp({ running, version, status, log }: ControlledGateway)
       return c.json({ error: { code: 'bad_request', message, hint: remedy, problems } }, 400);
     },
   });
-  app.use(limitBody, requireJson);
+  app.use(requireJson);
   app.onError((error, c) => {
     const { status: code, body: content } = errorOf(error);
     if (code === 500) log(`a request failed: ${error.stack ?? error.message}`);

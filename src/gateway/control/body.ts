@@ -1,25 +1,12 @@
-/** The body of a request, before anything parses it: how long it is, how deep, and whether it is JSON. */
+/**
+ * The body of a request, before anything parses it: how long it is, how deep, and whether it is JSON. Of other methods than POST
+ * it is never read.
+ */
 import type { MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { errorBody } from './errors.ts';
 
 export const MAX_BODY_BYTES = 1_048_576;
 const MAX_DEPTH = 32;
-
-export const limitBody: MiddlewareHandler = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: (c) => {
-    c.header('connection', 'close');
-    return c.json(
-      errorBody(
-        'body_too_large',
-        `the body has more than ${MAX_BODY_BYTES} bytes`,
-        'a configuration is smaller',
-      ),
-      413,
-    );
-  },
-});
 
 /** What the parsed body is kept as: validation says what is wrong by it. */
 export interface Parsed {
@@ -39,7 +26,20 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
       415,
     );
   }
-  const text = await c.req.text();
+  const text = await limitedText(c.req.raw, Number(c.req.header('content-length') ?? 0));
+  if (text === null) {
+    c.header('connection', 'close');
+    return c.json(
+      errorBody(
+        'body_too_large',
+        `the body has more than ${MAX_BODY_BYTES} bytes`,
+        'a configuration is smaller',
+      ),
+      413,
+    );
+  }
+  // Whoever reads it after this gets it from here; what is kept is a promise, whatever its type says.
+  Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
   if (depthOf(text) > MAX_DEPTH) {
     return c.json(errorBody('bad_json', 'the body is nested too deeply', `${MAX_DEPTH} levels at most`), 400);
   }
@@ -54,6 +54,25 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
   }
   return next();
 };
+
+/** Null: it is longer than is allowed; no more of it is read. */
+async function limitedText({ body }: Request, announced: number): Promise<string | null> {
+  if (announced > MAX_BODY_BYTES) return null;
+  if (body === null) return '';
+  const reader = body.getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return Buffer.concat(parts).toString('utf8');
+    length += value.length;
+    if (length > MAX_BODY_BYTES) {
+      await reader.cancel();
+      return null;
+    }
+    parts.push(value);
+  }
+}
 
 /** Of brackets outside of texts. */
 export function depthOf(text: string): number {

@@ -67,7 +67,7 @@ it('puts a rule between two', () => {
 });
 
 it('makes the list where there is none, and keeps the comments', () => {
-  const text = '# mine\nprivate: eth1 # inside\npublic: eth0\n';
+  const text = '# mine\nprivate:   eth1 # inside\npublic: eth0\nlog: {level: info}\n';
   expect(edited(text, { kind: 'add-forward', forward: 'tcp:80=192.168.1.2' })).toBe(
     `${text}forwards:\n  - tcp:80=192.168.1.2\n`,
   );
@@ -76,13 +76,15 @@ it('makes the list where there is none, and keeps the comments', () => {
   );
 });
 
-it('writes into a list in brackets, and empties one', () => {
-  const text = 'private: eth1\npublic: eth0\nforwards: [ tcp:80=192.168.1.2 ] # all\n';
-  const more = edited(text, { kind: 'add-forward', forward: 'tcp:81=192.168.1.2' });
-  expect(parse(more).forwards).toEqual(['tcp:80=192.168.1.2', 'tcp:81=192.168.1.2']);
-  expect(more).toContain('# all');
-  const lines = 'private: eth1\npublic: eth0\nforwards:\n  - tcp:80=192.168.1.2\n';
-  expect(parse(edited(lines, { kind: 'remove-forward', name: 'tcp:80' })).forwards).toEqual([]);
+it('writes into a list in brackets, and empties one, and leaves what is around it', () => {
+  const text = 'private:   eth1\npublic: eth0\nforwards: [ tcp:80=192.168.1.2 ] # all\nlog: {level: info}\n';
+  expect(edited(text, { kind: 'add-forward', forward: 'tcp:81=192.168.1.2' })).toBe(
+    text.replace('[ tcp:80=192.168.1.2 ]', '[ tcp:80=192.168.1.2, tcp:81=192.168.1.2 ]'),
+  );
+  const lines = 'private:   eth1\npublic: eth0\nforwards:\n  - tcp:80=192.168.1.2\nlog: {level: info}\n';
+  expect(edited(lines, { kind: 'remove-forward', name: 'tcp:80' })).toBe(
+    lines.replace('- tcp:80=192.168.1.2', '[]'),
+  );
 });
 
 it('works where the last line has no end', () => {

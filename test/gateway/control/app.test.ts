@@ -1,12 +1,16 @@
 /** The routes, with a gateway that remembers what it is asked to become. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/gateway/config/load.ts';
 import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts';
+import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import { RunningConfig } from '../../../src/gateway/control/running.ts';
 import * as schemas from '../../../src/gateway/control/schemas.ts';
+import { listenAt } from '../../../src/gateway/control/socket.ts';
 import type { RunOptions } from '../../../src/gateway/options.ts';
 import { STATUS } from './support.ts';
 
@@ -151,6 +155,34 @@ describe('changes', () => {
     expect((await ask('POST', '/v1/plan', {})).body).toEqual({ usable: true, problems: [], changes });
     expect((await ask('POST', '/v1/reload', {})).body).toMatchObject({ changes });
     expect(await forwardNames()).toEqual(['web', 'tcp:8443=192.168.1.10:443']);
+  });
+});
+
+describe('over a socket', () => {
+  it('takes requests without a body, in pieces, and refuses long ones that do not say how long', async () => {
+    const server = boundedServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+    const close = await listenAt(server, { path: join(folder, 's'), mode: 0o600, gid: null });
+    const send = (method: string, route: string, parts: string[]) =>
+      new Promise<{ status: number; text: string }>((resolve, reject) => {
+        const headers = parts.length > 0 ? { 'content-type': 'application/json' } : {};
+        const sent = request({ socketPath: join(folder, 's'), method, path: route, headers }, (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (part) => {
+            text += part;
+          });
+          response.on('end', () => resolve({ status: response.statusCode!, text }));
+        });
+        sent.on('error', reject);
+        for (const part of parts) sent.write(part);
+        sent.end();
+      });
+    expect(await send('DELETE', '/v1/rules/-/no-ssh', [])).toMatchObject({ status: 200 });
+    const pieces = ['{"forward":', '"udp:53=192.168.1.9"}'];
+    expect(await send('POST', '/v1/forwards', pieces)).toMatchObject({ status: 200 });
+    expect(became).toHaveLength(2);
+    const long = await send('POST', '/v1/check', ['{"text":"', ...Array(20).fill('x'.repeat(65_536)), '"}']);
+    expect(long).toMatchObject({ status: 413, text: expect.stringContaining('body_too_large') });
+    close();
   });
 });
 
