@@ -88,8 +88,8 @@ export interface RunOptions {
   /** Null: natgate has nothing to do with DNS. */
   dns: DnsOptions | null;
   control: ControlOptions;
-  /** Where metrics are served; null: nowhere. The address is in wire order. */
-  metrics: { address: number; port: number } | null;
+  /** Where metrics are served; null: nowhere. The address is in wire order; `public`: the world may ask. */
+  metrics: { address: number; port: number; public: boolean } | null;
   log: LogOptions;
   /** The file that this came from, which SIGHUP and `natgate reload` read again; null: from the command line alone. */
   configPath: string | null;

@@ -173,15 +173,18 @@ function controlOf(control: ConfigDocument['control'], identity: Identity, reade
   };
 }
 
-function metricsOf(text: string, reader: Reader): RunOptions['metrics'] {
-  if (text === 'off') return null;
-  const found = reader.attempt(['metrics'], () => {
-    const from = reader.text(['metrics'], 'metrics', text, '127.0.0.1:9469, or off');
+function metricsOf(value: ConfigDocument['metrics'], reader: Reader): RunOptions['metrics'] {
+  if (value === 'off') return null;
+  const isText = typeof value === 'string';
+  const text = isText ? value : value.listen;
+  const path = isText ? ['metrics'] : ['metrics', 'listen'];
+  const found = reader.attempt(path, () => {
+    const from = reader.text(path, 'metrics', text, '127.0.0.1:9469, or off');
     const [addressText, portText] = splitOnce(text, ':') ?? [text, ''];
     const address = ['127.0.0.1', '0.0.0.0'].includes(addressText)
       ? { '127.0.0.1': 0x0100007f, '0.0.0.0': 0 }[addressText]!
       : hostAddress(from, addressText);
-    return { address, port: port(from, portText) };
+    return { address, port: port(from, portText), public: !isText && value.public };
   });
   return found ?? null;
 }

@@ -134,9 +134,18 @@ export const configSchema = map({
   })
     .prefault({})
     .meta({ description: 'Control socket' }),
-  metrics: text('off, or ADDRESS:PORT, e.g. 127.0.0.1:9469').default('off').meta({
-    description: 'Where metrics are served (Prometheus): off, or ADDRESS:PORT',
-  }),
+  metrics: z
+    .union([
+      text('off, or ADDRESS:PORT, e.g. 127.0.0.1:9469'),
+      map({
+        listen: text('ADDRESS:PORT, e.g. 127.0.0.1:9469').meta({ description: 'ADDRESS:PORT' }),
+        public: flag().default(false).meta({
+          description: 'It may be an address of the public interface, or 0.0.0.0: the world may ask',
+        }),
+      }),
+    ])
+    .default('off')
+    .meta({ description: 'Where metrics are served (Prometheus): off, ADDRESS:PORT, or a map' }),
   engine: map({
     workers: whole(1, 16).default(1).meta({ description: 'Threads that forward: 1, 2, 4, 8 or 16' }),
     user: label('an account').optional().meta({
