@@ -101,7 +101,7 @@ natgateOnly('the control socket', () => {
     await curl('/v1/health');
     const answers = async () =>
       (
-        await topology.server.exec(['curl', '-sS', '--max-time', '2', `http://${GATEWAY_PUBLIC}:8080/`], {
+        await topology.server.exec(['curl', '-sS', '--max-time', '2', `http://${GATEWAY_PUBLIC}:8080/ends`], {
           check: false,
         })
       ).code === 0;
