@@ -92,6 +92,10 @@ natgateOnly('the control socket', () => {
     const refused = await cli('rule', 'add', '{name: y, action: drop}', '--save');
     expect(refused).toMatchObject({ code: 1 });
     expect(refused.stderr).toContain('says something else than what the gateway runs');
+    expect(await cli('rule', 'add', '{name: y, action: drop}', '--save', '--force')).toMatchObject({
+      code: 0,
+    });
+    expect(readFileSync(file, 'utf8')).toMatch(/- name: no-web(.|\n)*- name: y\n {6}action: drop\n$/);
   });
 
   it('forwards a port from one moment to the next, and no longer; the file keeps its comments', async () => {
