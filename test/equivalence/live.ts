@@ -15,6 +15,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reloadGateway } from '../../src/gateway/reload/ask.ts';
+import type { ReloadResult } from '../../src/gateway/reload/result.ts';
 import { udpPacket } from '../../src/testing/packets.ts';
 import { readPacket } from '../../src/testing/read-packet.ts';
 import type { Output } from '../differential/output.ts';
@@ -31,6 +32,7 @@ const PATIENCE_MS = 10_000;
 const WAIT_MS = 100;
 const TIME_EXCEEDED = 11;
 const FENCE = { from: '10.77.200.1:9', to: '8.8.8.8:9', ttl: 1 };
+const NOTHING_PASSES = 'private: p0\npublic: w0\nfirewall: {default: drop}\n';
 const TUNS = ['ngp0', 'ngw0'] as const;
 
 export class LiveNatgate implements Natgate {
@@ -64,19 +66,30 @@ export class LiveNatgate implements Natgate {
     this.#file = join(this.#namespace.stateRoot, 'natgate.yaml');
   }
 
-  async load(text: string): Promise<void> {
+  async load(text: string, anew: boolean): Promise<void> {
     if (this.#loads++ % SLOTS === 0) await this.close();
-    writeFileSync(this.#file, text);
     if (this.#run === null) {
+      writeFileSync(this.#file, text);
       this.#run = Run.launch(this.#namespace, ['--config', this.#file]);
       await this.#run.process.shows(READY, 15_000);
       return;
     }
-    const { applied, restarted, problems } = await reloadGateway({
-      name: this.#run.name,
+    if (anew) {
+      const { kept } = await this.#reload(NOTHING_PASSES);
+      if (kept !== 0) throw new Error(`${kept} flows go on, though the firewall lets nothing pass`);
+    }
+    await this.#reload(text);
+  }
+
+  async #reload(text: string): Promise<ReloadResult> {
+    writeFileSync(this.#file, text);
+    const result = await reloadGateway({
+      name: this.#run!.name,
       stateRoot: this.#namespace.stateRoot,
     });
+    const { applied, restarted, problems } = result;
     if (!applied || restarted) throw new Error(`not reloaded: ${problems.join('; ')}\n${text}`);
+    return result;
   }
 
   async send(packets: readonly Sent[]): Promise<Output[]> {

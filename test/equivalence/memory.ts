@@ -25,6 +25,7 @@ export class MemoryNatgate implements Natgate {
       ports: options.ports,
       nat: options.nat,
       firewall: options.firewall,
+      wallClock: Date.now(),
     });
     this.#handedBack = 0;
   }

@@ -10,8 +10,8 @@ export interface Sent {
 export interface Natgate {
   /** Names of its interfaces. */
   readonly devices: { private: string; public: string };
-  /** Another configuration holds from now on. */
-  load(text: string): Promise<void>;
+  /** Another configuration holds from now on. `anew`: flows of those before are to end. */
+  load(text: string, anew: boolean): Promise<void>;
   /** Sends packets in, in this order within each side, and returns all that came out. */
   send(packets: readonly Sent[]): Promise<Output[]>;
   close(): Promise<void>;
