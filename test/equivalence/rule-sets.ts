@@ -75,9 +75,13 @@ function nat(dice: Dice): string[] {
       ? `-m multiport --dports ${port},${10_000 + port}`
       : `-m ${protocol} --dport ${port}`;
     const to = dice.pick(['', '', `:${dice.pick([80, 8000, 443])}`]);
-    pre.push(
-      `-A PREROUTING ${where}${from} -p ${protocol} ${ports} -j DNAT --to-destination ${dice.pick(HOSTS)}${to}`,
-    );
+    const dnat = (source: string) =>
+      pre.push(
+        `-A PREROUTING ${where}${source} -p ${protocol} ${ports} -j DNAT --to-destination ${dice.pick(HOSTS)}${to}`,
+      );
+    // Who comes from there is led elsewhere than the others; the first rule decides.
+    for (let n = dice.chance(30) ? dice.int(1, 2) : 0; n > 0; n--) dnat(` -s ${dice.pick(REMOTE)}`);
+    dnat(from);
   }
   if (dice.chance(30)) {
     pre.push('-A PREROUTING -d 198.18.0.9/32 -j DNAT --to-destination 10.77.0.9');
