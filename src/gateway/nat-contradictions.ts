@@ -150,15 +150,14 @@ function behaviourFaults({ behaviour, ports, addresses, action }: NatRule, numbe
 }
 
 function overlappingForward(forward: Forward, number: number, all: readonly Forward[]): Contradiction[] {
-  const clash = all
-    .slice(0, number)
-    .find(
-      (other) =>
-        other.protocol === forward.protocol &&
-        other.address === forward.address &&
-        other.ports.first <= forward.ports.last &&
-        forward.ports.first <= other.ports.last,
-    );
+  const clash = all.find(
+    (other, i) =>
+      i < number &&
+      other.protocol === forward.protocol &&
+      other.address === forward.address &&
+      other.ports.first <= forward.ports.last &&
+      forward.ports.first <= other.ports.last,
+  );
   if (clash === undefined) return [];
   const first = Math.max(clash.ports.first, forward.ports.first);
   return [

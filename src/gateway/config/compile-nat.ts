@@ -243,7 +243,7 @@ function externalPorts(reader: Reader, path: Path, rule: Rule, most: PortRange):
     reader.error(
       at,
       `${text} is not within ${most.first}-${most.last}`,
-      'of the public interface’s address natgate has only --ports',
+      'of the public interface’s address natgate has only `ports`',
     );
   }
   return range;

@@ -103,17 +103,46 @@ function findContradictory({ path, rules }: Chain, reader: Reader): void {
   });
 }
 
-/** A rule after one that decides about all that it matches. */
+/** A rule after one that decides about all that it matches. Of every two, most are told apart by their bounds. */
 function findShadowed({ path, rules }: Chain, reader: Reader): void {
+  const deciding: { rule: FirewallRule; bounds: Bounds }[] = [];
   rules.forEach((rule, i) => {
-    const earlier = rules.slice(0, i).find((other) => decides(other) && isWider(other.match, rule.match));
+    const bounds = boundsOf(rule.match);
+    const earlier = deciding.find(
+      (one) => isWithin(bounds, one.bounds) && isWider(one.rule.match, rule.match),
+    );
+    if (decides(rule)) deciding.push({ rule, bounds });
     if (earlier === undefined) return;
     reader.warning(
       [...path, i],
-      `the rule never matches: ${earlier.name} comes before it and decides about all that it matches`,
+      `the rule never matches: ${earlier.rule.name} comes before it and decides about all that it matches`,
       'put it before that one, or leave it out',
     );
   });
+}
+
+/** Lowest and highest source, destination and port that a rule may match. */
+type Bounds = readonly [number, number, number, number, number, number];
+
+function boundsOf({ sources, destinations, destinationPorts }: FirewallMatch): Bounds {
+  return [
+    ...hull(sources, 0xffff_ffff),
+    ...hull(destinations, 0xffff_ffff),
+    ...hull(destinationPorts, 0xffff),
+  ];
+}
+
+function hull(criteria: readonly Criterion<AddressRange | PortRange>[], most: number): [number, number] {
+  const [criterion] = criteria;
+  if (criterion === undefined || criterion.not) return [0, most];
+  return criterion.values.reduce<[number, number]>(
+    ([low, high], { first, last }) => [Math.min(low, first), Math.max(high, last)],
+    [most, 0],
+  );
+}
+
+function isWithin(a: Bounds, b: Bounds): boolean {
+  return a[0] >= b[0] && a[1] <= b[1] && a[2] >= b[2] && a[3] <= b[3] && a[4] >= b[4] && a[5] <= b[5];
 }
 
 /** Whether no flow that the rule matches goes on to the next. */

@@ -53,7 +53,12 @@ export function examine({ name, stateRoot, flags, file }: Request): Examined {
   const reader = new Reader({ flagAt, locate });
   const identity: Identity = { name, stateRoot, configPath: file?.path ?? null };
   const options = shape.document === null ? null : compile(shape.document, identity, reader);
-  const misshapen = shape.problems.map(({ path, what, remedy, at }): Problem => {
+  // What yaml-values.ts could not give a value has been said.
+  const valueless = yaml?.problems ?? [];
+  const shapeProblems = shape.problems.filter(
+    ({ path }) => !valueless.some((other) => isWithin(path, other.path)),
+  );
+  const misshapen = shapeProblems.map(({ path, what, remedy, at }): Problem => {
     const flag = flagAt(path);
     const place = yaml === null || flag !== null ? null : yaml.locate(path, at);
     return { severity: 'error', path, what: flag === null ? what : `--${flag}: ${what}`, remedy, place };
@@ -104,7 +109,11 @@ export function failure(path: string | null, problems: readonly Problem[]): Natg
  */
 function isConsequence({ severity, path }: Problem, misshapen: readonly Problem[]): boolean {
   if (severity === 'warning') return misshapen.length > 0;
-  return misshapen.some((other) => path.every((part, i) => other.path[i] === part));
+  return misshapen.some((other) => isWithin(other.path, path));
+}
+
+function isWithin(path: Path, outer: Path): boolean {
+  return outer.length > 0 && outer.every((part, i) => path[i] === part);
 }
 
 function isMap(value: unknown): boolean {

@@ -75,7 +75,7 @@ function problemsOf(issue: Issue, within: Path, root: unknown): ShapeProblem[] {
   if (value === null) {
     return [{ path, what: 'it has no value', remedy: `give ${allowed}, or leave the key out`, at: 'value' }];
   }
-  const words = issue.code === 'invalid_value' ? issue.values.map(String) : [];
+  const words = wordsOf(issue);
   const nearest = typeof value === 'string' && words.length > 1 ? nearestName(value, words) : null;
   const meant = nearest === null ? '' : `did you mean ${nearest}? `;
   const what = `${shown(value)} is not allowed here`;
@@ -104,6 +104,13 @@ function allowedBy(issue: Issue): string {
   const named = exact.filter((text) => !text.startsWith('a list') && !text.startsWith('a map of keys'));
   const texts = named.length > 0 ? named : exact;
   return texts.join(', or ');
+}
+
+/** Words that may stand there, of a union those of its branches. */
+function wordsOf(issue: Issue): string[] {
+  if (issue.code === 'invalid_value') return issue.values.map(String);
+  if (issue.code !== 'invalid_union') return [];
+  return issue.errors.flat().flatMap((inner) => (inner.path.length === 0 ? wordsOf(inner) : []));
 }
 
 function valueAt(root: unknown, path: Path): unknown {

@@ -24,6 +24,8 @@ import type { Path, Place, Problem } from './problems.ts';
 /** Values that aliases may add. */
 const MAX_ALIASED = 20_000;
 const MAX_DEPTH = 32;
+/** Where the syntax is broken, most of what follows is broken by that. */
+const MAX_ERRORS = 20;
 
 export interface YamlValues {
   /** Undefined where there is none that could be looked at. Maps have no prototype. */
@@ -64,7 +66,8 @@ function parse(text: string, lineCounter: LineCounter): Document | null {
       stringKeys: true,
       schema: 'core',
       version: '1.2',
-      logLevel: 'silent',
+      resolveKnownTags: false,
+      logLevel: 'error',
     });
   } catch (error) {
     if (error instanceof RangeError) return null;
@@ -84,7 +87,13 @@ const REMEDIES: Record<string, [string | null, string]> = {
 };
 
 function syntaxProblems(document: Document, counter: LineCounter): Problem[] {
-  return [...document.errors, ...document.warnings].map(({ code, pos, message }) => {
+  const errors = [...document.errors, ...document.warnings];
+  const tooDeep = errors.find(({ message }) => message.includes('call stack'));
+  if (tooDeep !== undefined) {
+    const { line, col } = counter.linePos(tooDeep.pos[0]);
+    return [problem({ line, column: col }, 'it is nested too deeply', 'a configuration has a few levels')];
+  }
+  return errors.slice(0, MAX_ERRORS).map(({ code, pos, message }) => {
     const { line, col } = counter.linePos(pos[0]);
     const place = { line, column: col };
     if (code === 'DUPLICATE_KEY') {
@@ -128,6 +137,8 @@ class Walk {
   /** Aliases that are being followed, and what they have added so far. */
   #following = 0;
   #aliased = 0;
+  /** Path of the outermost alias that is being followed. */
+  #outer: Path = [];
 
   constructor(document: Document, counter: LineCounter) {
     this.#root = document.contents as Node | null;
@@ -142,7 +153,7 @@ class Walk {
     if (node === null) return null;
     if (this.#following > 0 && ++this.#aliased > MAX_ALIASED) {
       if (this.#aliased === MAX_ALIASED + 1)
-        this.#refuse(path, 'aliases stand for too many values', 'write them out');
+        this.#refuse(this.#outer, 'aliases stand for too many values', 'write them out');
       return null;
     }
     if (isAlias(node)) return this.#alias(node, node.source, path);
@@ -177,7 +188,7 @@ class Walk {
       this.#refuse(path, `the alias *${name} is within what it stands for`, 'write it out');
       return null;
     }
-    this.#following++;
+    if (this.#following++ === 0) this.#outer = path;
     const value = this.#value(target, path);
     this.#following--;
     return value;

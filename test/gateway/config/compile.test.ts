@@ -1,0 +1,449 @@
+/** What a file means: RunOptions, the same as by flags, and what flags do to a file. */
+import { describe, expect, test } from 'vitest';
+import { masqueradeAll, matchAll } from '../../../src/nat/config.ts';
+import { defaultFirewall, matchAnything } from '../../../src/policy/firewall-config.ts';
+import { formatPrefix, hostOrder, parseAddress, parsePrefix } from '../../../src/wire/address.ts';
+import { examined, linesOf, optionsOf, TWO } from './support.ts';
+
+const address = (text: string) => parseAddress(text)!;
+const prefix = (text: string) => parsePrefix(text)!;
+const ordered = (text: string) => hostOrder(address(text)) >>> 0;
+const range = (first: string, last = first) => ({ first: ordered(first), last: ordered(last) });
+
+test('two lines are the recipe, and what the two flags say', () => {
+  const options = optionsOf(TWO);
+  expect({ ...options, configPath: null }).toEqual(optionsOf(null, { private: ['eth1'], public: 'eth0' }));
+  expect(options).toEqual({
+    name: 'default',
+    stateRoot: '/run/natgate',
+    configPath: 'natgate.yaml',
+    private: [{ name: 'eth1', networks: [] }],
+    public: 'eth0',
+    ports: { first: 32_768, last: 65_535 },
+    nat: masqueradeAll({ first: 32_768, last: 65_535 }),
+    timeouts: {},
+    flows: 262_144,
+    workers: 1,
+    helpers: [],
+    lingerSeconds: 0,
+    user: undefined,
+    txQueueLength: 1000,
+    clampMss: true,
+    evict: 'never',
+    unsolicited: 'silent',
+    firewall: defaultFirewall,
+    dns: null,
+    control: { socket: '/run/natgate/default/control.sock', group: null, mode: 0o660 },
+    metrics: null,
+    log: { level: 'info', format: 'text' },
+  });
+});
+
+test('every flag of run has its key: the same options by either', () => {
+  const flags = {
+    private: ['eth1', 'eth2'],
+    public: 'eth0',
+    ports: '40000-49999',
+    external: ['203.0.113.8-203.0.113.9'],
+    exempt: ['10.8.0.0/16,192.168.1.0/24'],
+    forward: ['tcp:8080=192.168.1.10:80'],
+    oneToOne: ['203.0.113.20=192.168.1.20'],
+    netmap: ['203.0.113.32/28=192.168.1.32/28'],
+    mapping: 'adm',
+    filtering: 'adf',
+    hairpin: false,
+    portChoice: 'random',
+    parity: false,
+    portClass: false,
+    pooling: 'arbitrary',
+    overload: 'never',
+    quarantine: 5,
+    portsPerHost: 2048,
+    flowsPerHost: 3000,
+    blockSize: 1024,
+    deterministic: false,
+    timeout: ['udpStream=300'],
+    flows: 65_536,
+    workers: 1,
+    helper: ['ftp', 'sip=5062'],
+    linger: 10,
+    user: 'nobody',
+    txqueuelen: 500,
+    clampMss: false,
+    evict: 'unassured',
+    unsolicited: 'unreachable',
+  };
+  const text = `
+private: [eth1, eth2]
+public: eth0
+ports: 40000-49999
+external: 203.0.113.8-203.0.113.9
+exempt: [{to: 10.8.0.0/16, from: 192.168.1.0/24}]
+forwards: [{protocol: tcp, port: 8080, to: "192.168.1.10:80"}]
+one-to-one:
+  - {external: 203.0.113.20, internal: 192.168.1.20}
+  - {external: 203.0.113.32/28, internal: 192.168.1.32/28}
+nat:
+  mapping: address-dependent
+  filtering: adf
+  hairpin: false
+  port-choice: random
+  parity: false
+  port-class: false
+  pooling: arbitrary
+  overload: never
+  quarantine: 5
+  block-size: 1024
+limits: {ports-per-host: 2048, flows-per-host: 3000, flows: 65536}
+timeouts: {udpStream: 300}
+helpers: [ftp, {name: sip, port: 5062}]
+engine: {linger: 10, user: nobody, txqueuelen: 500}
+clamp-mss: false
+evict: unassured
+unsolicited: unreachable
+`;
+  expect({ ...optionsOf(text), configPath: null }).toEqual(optionsOf(null, flags));
+  expect({ ...optionsOf(text, flags), configPath: null }).toEqual(optionsOf(null, flags));
+});
+
+describe('flags are stronger than the file', () => {
+  const text = `${TWO}external: [203.0.113.8]\nforwards: [tcp:80=192.168.1.10]\nnat: {mapping: adm, parity: false}\n`;
+
+  test('value by value; a list is replaced', () => {
+    const options = optionsOf(text, {
+      public: 'eth9',
+      mapping: 'apdm',
+      forward: ['udp:53=192.168.1.53'],
+      timeout: ['udp=20'],
+    });
+    expect(options.public).toBe('eth9');
+    expect(options.nat.forwards.map(({ name }) => name)).toEqual(['udp:53=192.168.1.53']);
+    expect(options.nat.rules[0]).toMatchObject({ action: 'pool', behaviour: { parity: false } });
+    expect(options.nat.rules[0]!.behaviour.mapping).toBe('address-and-port-dependent');
+    expect(options.timeouts).toEqual({ udp: 20 });
+  });
+
+  test('a flag that contradicts the file is named as the flag', () => {
+    const wrong = { forward: ['tcp:80=203.0.113.8'] };
+    expect(() => optionsOf(text, wrong)).toThrow(
+      '--forward tcp:80=203.0.113.8: 203.0.113.8 is an external address of the gateway',
+    );
+    expect(() => optionsOf(`${TWO}engine: {workers: 2}`, { helper: ['pptp'] })).toThrow(
+      'natgate.yaml:3:19: engine.workers: helpers pptp: not with engine.workers 2',
+    );
+    expect(() => optionsOf(`${TWO}helpers: [pptp]`, { workers: 2 })).toThrow(
+      '--helper pptp: not with --workers 2',
+    );
+  });
+
+  test('what the file lacks a flag can give, and what it has wrong a flag can mend', () => {
+    expect(optionsOf('private: eth1\n', { public: 'eth0' }).public).toBe('eth0');
+    expect(optionsOf(`${TWO}ports: 1-2\n`, { ports: '40000-50000' }).ports).toEqual({
+      first: 40_000,
+      last: 50_000,
+    });
+  });
+});
+
+test('private interfaces: names and maps', () => {
+  const { private: insides } = optionsOf(
+    'private: [eth1, {interface: eth2, networks: [10.1.0.0/16, 10.2.0.0/16]}, {interface: eth3, networks: 10.3.0.0/16}]\npublic: eth0\n',
+  );
+  expect(insides.map(({ name, networks }) => [name, ...networks.map(formatPrefix)])).toEqual([
+    ['eth1'],
+    ['eth2', '10.1.0.0/16', '10.2.0.0/16'],
+    ['eth3', '10.3.0.0/16'],
+  ]);
+});
+
+describe('nat-rules', () => {
+  const text = `${TWO}
+external: 203.0.113.8
+sets: {office: [192.168.1.4-192.168.1.7, 192.168.1.16/28]}
+nat: {mapping: adm, on-address-change: keep}
+nat-rules:
+  - name: voice
+    from: "@office"
+    to: [198.51.100.0/24, 192.0.2.1-192.0.2.2]
+    protocol: [udp, 132]
+    ports: [5060, 10000-20000]
+    translate: [203.0.113.9, 203.0.113.10]
+    external-ports: 10000-59999
+    mapping: eim
+    quarantine: 0
+    ports-per-host: 7
+    on-address-change: remap
+  - {from: 10.0.0.0/8, translate: masquerade, pooling: paired}
+  - {to: 10.9.0.0/16, translate: none}
+  - {protocol: icmp}
+`;
+  test('come between the exemptions and the rule for all else, each with its own behaviour', () => {
+    const { rules } = optionsOf(`${text}exempt: [10.8.0.0/16]\n`).nat;
+    expect(rules.map(({ name, action }) => [name, action])).toEqual([
+      ['exempt 10.8.0.0/16', 'none'],
+      ['voice', 'pool'],
+      ['nat-rule 2', 'masquerade'],
+      ['nat-rule 3', 'none'],
+      ['nat-rule 4', 'pool'],
+      ['pool', 'pool'],
+    ]);
+    const [, voice, second, , fourth, rest] = rules;
+    expect(voice!.match).toEqual({
+      sources: [prefix('192.168.1.4/30'), prefix('192.168.1.16/28')],
+      destinations: [prefix('192.0.2.1/32'), prefix('192.0.2.2/32'), prefix('198.51.100.0/24')],
+      protocols: [17, 132],
+      destinationPorts: [
+        { first: 5060, last: 5060 },
+        { first: 10_000, last: 20_000 },
+      ],
+    });
+    expect(voice).toMatchObject({
+      addresses: [address('203.0.113.9'), address('203.0.113.10')],
+      ports: { first: 10_000, last: 59_999 },
+      behaviour: { mapping: 'endpoint-independent', quarantineSeconds: 0, portsPerHost: 7 },
+      onAddressChange: 'remap',
+    });
+    expect(second).toMatchObject({
+      addresses: [],
+      ports: { first: 32_768, last: 65_535 },
+      behaviour: { mapping: 'address-dependent', quarantineSeconds: 120, portsPerHost: 0 },
+      onAddressChange: 'keep',
+    });
+    expect(fourth).toMatchObject({
+      addresses: [address('203.0.113.8')],
+      match: { ...matchAll, protocols: [1] },
+    });
+    expect(rest).toMatchObject({ match: matchAll, onAddressChange: 'keep' });
+  });
+
+  test('say what is unusual about each', () => {
+    expect(linesOf(`${TWO}nat-rules: [{from: 10.0.0.1, mapping: apdm, filtering: eif}]`)).toEqual([
+      'natgate.yaml:3:56: warning: nat-rules[0].filtering: filtering endpoint-independent opens a port to everybody that mapping address-and-port-dependent has chosen for one remote host',
+    ]);
+  });
+
+  test('a pool of one among rules for which pooling is arbitrary is no mistake', () => {
+    const nat = `${TWO}external: 203.0.113.8/30\nnat: {pooling: arbitrary}\nnat-rules: [{from: 10.0.0.1, translate: 203.0.113.20}]\n`;
+    expect(optionsOf(nat).nat.rules.map(({ behaviour }) => behaviour.pairedPooling)).toEqual([true, false]);
+  });
+});
+
+test('forwards as maps', () => {
+  const text = `${TWO}
+sets: {partners: [198.51.100.0/24, 192.0.2.1]}
+forwards:
+  - {name: web, protocol: tcp+udp, port: 5000-5009, address: 203.0.113.9, to: ["192.168.1.10:6000", 192.168.1.11], from: ["@partners"], affinity: 600, twice: true, on-address-change: remap}
+`;
+  const { forwards } = optionsOf(text).nat;
+  const common = {
+    name: 'web',
+    address: address('203.0.113.9'),
+    ports: { first: 5000, last: 5009 },
+    targets: [
+      { address: address('192.168.1.10'), port: 6000 },
+      { address: address('192.168.1.11'), port: 5000 },
+    ],
+    sources: [prefix('192.0.2.1/32'), prefix('198.51.100.0/24')],
+    affinitySeconds: 600,
+    twice: true,
+    onAddressChange: 'remap',
+  };
+  expect(forwards).toEqual([
+    { ...common, protocol: 6 },
+    { ...common, protocol: 17 },
+  ]);
+});
+
+test('firewall: all that a rule can say', () => {
+  const text = `${TWO}
+sets: {office: [10.0.0.0/24, 10.0.1.5-10.0.1.9]}
+firewall:
+  anti-spoofing: false
+  trusted-outside: [100.64.0.0/10]
+  default: {inbound: reject, between: drop}
+  chains:
+    web:
+      - {action: return, not-from: "@office"}
+      - {name: limited, action: accept, packet-limit: {rate: 600/minute, burst: 20, per: source, prefix: 24}}
+  rules:
+    - {name: known, jump: web, direction: outbound, in: eth1, not-out: [eth1], protocol: tcp, ports: [80, 443, 8000-8010]}
+    - {action: reject, reject-with: admin-prohibited, from: ["@office", 192.0.2.1], not-from: 10.0.0.7, to: 0.0.0.0/0, log: "no "}
+    - {action: reject}
+    - {action: log, protocol: icmp, icmp: [echo-request, 3/4, 11], state: [new, dnat]}
+    - {goto: web, source-ports: 0-1023, not-ports: 25, tcp-flags: syn, not-state: snat}
+    - {action: drop, not-tcp-flags: "ALL NONE"}
+    - {action: accept, limit: 90/minute}
+    - {action: count, limit: {rate: 10/s, burst: 7, per: source-and-destination, prefix: 16, above: true}}
+    - {action: drop, connections: {count: 20}}
+    - {action: drop, connections: {count: 20, per: rule, prefix: 8, above: false}}
+    - {action: drop, time: {days: [sat, sun, sat], from: "22:30", to: "06:00", zone: Europe/Berlin, not-before: 2026-12-24T00:00Z, not-after: 2026-12-27T00:00:00+01:00}}
+    - {action: drop, time: {to: "24:00"}}
+`;
+  const { firewall } = optionsOf(text);
+  expect(firewall).toMatchObject({
+    antiSpoofing: false,
+    trustedOutside: [prefix('100.64.0.0/10')],
+    policies: {
+      outbound: { kind: 'accept' },
+      inbound: { kind: 'reject', with: 'port-unreachable' },
+      between: { kind: 'drop' },
+    },
+  });
+  const office = [range('10.0.0.0', '10.0.0.255'), range('10.0.1.5', '10.0.1.9')];
+  const rule = (name: string, action: object, match: object = {}, rest: object = {}) => ({
+    name,
+    action,
+    match: { ...matchAnything, ...match },
+    log: null,
+    packetLimit: null,
+    ...rest,
+  });
+  expect(firewall.chains).toEqual({
+    web: [
+      rule('rule 1', { kind: 'return' }, { sources: [{ values: office, not: true }] }),
+      rule(
+        'limited',
+        { kind: 'accept' },
+        {},
+        {
+          packetLimit: {
+            perSecond: 10,
+            burst: 20,
+            grouping: { by: 'source', prefixLength: 24 },
+            above: false,
+          },
+        },
+      ),
+    ],
+  });
+  const port = (first: number, last = first) => ({ first, last });
+  const each = { by: 'rule', prefixLength: 32 };
+  expect(firewall.rules).toEqual([
+    rule(
+      'known',
+      { kind: 'jump', chain: 'web' },
+      {
+        directions: ['outbound'],
+        inInterfaces: { values: ['eth1'], not: false },
+        outInterfaces: { values: ['eth1'], not: true },
+        protocols: { values: [6], not: false },
+        destinationPorts: [{ values: [port(80), port(443), port(8000, 8010)], not: false }],
+      },
+    ),
+    rule(
+      'rule 2',
+      { kind: 'reject', with: 'admin-prohibited' },
+      {
+        sources: [
+          { values: [...office, range('192.0.2.1')], not: false },
+          { values: [range('10.0.0.7')], not: true },
+        ],
+        destinations: [{ values: [range('0.0.0.0', '255.255.255.255')], not: false }],
+      },
+      { log: 'no ' },
+    ),
+    rule('rule 3', { kind: 'reject', with: 'port-unreachable' }),
+    rule(
+      'rule 4',
+      { kind: 'log' },
+      {
+        protocols: { values: [1], not: false },
+        icmp: {
+          values: [
+            { type: 8, code: -1 },
+            { type: 3, code: 4 },
+            { type: 11, code: -1 },
+          ],
+          not: false,
+        },
+        states: { values: ['new', 'dnat'], not: false },
+      },
+      { log: '' },
+    ),
+    rule(
+      'rule 5',
+      { kind: 'goto', chain: 'web' },
+      {
+        sourcePorts: [{ values: [port(0, 1023)], not: false }],
+        destinationPorts: [{ values: [port(25)], not: true }],
+        tcpFlags: { mask: 0x17, value: 0x02, not: false },
+        states: { values: ['snat'], not: true },
+      },
+    ),
+    rule('rule 6', { kind: 'drop' }, { tcpFlags: { mask: 0x3f, value: 0, not: true } }),
+    rule('rule 7', { kind: 'accept' }, { limit: { perSecond: 1.5, burst: 5, grouping: each, above: false } }),
+    rule(
+      'rule 8',
+      { kind: 'count' },
+      {
+        limit: {
+          perSecond: 10,
+          burst: 7,
+          grouping: { by: 'source-and-destination', prefixLength: 16 },
+          above: true,
+        },
+      },
+    ),
+    rule(
+      'rule 9',
+      { kind: 'drop' },
+      {
+        connections: { count: 20, grouping: { by: 'source', prefixLength: 32 }, above: true },
+      },
+    ),
+    rule(
+      'rule 10',
+      { kind: 'drop' },
+      {
+        connections: { count: 20, grouping: { by: 'rule', prefixLength: 8 }, above: false },
+      },
+    ),
+    rule(
+      'rule 11',
+      { kind: 'drop' },
+      {
+        schedule: {
+          days: [0, 6],
+          from: 81_000,
+          to: 21_600,
+          zone: 'Europe/Berlin',
+          notBefore: Date.UTC(2026, 11, 24),
+          notAfter: Date.UTC(2026, 11, 26, 23),
+        },
+      },
+    ),
+    rule(
+      'rule 12',
+      { kind: 'drop' },
+      {
+        schedule: { days: [], from: 0, to: 86_400, zone: 'UTC', notBefore: -Infinity, notAfter: Infinity },
+      },
+    ),
+  ]);
+});
+
+test('dns, log, control and metrics', () => {
+  const text = `${TWO}
+dns: {upstream: [192.0.2.53, 192.0.2.54]}
+log: {level: warning, format: json}
+control: {socket: /run/office.sock, group: adm, mode: "600"}
+metrics: 127.0.0.1:9469
+`;
+  expect(optionsOf(text)).toMatchObject({
+    dns: { upstream: [address('192.0.2.53'), address('192.0.2.54')], system: false },
+    log: { level: 'warning', format: 'json' },
+    control: { socket: '/run/office.sock', group: 'adm', mode: 0o600 },
+    metrics: { address: address('127.0.0.1'), port: 9469 },
+  });
+  expect(optionsOf(`${TWO}dns: system\ncontrol: {socket: off}`)).toMatchObject({
+    dns: { upstream: [], system: true },
+    control: { socket: null },
+  });
+});
+
+test('a problem that is found later, on the host, has its place in the file; a flag has none', () => {
+  const { placeOf } = examined(`${TWO}external:\n  - 203.0.113.8\n`, { public: 'eth9' });
+  expect(placeOf(['external', 0])).toEqual({ line: 4, column: 5 });
+  expect(placeOf(['private'])).toEqual({ line: 1, column: 10 });
+  expect(placeOf(['public'])).toBeNull();
+});
