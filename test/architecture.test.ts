@@ -47,7 +47,7 @@ function lineCount(text: string): number {
 
 /** What follows `from`, `import` and `import(`. */
 function importsOf(text: string): string[] {
-  return [...text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'([^']+)'/g)].map((match) => match[1]!);
+  return [...text.matchAll(/(?:\bfrom\s|\bimport\s|\bimport\()\s*'([^']+)'/g)].map((match) => match[1]!);
 }
 
 /** Folder of src/ that a relative import leads to. */

@@ -23,10 +23,10 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const { examine } = await import('../gateway/config/load.ts');
   const { problemLine, sorted } = await import('../gateway/config/problems.ts');
   const file = { path, text: readConfigFile(path) };
-  const { options, problems, placeOf } = examine({ ...gatewayNamed(argv), flags: {}, file });
-  if (options !== null && argv.host) {
+  const { options, document, problems, placeOf } = examine({ ...gatewayNamed(argv), flags: {}, file });
+  if (options !== null && document !== null && argv.host) {
     const { hostProblems } = await import('../gateway/config/host-problems.ts');
-    problems.push(...hostProblems(options, placeOf));
+    problems.push(...hostProblems(options, document, placeOf));
   }
   const all = sorted(problems);
   const errors = all.filter(({ severity }) => severity === 'error').length;

@@ -234,7 +234,12 @@ export class FirewallGate {
     const from = meta[m + M_DEVICE]!;
     const out = this.path.deviceOf(egress);
     const isPublicOut = devices.side[out] === PUBLIC;
-    packet[P_DIRECTION] = devices.side[from] === PUBLIC ? INBOUND : isPublicOut ? OUTBOUND : BETWEEN;
+    const direction = devices.side[from] === PUBLIC ? INBOUND : isPublicOut ? OUTBOUND : BETWEEN;
+    if (firewall.isOpen) {
+      firewall.passed(direction, meta[m + M_LENGTH]!);
+      return OK;
+    }
+    packet[P_DIRECTION] = direction;
     packet[P_IN] = from;
     packet[P_OUT] = out;
     packet[P_SOURCE] = hostOrder(meta[m + M_SOURCE]!);

@@ -87,7 +87,18 @@ test('a stack trace only with --debug', () => {
 test('help and versions go to stdout', () => {
   const help = natgate('--help');
   expect(help).toMatchObject({ code: 0, stderr: '' });
-  for (const verb of ['run', 'down', 'status', 'doctor', 'lab', 'bench', 'version', 'completion']) {
+  for (const verb of [
+    'run',
+    'down',
+    'status',
+    'check',
+    'config',
+    'doctor',
+    'lab',
+    'bench',
+    'version',
+    'completion',
+  ]) {
     expect(help.stdout).toContain(`natgate ${verb} `);
   }
   expect(natgate('run --help').stdout).toContain('[default: "32768-65535"]');

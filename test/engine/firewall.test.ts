@@ -486,3 +486,14 @@ describe('logged lines', () => {
     expect(seen[11]).toMatch(/DPT=15$/);
   });
 });
+
+it('without rules everything passes, and is counted by direction', () => {
+  const bed = new Bed({ nat: WEB });
+  bed.out(query());
+  bed.in(tcpPacket({ from: `${SERVER}:1234`, to: `${EXTERNAL}:8080`, flags: 'S' }));
+  expect(bed.engine.gate.ruleCounts()).toEqual([
+    { name: 'default/outbound', flows: 1, bytes: 29 },
+    { name: 'default/inbound', flows: 1, bytes: 40 },
+    { name: 'default/between', flows: 0, bytes: 0 },
+  ]);
+});

@@ -255,6 +255,23 @@ describe('deterministic blocks', () => {
     expect(checks.filter(({ status }) => status === 'fail').map(({ what }) => what)).toEqual(expected);
   });
 
+  test('of a rule that names its sources, those have blocks; every rule is looked at', () => {
+    const nat = rule({ blockSize: 256, deterministic: true });
+    const [everything] = nat.rules;
+    const own = (text: string) => ({
+      ...everything!,
+      match: { ...everything!.match, sources: [prefix(text)] },
+    });
+    const found = (...texts: string[]) =>
+      checkNat({ ...nat, rules: texts.map(own) }, facts())
+        .filter(({ code }) => code === 'pool_too_small')
+        .map(({ what }) => what);
+    expect(found('192.168.1.0/25')).toEqual([]);
+    expect(found('192.168.1.0/25', '192.168.0.0/23')).toEqual([
+      '128 blocks of 256 ports for 512 private addresses',
+    ]);
+  });
+
   test('the remedy is enough', () => {
     const [check] = checkNat(rule({ blockSize: 256, deterministic: true }), facts());
     expect(check?.code).toBe('pool_too_small');

@@ -11,10 +11,15 @@ import { type NatFacts, readNatFacts } from '../../host/checks/nat-facts.ts';
 import { checkPorts } from '../../host/checks/ports.ts';
 import { privateNetworks } from '../../host/interfaces.ts';
 import { aggregate, prefixSize } from '../../nat/dedicated.ts';
+import type { AddressRange } from '../../policy/firewall-config.ts';
+import { OptionText } from '../nat-syntax.ts';
 import type { RunOptions } from '../options.ts';
 import { workersWarning } from '../workers-option.ts';
+import { range } from './addresses.ts';
+import { elements } from './lists.ts';
 import type { Path, Place, Problem } from './problems.ts';
 import { inKeys } from './reader.ts';
+import type { ConfigDocument } from './schema.ts';
 
 /** Failures of a check that may be over when the gateway runs. */
 const FOR_NOW = ['interface_unknown', 'private_without_address', 'ports_in_use', 'port_in_use'];
@@ -25,7 +30,11 @@ const FOR_NOW = ['interface_unknown', 'private_without_address', 'ports_in_use',
 const FEW_PORTS = 16;
 
 /** Changes nothing. As another user than root it sees all but who holds raw sockets. */
-export function hostProblems(options: RunOptions, placeOf: (path: Path) => Place | null): Problem[] {
+export function hostProblems(
+  options: RunOptions,
+  document: ConfigDocument,
+  placeOf: (path: Path) => Place | null,
+): Problem[] {
   const addon = checkAddon();
   if (addon.status === 'fail') {
     const remedy = addon.remedy;
@@ -48,7 +57,8 @@ export function hostProblems(options: RunOptions, placeOf: (path: Path) => Place
     for (const { name, status, what, remedy, code } of checks) {
       if (status === 'ok') continue;
       const severity = status === 'fail' && !FOR_NOW.includes(code) ? 'error' : 'warning';
-      add(severity, pathOf(name, options), what, remedy);
+      const subject = what.startsWith('it ') ? `${name.split(' ').at(-1)}: ` : '';
+      add(severity, pathOf(name, options, document), `${subject}${what}`, remedy);
     }
   };
   addChecks([...found, ...checkPorts(options.ports)]);
@@ -85,7 +95,11 @@ function addTooFewPorts(
 }
 
 /** From the name that a check has. */
-function pathOf(name: string, { private: insides, public: outside, nat }: RunOptions): Path {
+function pathOf(
+  name: string,
+  { private: insides, public: outside, nat }: RunOptions,
+  document: ConfigDocument,
+): Path {
   const [word = '', ...rest] = name.split(' ');
   const subject = rest.join(' ');
   if (word === 'interface') {
@@ -96,12 +110,45 @@ function pathOf(name: string, { private: insides, public: outside, nat }: RunOpt
   if (word === 'ports') return ['ports'];
   if (word === 'networks') return ['public'];
   if (word === 'deterministic') return ['nat', 'deterministic'];
-  if (word === 'external') return ['external'];
+  if (word === 'external') return externalPath(subject, document);
   if (word === 'forward') {
     const number = nat.forwards.findIndex((forward) => forward.name === subject);
     return number < 0 ? ['forwards'] : ['forwards', numberInFile(nat.forwards, number)];
   }
   return word === 'one-to-one' || word === 'netmap' ? ['one-to-one'] : [];
+}
+
+/** Who names this dedicated address, or the first of this prefix. */
+function externalPath(text: string, document: ConfigDocument): Path {
+  const wanted = rangeOf(text);
+  const names = (one: string | undefined) => {
+    const own = one === undefined ? null : rangeOf(one);
+    return own !== null && wanted !== null && own.first <= wanted.last && wanted.first <= own.last;
+  };
+  const pools = [
+    ...elements<string>(['external'], document.external),
+    ...document['nat-rules'].flatMap(({ translate }, i) =>
+      elements<string>(['nat-rules', i, 'translate'], translate ?? []),
+    ),
+    ...document.forwards.map((forward, i) => ({
+      path: ['forwards', i],
+      value: typeof forward === 'string' ? (/:([\d.]+):/.exec(forward)?.[1] ?? '') : (forward.address ?? ''),
+    })),
+    ...document['one-to-one'].map((pair, i) => ({
+      path: ['one-to-one', i],
+      value: typeof pair === 'string' ? pair.split('=')[0]! : pair.external,
+    })),
+  ];
+  return pools.find(({ value }) => names(value))?.path ?? [];
+}
+
+/** Null: it is no address, prefix or range. */
+function rangeOf(text: string): AddressRange | null {
+  try {
+    return range(new OptionText('external', text, ''), text);
+  } catch {
+    return null;
+  }
 }
 
 /** A forward of both protocols is one in the file, and two here, one after the other. */

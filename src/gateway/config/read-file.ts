@@ -60,40 +60,26 @@ function unreadable(file: string, why: string, remedy: string): NatgateError {
 
 /** Offset of the first byte that begins no UTF-8 character, or -1. */
 function firstBadByte(bytes: Uint8Array): number {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  const isText = (length: number): boolean => {
-    try {
-      // A character that is cut off at the end is none yet, and no error: `stream`.
-      decoder.decode(bytes.subarray(0, length), { stream: true });
-      return true;
-    } catch {
-      return false;
-    } finally {
-      reset(decoder);
-    }
-  };
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return -1;
-  } catch {
-    // Found below.
-  }
+  if (isText(bytes, false)) return -1;
   let [good, bad] = [0, bytes.length + 1];
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
-    if (middle <= bytes.length && isText(middle)) good = middle;
+    if (middle <= bytes.length && isText(bytes.subarray(0, middle), true)) good = middle;
     else bad = middle;
   }
-  // `good` bytes are text as far as one can tell; what does not fit begins with the character that they end in.
-  let start = Math.min(good, bytes.length - 1);
-  while (start > 0 && good - start < 4 && (bytes[start]! & 0xc0) === 0x80) start--;
+  // So many are text as far as one can tell; they may end in the middle of the character that is none.
+  if (isText(bytes.subarray(0, good), false)) return good;
+  let start = good - 1;
+  while (start > 0 && (bytes[start]! & 0xc0) === 0x80) start--;
   return start;
 }
 
-function reset(decoder: TextDecoder): void {
+/** `mayBeCut`: a character at the end may lack its last bytes. */
+function isText(bytes: Uint8Array, mayBeCut: boolean): boolean {
   try {
-    decoder.decode();
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: mayBeCut });
+    return true;
   } catch {
-    // The rest of a character that was cut off.
+    return false;
   }
 }

@@ -2,7 +2,7 @@
  * Whether what the NAT options ask for can be had on this host: addresses that are free to be natgate's, ports that no
  * socket holds, hosts that are inside, blocks for all of them. Only judges: what the host is like is in NatFacts.
  */
-import type { Forward, NatConfig } from '../../nat/config.ts';
+import type { Forward, NatConfig, NatRule, Prefix } from '../../nat/config.ts';
 import { dedicatedPrefixes, prefixSize } from '../../nat/dedicated.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { PROTO_TCP } from '../../wire/ipv4.ts';
@@ -98,14 +98,24 @@ function checkInside(nat: NatConfig, { served, routes }: NatFacts): Check[] {
   );
 }
 
-/** With deterministic blocks every address of the private networks has one (RFC 7422 2), used or not. */
+/** With deterministic blocks every address that the rule is about has one (RFC 7422 2), used or not. */
 function checkBlocks(nat: NatConfig, { served }: NatFacts): Check[] {
-  const rule = nat.rules.find(({ behaviour, action }) => behaviour.deterministic && action !== 'none');
-  if (rule === undefined) return [];
-  const hosts = privateNetworks(served).reduce((sum, network) => sum + prefixSize(network), 0);
-  const { blockSize } = rule.behaviour;
-  const each = Math.floor((rule.ports.last - rule.ports.first + 1) / blockSize);
-  const blocks = each * (rule.action === 'pool' ? rule.addresses.length : 1);
+  return nat.rules
+    .filter(({ behaviour, action }) => behaviour.deterministic && action !== 'none')
+    .flatMap((rule) => {
+      const networks = rule.match.sources.length > 0 ? rule.match.sources : privateNetworks(served);
+      return checkBlocksOf(rule, networks);
+    });
+}
+
+function checkBlocksOf(
+  { behaviour, ports, action, addresses }: NatRule,
+  networks: readonly Prefix[],
+): Check[] {
+  const hosts = networks.reduce((sum, network) => sum + prefixSize(network), 0);
+  const { blockSize } = behaviour;
+  const each = Math.floor((ports.last - ports.first + 1) / blockSize);
+  const blocks = each * (action === 'pool' ? addresses.length : 1);
   if (blocks >= hosts) return [];
   const most = Math.floor((blocks * blockSize) / hosts);
   return [

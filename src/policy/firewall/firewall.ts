@@ -78,6 +78,7 @@ import {
   RULE,
 } from './program.ts';
 import { RateLimits } from './rate-limits.ts';
+import { indexRules, type RuleIndex } from './rule-index.ts';
 import { Schedules } from './schedules.ts';
 import { SharedCounts } from './shared-counts.ts';
 
@@ -105,12 +106,15 @@ export class Firewall {
   counters: Float64Array;
   /** Whether verdict() looks at STATE_SNAT. */
   readonly asksSnat: boolean;
+  /** There are no rules, and everything is accepted: passed() is enough. */
+  readonly isOpen: boolean;
   /** After ACCEPT: the rate limit of the flow's packets, -1 for none. */
   packetLimit = NOTHING;
   /** Told of a packet that is to be logged: prefix, and how many of the rule's lines before it were left out. */
   onLog: (prefix: string, suppressed: number) => void = () => {};
   readonly rates: RateLimits;
   private readonly program: Program;
+  private readonly index: RuleIndex | null;
   private readonly connections: ConnectionCounts;
   private readonly schedules: Schedules;
   private readonly defaults: readonly number[];
@@ -126,6 +130,7 @@ export class Firewall {
   constructor(config: FirewallConfig, { devices, seed, now, seat }: FirewallOptions) {
     const program = compileFirewall(config, devices);
     this.program = program;
+    this.index = indexRules(program);
     this.names = program.names;
     this.counters = new Float64Array(program.names.length * COUNTER);
     this.asksSnat = program.asksSnat;
@@ -140,6 +145,7 @@ export class Firewall {
       if (policy.kind === 'reject') return REJECT + REJECTS.indexOf(policy.with);
       return policy.kind === 'accept' ? ACCEPT : DROP;
     });
+    this.isOpen = config.rules.length === 0 && this.defaults.every((verdict) => verdict === ACCEPT);
     this.returns = new Int32Array(program.depth + 1);
     this.logs = program.prefixes.map(() => new TokenBucket(LOG_RATE, LOG_RATE, now));
     this.suppressed = new Int32Array(program.prefixes.length);
@@ -167,7 +173,7 @@ export class Firewall {
 
   /** ACCEPT, DROP, or REJECT + a number of REJECTS, for the flow that `packet` would begin. */
   verdict(now: number): number {
-    const { packet, returns } = this;
+    const { packet, returns, index } = this;
     const { rules, actions } = this.program;
     const word = packet[P_DIRECTION]! | classOfProtocol(packet[P_PROTOCOL]!);
     const source = packet[P_SOURCE]!;
@@ -178,7 +184,9 @@ export class Firewall {
     this.packetLimit = NOTHING;
     let depth = 0;
     let r = 0;
+    index?.begin(packet, word);
     for (;;) {
+      if (index !== null) r = index.next(r);
       const first = rules[r + R_FIRST]!;
       const sourcePorts = rules[r + R_SOURCE_PORTS]!;
       const destinationPorts = rules[r + R_DESTINATION_PORTS]!;
@@ -222,6 +230,13 @@ export class Firewall {
     }
   }
 
+  /** In place of verdict() where isOpen: a flow in this direction, its first packet of so many bytes. */
+  passed(direction: number, length: number): void {
+    const row = (this.names.length - DIRECTIONS.length + rowOf(direction)) * COUNTER;
+    this.counters[row]!++;
+    this.counters[row + 1]! += length;
+  }
+
   /** The flow that the last verdict() let in was made. */
   begun(flow: number): void {
     const { packet } = this;
@@ -242,8 +257,7 @@ export class Firewall {
   }
 
   private byDefault(): number {
-    const direction = this.packet[P_DIRECTION]!;
-    const row = direction === OUTBOUND ? 0 : direction === INBOUND ? 1 : 2;
+    const row = rowOf(this.packet[P_DIRECTION]!);
     this.count(this.names.length - DIRECTIONS.length + row);
     return this.defaults[row]!;
   }
@@ -309,6 +323,11 @@ export class Firewall {
     this.suppressed[number] = 0;
     this.onLog(this.program.prefixes[number]!, left);
   }
+}
+
+/** Place of a direction in DIRECTIONS. */
+function rowOf(direction: number): number {
+  return direction === OUTBOUND ? 0 : direction === INBOUND ? 1 : 2;
 }
 
 function isIn(data: Int32Array, place: number, value: number): boolean {

@@ -127,9 +127,38 @@ class Maker {
     );
     const policy = () => this.one([{ kind: 'accept' as const }, { kind: 'drop' as const }]);
     return config(
-      Array.from({ length: this.below(12) }, () => this.rule(names)),
+      Array.from({ length: this.below(this.below(4) === 0 ? 120 : 12) }, () => this.rule(names)),
       { chains, policies: { outbound: policy(), inbound: policy(), between: policy() } },
     );
+  }
+
+  /** A long chain of rules that match little, in which the index decides what is looked at. */
+  long(): FirewallConfig {
+    const pick = (): FirewallMatch => ({
+      ...this.match(),
+      directions: this.below(2) === 0 ? null : [this.one(DIRECTIONS)],
+      sources: [this.criterion(() => ({ ...range(this.one(ADDRESSES)) }))],
+      destinations: this.below(2) === 0 ? [] : [this.criterion(() => range(this.one(RANGES)))],
+      destinationPorts: this.below(2) === 0 ? [] : [this.criterion(() => this.ports())],
+    });
+    const list = (length: number) =>
+      Array.from({ length }, () => {
+        const kind = this.one([
+          'count',
+          'count',
+          'count',
+          'count',
+          'count',
+          'count',
+          'count',
+          'drop',
+          'accept',
+          'return',
+        ] as const);
+        return rule(this.below(20) === 0 ? { kind: 'jump', chain: 'far' } : { kind }, pick());
+      });
+    const far = list(24 + this.below(40)).filter(({ action }) => action.kind !== 'jump');
+    return config(list(24 + this.below(200)), { chains: { far } });
   }
 
   packet(): Packet {
@@ -202,11 +231,12 @@ function walk(
   return undefined;
 }
 
-it(`compiled rules decide as they are written, seed ${SEED}`, () => {
+/** Compiles what `write` says, and holds it against the interpreter; how often there was which verdict. */
+function compare(sets: number, write: (maker: Maker) => FirewallConfig): Map<string, number> {
   const maker = new Maker(SEED);
   const verdicts = new Map<string, number>();
-  for (let set = 0; set < SETS; set++) {
-    const written = maker.config();
+  for (let set = 0; set < sets; set++) {
+    const written = write(maker);
     const asked = firewall(written.rules, written);
     const seen = new Map<string, number>();
     for (let i = 0; i < PACKETS; i++) {
@@ -226,8 +256,19 @@ it(`compiled rules decide as they are written, seed ${SEED}`, () => {
       );
     }
   }
+  return verdicts;
+}
+
+it(`compiled rules decide as they are written, seed ${SEED}`, () => {
+  const verdicts = compare(SETS, (maker) => maker.config());
   // It was not always the same.
   for (const verdict of ['accept', 'drop', ...WAYS]) {
     expect(verdicts.get(verdict) ?? 0, verdict).toBeGreaterThan(SETS / 4);
   }
+});
+
+it(`and so do long chains of them, seed ${SEED}`, () => {
+  const verdicts = compare(SETS / 4, (maker) => maker.long());
+  for (const verdict of ['accept', 'drop'])
+    expect(verdicts.get(verdict) ?? 0, verdict).toBeGreaterThan(SETS / 4);
 });
