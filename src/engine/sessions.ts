@@ -20,7 +20,6 @@ import {
   ORIGINAL_SIDE,
   REPLY_SIDE,
   RULE_SHIFT,
-  TUPLE,
 } from '../conntrack/flow-table.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
 import { rfcTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
@@ -71,6 +70,7 @@ import {
   PORTS_UDP,
   QUARANTINE_CUT,
 } from './counters.ts';
+import type { Devices } from './devices.ts';
 import { Ownership } from './ownership.ts';
 import { Shortages } from './shortages.ts';
 import type { State } from './state.ts';
@@ -108,10 +108,20 @@ export class Sessions {
   onCountedEnd: ((flow: number) => void) | null = null;
   /** ms, of the last begin() or tick(). */
   now: number;
+  /** External addresses of flows that lived on, though the public interface has lost them. */
+  readonly adoptedLost: Set<number> = new Set();
+  /** The public interface's address when it had one last: quarantined ports are of that. */
+  private lastShared: number;
 
-  /** `nat`: as configured; `shared`, `local`: the public and the private interface's address, wire order. */
-  constructor(config: EngineConfig, nat: NatConfig, state: State, shared: number, local: number) {
+  /** `nat`: as configured; the devices: for their addresses. */
+  constructor(
+    config: EngineConfig,
+    nat: NatConfig,
+    state: State,
+    { external: shared, local, former }: Pick<Devices, 'external' | 'local' | 'former'>,
+  ) {
     this.counters = state.counters;
+    this.lastShared = shared;
     this.now = config.now;
     this.table = new FlowTable(state.buffer, state.tableOffset, state.capacity, state.seed);
     this.tracker = new Tracker(
@@ -128,6 +138,7 @@ export class Sessions {
     const own = this.ownership?.class ?? ALL_PORTS;
     const { first, last } = config.ports;
     const externals = new ExternalAddresses(shared, local, first, last, classMask(own));
+    externals.setFormer(former);
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
     const quotas = rules.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
@@ -172,6 +183,7 @@ export class Sessions {
         prefixes,
         own,
         guest: (flow) => this.guests.push(flow),
+        lost: (address) => this.adoptedLost.add(address),
       },
       config.now,
       (flow, target) => this.begun(flow, target),
@@ -269,18 +281,6 @@ export class Sessions {
     return (flow << 1) | ORIGINAL;
   }
 
-  /** Ends the flows of an external address that is gone, as MASQUERADE does. */
-  endFlowsOf(address: number): void {
-    const { table } = this;
-    const { hot } = table;
-    for (let flow = 0; flow < table.capacity; flow++) {
-      const h = flow * HOT;
-      if (!table.isLive(flow)) continue;
-      const isOf = hot[h + TUPLE + H_DESTINATION] === address || hot[h + H_DESTINATION] === address;
-      if (isOf) this.tracker.close(flow, END_ADDRESS);
-    }
-  }
-
   /** Expiry, quarantines, gauges; once a batch. */
   tick(now: number): void {
     this.now = now;
@@ -335,7 +335,9 @@ export class Sessions {
       this.ownership.flowEnded(table, flow);
       this.onGuestEnd(flow);
     }
-    const isQuiet = why === END_ADDRESS || isOver(status);
+    // Nothing comes to an address that is gone; but the same one may be back, with what is still on its way to it.
+    const isElsewhere = why === END_ADDRESS && mappings.externals.addressOf(SHARED) !== 0;
+    const isQuiet = isElsewhere || isOver(status);
     if (mapping !== NO_MAPPING) {
       if ((status & ORIGINAL_SIDE) === 0) this.decider.contact(mapping, hot[h + H_DESTINATION]!, -1);
       mappings.release(mapping, now, isQuiet);
@@ -350,15 +352,20 @@ export class Sessions {
     this.counters[flowGauge(protocol)]!--;
   }
 
-  /** The host's own addresses, where they may have changed. */
-  setHostAddresses(shared: number, local: number): void {
+  /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */
+  setHostAddresses(shared: number, local: number, former: readonly number[]): void {
     const { externals } = this.mappings;
-    if (externals.addressOf(SHARED) !== shared) {
-      externals.each((space, number) => {
-        if (number === SHARED) space.endQuarantines();
-      });
+    const isOther = shared !== 0 && shared !== this.lastShared;
+    if (isOther) {
+      if (!former.includes(this.lastShared)) {
+        externals.each((space, number) => {
+          if (number === SHARED) space.endQuarantines();
+        });
+      }
+      this.lastShared = shared;
     }
     externals.setHost(SHARED, shared);
+    externals.setFormer(former);
     externals.setHost(LOCAL, local);
   }
 }

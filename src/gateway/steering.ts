@@ -106,15 +106,16 @@ export class Steering {
     for (const { target } of this.#programs.toReversed()) undoFilter(target);
   }
 
-  #build({ interfaces }: HostView): Program[] {
+  #build({ interfaces, devices }: HostView): Program[] {
     const last = interfaces.length - 1;
     const external = interfaces[last]!.address;
+    const former = devices[last]!.former ?? [];
     // That of the first private interface, as in the engine (engine/devices.ts).
     const local = this.#needs.twice ? interfaces[0]!.address : 0;
     const { routes, ownedFd } = this.#maps;
     const leave = interfaces.map((facts, i): Program => {
       const mac = Buffer.from(facts.mac.replaceAll(':', ''), 'hex');
-      const addresses = i === last ? [external] : [external, local];
+      const addresses = i === last ? [external, ...former] : [external, ...former, local];
       const handback = { addresses, mac, mark: HANDBACK_MARK };
       const code = tunIngress({ device: facts.index, routesMapFd: routes.fd, handback });
       return { target: this.#tuns[i]!, role: 'tun', code };
@@ -123,6 +124,7 @@ export class Steering {
       const options = {
         tunIndex: this.#tuns[i]!.index,
         external,
+        former,
         routesMapFd: routes.fd,
         ownedMapFd: ownedFd,
         handbackMark: HANDBACK_MARK,

@@ -42,6 +42,8 @@ const NOT_BY_CHANCE = [
   // 512 KiB of fragments without their first ones.
   'fragment_limit',
   'helper_failed',
+  // No rule lets flows outlive their address.
+  'address_gone',
   // There are no rules.
   'firewall_drop',
   'firewall_reject',
