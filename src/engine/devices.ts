@@ -28,6 +28,13 @@ export class Devices {
     this.failed = devices.map(() => new Set<number>());
   }
 
+  /** A device has another address or MTU; the public one perhaps former addresses still. */
+  change(index: number, { address, mtu, former }: Pick<DeviceConfig, 'address' | 'mtu' | 'former'>): void {
+    this.address[index] = address;
+    this.mtu[index] = mtu;
+    if (index === this.public) this.former = former ?? [];
+  }
+
   /** The external address of masquerading, 0 when there is none. */
   get external(): number {
     return this.address[this.public]!;

@@ -103,7 +103,8 @@ export class Engine {
   private readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
-  private readonly addressChange: AddressChange;
+  /** While it sweeps, what is in the out list should leave, and tick() come, without a wait. */
+  readonly addressChange: AddressChange;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -164,11 +165,6 @@ export class Engine {
     this.out.clear();
   }
 
-  /** There is more to do than packets: what is in the out list should leave, and tick() come, without a wait. */
-  get isBusy(): boolean {
-    return this.addressChange.isSweeping;
-  }
-
   /** Housekeeping, once per exchange: expiry, heartbeat, gauges. */
   tick(now: number): void {
     this.sessions.tick(now);
@@ -184,11 +180,8 @@ export class Engine {
 
   /** A device has another address or MTU, the public one perhaps former addresses still: see address-change.ts. */
   setDevice(index: number, device: Pick<DeviceConfig, 'address' | 'mtu' | 'former'>): void {
-    const { devices } = this;
-    devices.address[index] = device.address;
-    devices.mtu[index] = device.mtu;
-    if (index === devices.public) devices.former = device.former ?? [];
-    this.sessions.setHostAddresses(devices.external, devices.local, devices.former);
+    this.devices.change(index, device);
+    this.sessions.setHostAddresses(this.devices);
     this.gate.follow();
     this.addressChange.follow();
   }

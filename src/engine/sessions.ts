@@ -79,6 +79,9 @@ import { hostOf, isOver, Yielding } from './yielding.ts';
 /** Mappings beyond one per flow, for ports that are reserved before a flow comes. */
 const SPARE_MAPPINGS = 4096;
 
+/** Addresses that natgate shares with the host. */
+type HostAddresses = Pick<Devices, 'external' | 'local' | 'former'>;
+
 export class Sessions {
   readonly table: FlowTable;
   readonly tracker: Tracker;
@@ -118,7 +121,7 @@ export class Sessions {
     config: EngineConfig,
     nat: NatConfig,
     state: State,
-    { external: shared, local, former }: Pick<Devices, 'external' | 'local' | 'former'>,
+    { external: shared, local, former }: HostAddresses,
   ) {
     this.counters = state.counters;
     this.lastShared = shared;
@@ -353,7 +356,7 @@ export class Sessions {
   }
 
   /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */
-  setHostAddresses(shared: number, local: number, former: readonly number[]): void {
+  setHostAddresses({ external: shared, local, former }: HostAddresses): void {
     const { externals } = this.mappings;
     const isOther = shared !== 0 && shared !== this.lastShared;
     if (isOther) {

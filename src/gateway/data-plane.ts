@@ -39,7 +39,7 @@ export function runDataPlane({ exchange, engine, flags, control }: DataPlane): n
   const words = new Int32Array(exchange.arena);
   const handOff = engine.handOff ?? null;
   for (;;) {
-    const mayWait = !engine.isBusy && (handOff === null || handOff.maySleep());
+    const mayWait = !engine.addressChange.isSweeping && (handOff === null || handOff.maySleep());
     const count = exchange.run(engine.outCount, mayWait ? WAIT_MS : 0);
     engine.clearOut();
     if (count < 0) return count;
