@@ -84,7 +84,7 @@ natgateOnly('the address of the public interface', () => {
           (error) => error.code,
         ),
       );
-      const receiver = topology.server.spawn('iperf3 -s -1');
+      const receiver = topology.server.spawn('iperf3 -s -1 --forceflush');
       await receiver.shows(/listening/i);
       const load = topology.client.spawn(`iperf3 -c ${SERVER} -t 20 --forceflush`);
       await load.shows(/sec /);
