@@ -112,10 +112,12 @@ natgateOnly('the package', () => {
     return pid;
   };
 
-  it('has a command, a manual page, an account and completion', async () => {
+  it('has a command, manual pages, an account and completion', async () => {
     expect((await root.exec('natgate version')).stdout).toMatch(/^natgate \d+\.\d+\.\d+\n/);
     expect((await root.exec('natgate --help')).stdout).toContain('natgate install');
     expect((await root.exec('zcat /usr/share/man/man1/natgate.1.gz')).stdout).toMatch(/^\.TH NATGATE 1 /);
+    const configPage = await root.exec('zcat /usr/share/man/man5/natgate.yaml.5.gz');
+    expect(configPage.stdout).toMatch(/^\.TH NATGATE\.YAML 5 /);
     expect((await root.exec('id natgate')).code).toBe(0);
     expect((await root.exec('head -1 /usr/share/zsh/vendor-completions/_natgate')).stdout).toBe(
       '#compdef natgate\n',
