@@ -1,8 +1,9 @@
 /** The control socket of a real gateway: by curl, by the command line, by other users; what changes there does to flows. */
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { UNREADY_PREFIX } from '../../src/gateway/control/socket.ts';
 import { Agent } from './support/agent.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { CLIENT, createTopology, GATEWAY_PUBLIC, SERVER, type Topology } from './support/topology.ts';
@@ -142,6 +143,18 @@ natgateOnly('the control socket', () => {
     writeFileSync(file, `${FILE}evict: sometimes\n`);
     expect(await curl('/v1/reload', ...json)).toMatchObject({ error: { code: 'config_invalid' } });
     expect((await curl('/v1/forwards')).forwards).toHaveLength(1);
+  });
+
+  it('leaves nothing in the run directory, at whatever moment it was killed', async () => {
+    await curl('/v1/health');
+    await natgate.process.stop('SIGKILL');
+    // As between the making of the socket and its move to its place.
+    const unready = join(topology.gateway.stateRoot, natgate.name, `${UNREADY_PREFIX}x1y2z3`);
+    mkdirSync(unready);
+    writeFileSync(join(unready, 's'), '');
+    expect(await cli('down')).toMatchObject({ code: 0 });
+    expect(existsSync(join(topology.gateway.stateRoot, natgate.name))).toBe(false);
+    undo.pop();
   });
 
   it('lets its group in, and nobody else', async () => {
