@@ -189,7 +189,9 @@ export function fateOf({ rule, reading, verdict }: ReadRule, serving: Serving, c
     };
   const aside = serving.chainName(`limit ${rule.line}`);
   const rules = write({ jump: aside }, parts.first);
-  const late = write(action, parts.late);
+  // Ports, and the answer of TCP, are of a protocol.
+  const protocols = parts.first.filter((test) => test.on === 'protocol' && !test.not);
+  const late = write(action, [...protocols, ...parts.late]);
   if (rules.length === 0 || late.length === 0) return never;
   return { kind: 'rule', rules, chain: { name: aside, rules: late }, note: null };
 }

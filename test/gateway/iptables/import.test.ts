@@ -428,7 +428,12 @@ describe('packets of connections that exist', () => {
     [
       '-p tcp -m limit --limit 10/s -m tcp --dport 80 -j DROP',
       { protocol: 'tcp', limit: { rate: '10/second', burst: 5 } },
-      { action: 'drop', ports: 80 },
+      { action: 'drop', protocol: 'tcp', ports: 80 },
+    ],
+    [
+      '-p tcp -m limit --limit 10/s -m tcp --syn -j REJECT --reject-with tcp-reset',
+      { protocol: 'tcp', limit: { rate: '10/second', burst: 5 } },
+      { action: 'reject', 'reject-with': 'tcp-reset', protocol: 'tcp', 'tcp-flags': 'syn' },
     ],
     [
       '-m connlimit --connlimit-above 9 -m iprange --src-range 10.0.0.1-10.0.0.9 -j REJECT',
@@ -479,7 +484,7 @@ describe('packets of connections that exist', () => {
   it('has one limit for either of two ports', () => {
     const rule = '-A FORWARD -p udp -m multiport --ports 53,54 -m limit --limit 10/s -j DROP';
     expect(forward(rule, 'ACCEPT').file['firewall']).toEqual({
-      chains: { 'limit-7': [{ action: 'drop', limit: { rate: '10/second', burst: 5 } }] },
+      chains: { 'limit-7': [{ action: 'drop', protocol: 'udp', limit: { rate: '10/second', burst: 5 } }] },
       rules: [
         { jump: 'limit-7', protocol: 'udp', 'source-ports': [53, 54] },
         { jump: 'limit-7', protocol: 'udp', ports: [53, 54], 'not-source-ports': '53-54' },
