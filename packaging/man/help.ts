@@ -25,8 +25,8 @@ export interface Verb {
 
 /** Options that every verb has; they are told once. */
 const COMMON: ReadonlySet<string> = new Set(['--help', '--version', '--debug']);
-/** So wide that nothing is wrapped. */
-const COLUMNS = '5000';
+/** So wide that nothing is wrapped; what is much wider takes seconds a page. */
+const COLUMNS = '1000';
 
 /** All verbs, with theirs. `natgate`: the words that start it. */
 export function readVerbs(natgate: readonly string[]): Verb[] {

@@ -14,7 +14,7 @@ export const rfc3022: Document = {
       'yes',
       '`--one-to-one`, `--netmap`.',
       [RFC, 'addresses alone are translated, both ways, for every protocol'],
-      ['engine/nat-behaviours.test.ts', 'both sides may begin; ports, ids and protocols stay'],
+      ['engine/nat-rules.test.ts', 'both sides may begin; ports, ids and protocols stay'],
     ),
     row(
       '2.2 NAPT',
@@ -58,10 +58,10 @@ export const rfc3022: Document = {
       'yes',
       'With `--helper ftp`; without it the payload stays, as RFC 4787 REQ-10 has it.',
       [
-        'engine/helpers.test.ts',
+        'engine/helpers-ftp.test.ts',
         'FTP › what changes its length moves the numbers of both directions, and a repetition comes out the same',
       ],
-      ['engine/helpers.test.ts', 'FTP › passive: nothing is rewritten, the data connection is RELATED'],
+      ['engine/helpers-ftp.test.ts', 'FTP › passive: nothing is rewritten, the data connection is RELATED'],
       ['engine/rfc-4787.test.ts', 'the payload of %s stays as it is'],
     ),
     row('4.5 DNS', '–', 'Payload is not changed', 'yes', 'No payload is, unless by a helper.', [

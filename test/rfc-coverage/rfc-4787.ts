@@ -2,6 +2,7 @@ import { type Document, row } from './requirement.ts';
 
 const RFC = 'engine/rfc-4787.test.ts';
 const BEHAVIOURS = 'engine/nat-behaviours.test.ts';
+const SHORTAGE = 'engine/nat-shortage.test.ts';
 
 export const rfc4787: Document = {
   rfc: 4787,
@@ -25,7 +26,7 @@ export const rfc4787: Document = {
       'A host has one external address of a pool (paired)',
       'yes',
       'The default: which one follows from a hash of the internal address.',
-      [BEHAVIOURS, 'pools › paired: a host has one address, hosts are spread'],
+      [SHORTAGE, 'pools › paired: a host has one address, hosts are spread'],
     ),
     row(
       'REQ-3',
@@ -36,7 +37,7 @@ export const rfc4787: Document = {
       ['nat/mappings.test.ts', 'the same port of two clients: the first keeps it, the second gets another'],
       [RFC, 'an external port is never two hosts’, not even when none is left and the remotes differ'],
       [
-        BEHAVIOURS,
+        SHORTAGE,
         'when ports run out › an external port serves several hosts towards different remotes, each gets its own answers',
       ],
     ),
@@ -141,7 +142,7 @@ export const rfc4787: Document = {
       'yes',
       '`--helper NAME[=PORT]` enables one, on its ports; none is by default.',
       [
-        'engine/helpers.test.ts',
+        'engine/helpers-ftp.test.ts',
         'FTP › nobody but the server may use it, and without the helper nobody at all',
       ],
     ),
@@ -212,7 +213,7 @@ export const rfc4787: Document = {
       'yes',
       'At most 4 MiB and 30 s are held, a quarter for one source; whole packets need none of it.',
       [
-        'engine/fragment-orders.test.ts',
+        'engine/fragment-drops.test.ts',
         'one source cannot keep others from being held, and the store is bounded',
       ],
       [

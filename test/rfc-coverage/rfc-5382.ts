@@ -2,6 +2,7 @@ import { type Document, row } from './requirement.ts';
 
 const RFC = 'engine/rfc-5382.test.ts';
 const BEHAVIOURS = 'engine/nat-behaviours.test.ts';
+const RULES = 'engine/nat-rules.test.ts';
 
 export const rfc5382: Document = {
   rfc: 5382,
@@ -56,7 +57,7 @@ export const rfc5382: Document = {
       'and apart from UDP’s',
       'yes',
       'In the engine’s configuration, where each rule has a behaviour and may name protocols; `run` has one for all.',
-      [BEHAVIOURS, 'rules › by protocol and port'],
+      [RULES, 'rules › by protocol and port'],
     ),
     row(
       'REQ-4',

@@ -129,10 +129,7 @@ export const rfc5508: Document = {
       [RFC, 'TCP: about the answer, to the host that was called'],
       [RFC, 'a query: about what came'],
       [RFC, 'under Basic NAT: both addresses in public words'],
-      [
-        'engine/nat-behaviours.test.ts',
-        'hairpin by the external addresses, with ICMP queries (RFC 5508 REQ-7)',
-      ],
+      ['engine/nat-rules.test.ts', 'hairpin by the external addresses, with ICMP queries (RFC 5508 REQ-7)'],
     ),
     row(
       'REQ-7a',

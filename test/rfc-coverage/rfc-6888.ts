@@ -2,6 +2,8 @@ import { type Document, row } from './requirement.ts';
 
 const RFC = 'engine/rfc-6888.test.ts';
 const BEHAVIOURS = 'engine/nat-behaviours.test.ts';
+const RULES = 'engine/nat-rules.test.ts';
+const SHORTAGE = 'engine/nat-shortage.test.ts';
 
 export const rfc6888: Document = {
   rfc: 6888,
@@ -36,7 +38,7 @@ export const rfc6888: Document = {
       [RFC, 'each protocol by itself: TCP, UDP and ICMP ids; what is mapped goes on'],
     ),
     row('REQ-4A', 'MUST', 'It is configurable', 'yes', '0, the default, is no limit.', [
-      BEHAVIOURS,
+      SHORTAGE,
       'ports: its own, not its neighbours’; who was refused is noted',
     ]),
     row(
@@ -45,7 +47,7 @@ export const rfc6888: Document = {
       'and for each protocol by itself',
       'yes',
       'In the engine’s configuration, by rules that match a protocol; `run` has one limit for each.',
-      [BEHAVIOURS, 'rules › by protocol and port'],
+      [RULES, 'rules › by protocol and port'],
     ),
     row(
       'REQ-4C',
@@ -64,7 +66,7 @@ export const rfc6888: Document = {
       'No translation for chosen destinations and ports',
       'yes',
       '`--exempt` by destination; the engine’s rules match protocols and ports, too.',
-      [BEHAVIOURS, 'rules › the first that matches decides: an exemption goes untranslated and comes back'],
+      [RULES, 'rules › the first that matches decides: an exemption goes untranslated and comes back'],
     ),
     row(
       'REQ-7',
@@ -85,7 +87,7 @@ export const rfc6888: Document = {
         'engine/forwarding.test.ts',
         'ports › a port goes back when its last flow ends: to its owner at once, to others 120 s later',
       ],
-      [BEHAVIOURS, 'when ports run out › the port that was in quarantine longest goes first'],
+      [SHORTAGE, 'when ports run out › the port that was in quarantine longest goes first'],
     ),
     row(
       'REQ-9',
@@ -133,11 +135,11 @@ export const rfc6888: Document = {
       'None that is in use. A TCP port whose only connection is over (TIME_WAIT, CLOSE) may change hands, as REQ-8A has it. `--evict unassured` is the administrator’s choice.',
       [RFC, 'the packet is dropped, its sender told 3/13, the shortage noted, and no mapping gives way'],
       ['engine/limits.test.ts', 'table full: 3/13 for the new, the old go on; room once one has ended'],
-      [BEHAVIOURS, 'when ports run out › a connection in TIME_WAIT gives its port to a new one elsewhere'],
+      [SHORTAGE, 'when ports run out › a connection in TIME_WAIT gives its port to a new one elsewhere'],
       [RFC, 'a connection that both sides open at once is not over: its port stays'],
     ),
     row('REQ-12', 'SHOULD NOT', 'Destinations are logged', 'yes', 'Nothing about flows is logged.', [
-      BEHAVIOURS,
+      SHORTAGE,
       'ports: its own, not its neighbours’; who was refused is noted',
     ]),
     row(
@@ -154,11 +156,8 @@ export const rfc6888: Document = {
       '… or minimises logs',
       'yes',
       '`--block-size`, `--deterministic` (RFC 7422).',
-      [BEHAVIOURS, 'pools › blocks: a host’s ports are together, nobody else’s among them, and given back'],
-      [
-        BEHAVIOURS,
-        'pools › deterministic: the block follows from the address, and is all there is (RFC 7422)',
-      ],
+      [SHORTAGE, 'pools › blocks: a host’s ports are together, nobody else’s among them, and given back'],
+      [SHORTAGE, 'pools › deterministic: the block follows from the address, and is all there is (RFC 7422)'],
     ),
     row(
       'REQ-15',

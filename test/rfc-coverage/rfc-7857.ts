@@ -2,6 +2,8 @@ import { type Document, row } from './requirement.ts';
 
 const RFC = 'engine/rfc-7857.test.ts';
 const BEHAVIOURS = 'engine/nat-behaviours.test.ts';
+const RULES = 'engine/nat-rules.test.ts';
+const SHORTAGE = 'engine/nat-shortage.test.ts';
 const IDS = 'engine/ip-id.test.ts';
 
 export const rfc7857: Document = {
@@ -70,13 +72,10 @@ export const rfc7857: Document = {
       'yes',
       'When no port is free (`--overload exhausted`, the default), always, or never.',
       [
-        BEHAVIOURS,
+        SHORTAGE,
         'when ports run out › an external port serves several hosts towards different remotes, each gets its own answers',
       ],
-      [
-        BEHAVIOURS,
-        'when ports run out › always: the kernel’s way, as soon as the preferred port is another’s',
-      ],
+      [SHORTAGE, 'when ports run out › always: the kernel’s way, as soon as the preferred port is another’s'],
     ),
     row(
       'address pooling paired',
@@ -84,8 +83,8 @@ export const rfc7857: Document = {
       'What a paired host gets when its address is full is configurable',
       'yes',
       'Paired, a host stays on its address and is refused there; with `--pooling arbitrary` any address serves.',
-      [BEHAVIOURS, 'pools › paired: a host has one address, hosts are spread'],
-      [BEHAVIOURS, 'pools › arbitrary: a host may have several'],
+      [SHORTAGE, 'pools › paired: a host has one address, hosts are spread'],
+      [SHORTAGE, 'pools › arbitrary: a host may have several'],
     ),
     row(
       'EIM protocol independence',
@@ -93,7 +92,7 @@ export const rfc7857: Document = {
       'Mapping behaviour may be set per protocol',
       'yes',
       'In the engine’s configuration, where rules match protocols and ports and have a behaviour each; `run` has one for all.',
-      [BEHAVIOURS, 'rules › by protocol and port'],
+      [RULES, 'rules › by protocol and port'],
     ),
     row(
       'EIF protocol independence',
@@ -101,7 +100,7 @@ export const rfc7857: Document = {
       'Filtering behaviour may be set per protocol',
       'yes',
       'As the mapping.',
-      [BEHAVIOURS, 'rules › by protocol and port'],
+      [RULES, 'rules › by protocol and port'],
     ),
     row(
       'EIF mapping refresh',

@@ -1,0 +1,299 @@
+/** What an import makes of FORWARD: rules of the firewall, and what they say of packets of connections that exist. */
+import { describe, expect, it } from 'vitest';
+import { forward, imported } from './import-support.ts';
+
+describe('FORWARD', () => {
+  it.each([
+    [
+      '-A FORWARD -i eth1 -p tcp -m multiport ! --dports 80,443 -j DROP',
+      { action: 'drop', in: 'eth1', protocol: 'tcp', 'not-ports': [80, 443] },
+    ],
+    [
+      '-A FORWARD ! -i eth0 -m iprange --src-range 10.0.0.1-10.0.0.9 ! -d 10.0.0.0/8 -j REJECT --reject-with icmp-host-prohibited',
+      {
+        action: 'reject',
+        'reject-with': 'host-prohibited',
+        'not-in': 'eth0',
+        from: '10.0.0.1-10.0.0.9',
+        'not-to': '10.0.0.0/8',
+      },
+    ],
+    [
+      '-A FORWARD -p tcp --syn -m connlimit --connlimit-above 20 --connlimit-mask 24 -j REJECT --reject-with tcp-reset',
+      {
+        action: 'reject',
+        'reject-with': 'tcp-reset',
+        protocol: 'tcp',
+        'tcp-flags': 'syn',
+        connections: { count: 20, prefix: 24 },
+      },
+    ],
+    [
+      '-A FORWARD -p icmp -m icmp --icmp-type 8 -m limit --limit 5/min --limit-burst 9 -j ACCEPT',
+      {
+        action: 'accept',
+        protocol: 'icmp',
+        icmp: 8,
+        limit: { rate: '5/minute', burst: 9 },
+      },
+    ],
+    [
+      '-A FORWARD -m hashlimit --hashlimit-above 10/sec --hashlimit-mode srcip --hashlimit-srcmask 24 --hashlimit-name x -j DROP',
+      {
+        action: 'drop',
+        limit: { rate: '10/second', burst: 5, per: 'source', prefix: 24, above: true },
+      },
+    ],
+    [
+      '-A FORWARD -s 10.0.0.7 -m time --timestart 22:00 --timestop 06:00 --weekdays Mon,Tue -j DROP',
+      {
+        action: 'drop',
+        from: '10.0.0.7',
+        time: { days: ['mon', 'tue'], from: '22:00', to: '06:00:01' },
+      },
+    ],
+    [
+      '-A FORWARD -m conntrack --ctstate NEW -m comment --comment "the \\"rule\\"" -s 10.0.0.7 -j DROP',
+      { name: 'the "rule"', action: 'drop', from: '10.0.0.7' },
+    ],
+    [
+      '-A FORWARD -s 10.0.0.7 -j LOG --log-prefix "seen: "',
+      { action: 'log', log: 'seen: ', from: '10.0.0.7' },
+    ],
+    [
+      '-A FORWARD -p tcp --tcp-flags ALL ACK -j DROP',
+      { action: 'drop', protocol: 'tcp', 'tcp-flags': 'ALL ACK' },
+    ],
+  ])('%s', (rule, expected) => {
+    const { file, counts } = forward(`${rule}\n-A FORWARD -s 10.9.9.9 -j ACCEPT`);
+    expect((file['firewall'] as { rules: unknown[] }).rules[0]).toEqual(expected);
+    expect(counts.changed).toBe(0);
+  });
+
+  it('keeps chains, with jump, goto and return', () => {
+    const { file } = forward(
+      ':a - [0:0]\n:b - [0:0]\n-A FORWARD -i eth1 -j a\n-A a -s 10.0.0.1 -j RETURN\n-A a ! -s 10.0.0.0/8 -g b\n-A a -j ACCEPT\n-A b -j DROP',
+    );
+    expect(file['firewall']).toEqual({
+      default: { outbound: 'drop' },
+      chains: {
+        a: [
+          { action: 'return', from: '10.0.0.1' },
+          { goto: 'b', 'not-from': '10.0.0.0/8' },
+          { action: 'accept' },
+        ],
+        b: [{ action: 'drop' }],
+      },
+      rules: [{ jump: 'a', in: 'eth1' }],
+    });
+  });
+
+  it('has the last word as the default', () => {
+    expect(
+      forward('-A FORWARD -s 10.0.0.7 -j DROP\n-A FORWARD -i eth1 -o eth0 -j ACCEPT').file['firewall'],
+    ).toEqual({
+      rules: [{ action: 'drop', from: '10.0.0.7' }],
+    });
+    expect(
+      forward('-A FORWARD -s 10.0.0.7 -j ACCEPT\n-A FORWARD -j REJECT', 'ACCEPT').file['firewall'],
+    ).toEqual({
+      default: { outbound: 'reject' },
+      rules: [{ action: 'accept', from: '10.0.0.7' }],
+    });
+  });
+
+  it.each([
+    ['-A FORWARD -m mac --mac-source 00:11:22:33:44:55 -j DROP', 'no MAC addresses'],
+    ['-A FORWARD -m mark --mark 0x1 -j ACCEPT', 'no marks'],
+    ['-A FORWARD -m foo --bar 1 2 -j ACCEPT', 'no match like foo'],
+    ['-A FORWARD -i docker0 -o eth0 -j ACCEPT', 'does not serve docker0'],
+    ['-A FORWARD -m set --match-set bad src -j DROP', 'set bad is not given'],
+    ['-A FORWARD -s host.example -j DROP', 'is a name'],
+    ['-A FORWARD -j NFQUEUE --queue-num 1', 'no target NFQUEUE'],
+  ])('does not carry %s', (rule, why) => {
+    const { counts, notCarried, text } = forward(rule);
+    expect(counts.changed).toBe(1);
+    expect(notCarried[0]).toContain(why);
+    expect(text).toContain(`# NOT CARRIED ${rule}`);
+  });
+
+  it('takes sets that are given', () => {
+    const { file } = imported(
+      '*filter\n-A FORWARD -m set --match-set bad src -j DROP\n-A FORWARD -m set --match-set bad dst -j DROP\nCOMMIT\n',
+      { sets: 'create bad hash:net family inet hashsize 1024\nadd bad 198.51.100.0/24\nadd bad 192.0.2.7\n' },
+    );
+    expect(file['sets']).toEqual({ bad: ['198.51.100.0/24', '192.0.2.7'] });
+    expect((file['firewall'] as { rules: unknown[] }).rules).toEqual([
+      { action: 'drop', from: '@bad' },
+      { action: 'drop', to: '@bad' },
+    ]);
+  });
+});
+
+describe('packets of connections that exist', () => {
+  const filter = (policy: string, rules: string) =>
+    imported(`*filter\n:FORWARD ${policy} [0:0]\n${rules}\nCOMMIT\n`);
+  const OUT = '-A FORWARD -i eth1 -o eth0';
+  const BACK = '-A FORWARD -i eth0 -o eth1';
+
+  it('does not carry a rule whose answers are dropped', () => {
+    const { counts, file, notCarried } = filter('DROP', `${OUT} -p tcp -j ACCEPT`);
+    expect(notCarried[0]).toContain(
+      'netfilter drops packets of the connections that it lets in (:FORWARD DROP)',
+    );
+    expect(counts.changed).toBeGreaterThan(0);
+    expect(file['firewall']).toEqual({ default: { outbound: 'drop' } });
+  });
+
+  it('sees that rules without states fit together', () => {
+    const { counts } = filter(
+      'DROP',
+      `${OUT} -p tcp --dport 80 -j ACCEPT\n${BACK} -p tcp --sport 80 -j ACCEPT\n${BACK} -p icmp -j ACCEPT\n${OUT} -p icmp -j ACCEPT`,
+    );
+    expect(counts.changed).toBe(0);
+  });
+
+  it('sees that they do not, where one port is forgotten', () => {
+    const { notCarried } = filter(
+      'DROP',
+      `${OUT} -p tcp -m multiport --dports 80,443 -j ACCEPT\n${BACK} -p tcp --sport 80 -j ACCEPT\n-A FORWARD -p icmp -j ACCEPT`,
+    );
+    expect(notCarried).toHaveLength(1);
+    expect(notCarried[0]).toContain('--dports 80,443');
+  });
+
+  it('finds an ESTABLISHED that comes too late', () => {
+    const state = '-m state --state ESTABLISHED,RELATED -j ACCEPT';
+    const late = filter('ACCEPT', `-A FORWARD -s 198.51.100.0/24 -j DROP\n-A FORWARD ${state}`);
+    expect(late.notCarried[0]).toContain('it drops answers to connections that other rules let in');
+    const both = filter(
+      'ACCEPT',
+      `-A FORWARD -s 198.51.100.0/24 -j DROP\n-A FORWARD -d 198.51.100.0/24 -j DROP\n-A FORWARD ${state}`,
+    );
+    expect(both.notCarried).toEqual([]);
+  });
+
+  it('does not take a limit on packets for one on connections', () => {
+    const { notCarried } = filter(
+      'DROP',
+      `-A FORWARD -s 10.0.0.7 -m limit --limit 10/s -j ACCEPT\n${BACK} -j ACCEPT`,
+    );
+    expect(notCarried[0]).toContain('--limit 10/s');
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+    [
+      '-p tcp -m limit --limit 10/s -m tcp --dport 80 -j DROP',
+      { protocol: 'tcp', limit: { rate: '10/second', burst: 5 } },
+      { action: 'drop', protocol: 'tcp', ports: 80 },
+    ],
+    [
+      '-p tcp -m limit --limit 10/s -m tcp --syn -j REJECT --reject-with tcp-reset',
+      { protocol: 'tcp', limit: { rate: '10/second', burst: 5 } },
+      { action: 'reject', 'reject-with': 'tcp-reset', protocol: 'tcp', 'tcp-flags': 'syn' },
+    ],
+    [
+      '-m connlimit --connlimit-above 9 -m iprange --src-range 10.0.0.1-10.0.0.9 -j REJECT',
+      { connections: { count: 9 } },
+      { action: 'reject', from: '10.0.0.1-10.0.0.9' },
+    ],
+    [
+      '-m limit --limit 10/s -m connlimit --connlimit-above 9 -j ACCEPT',
+      { limit: { rate: '10/second', burst: 5 } },
+      { action: 'accept', connections: { count: 9 } },
+    ],
+    [
+      '-m limit --limit 10/s -m hashlimit --hashlimit-upto 1/s --hashlimit-name x -j DROP',
+      { limit: { rate: '10/second', burst: 5 } },
+      { action: 'drop', limit: { rate: '1/second', burst: 5, per: 'rule' } },
+    ],
+  ])('asks for what comes after a limit in a chain: %s', (rule, first, rest) => {
+    const { file, counts } = forward(`-A FORWARD ${rule}`, 'ACCEPT');
+    expect(file['firewall']).toEqual({
+      chains: { 'limit-7': [rest] },
+      rules: [{ jump: 'limit-7', ...first }],
+    });
+    expect(counts).toMatchObject({ carried: 2, changed: 0 });
+  });
+
+  it.each<[string, Record<string, unknown>[]]>([
+    [
+      '--dport 443 -m multiport --ports 1000:2000,443',
+      [{ 'source-ports': ['1000-2000', 443], ports: 443 }, { ports: 443 }],
+    ],
+    ['--dport 443 -m multiport --ports 53', [{ 'source-ports': 53, ports: 443 }]],
+    ['--sport 1024: -m multiport --ports 53', [{ 'source-ports': '1024-65535', ports: 53 }]],
+    ['! --dport 443 -m multiport ! --ports 53', [{ 'not-source-ports': 53, 'not-ports': [53, 443] }]],
+  ])('lets both be asked: -p tcp %s', (matches, rules) => {
+    const { file } = forward(`-A FORWARD -p tcp -m tcp ${matches} -j DROP`, 'ACCEPT');
+    expect(file['firewall']).toEqual({
+      rules: rules.map((rule) => ({ action: 'drop', protocol: 'tcp', ...rule })),
+    });
+  });
+
+  it('knows ports that no packet has', () => {
+    const both = '--dport 443 --sport 1024: -m multiport --ports 53';
+    const { file, counts } = forward(`-A FORWARD -p tcp -m tcp ${both} -j DROP`, 'ACCEPT');
+    expect(file['firewall']).toBeUndefined();
+    expect(counts).toMatchObject({ changed: 0, harmless: 0 });
+  });
+
+  it('has one limit for either of two ports', () => {
+    const rule = '-A FORWARD -p udp -m multiport --ports 53,54 -m limit --limit 10/s -j DROP';
+    expect(forward(rule, 'ACCEPT').file['firewall']).toEqual({
+      chains: { 'limit-7': [{ action: 'drop', protocol: 'udp', limit: { rate: '10/second', burst: 5 } }] },
+      rules: [
+        { jump: 'limit-7', protocol: 'udp', 'source-ports': [53, 54] },
+        { jump: 'limit-7', protocol: 'udp', ports: [53, 54], 'not-source-ports': '53-54' },
+      ],
+    });
+  });
+
+  it.each([
+    ['-p tcp -m limit --limit 10/s -m tcp --dport 80 -j RETURN', 'cannot stand in one of its own'],
+    [
+      '-p tcp -m limit --limit 9/s -m connlimit --connlimit-above 9 -m tcp --dport 80 -j DROP',
+      'several of its limits',
+    ],
+    [
+      '-p tcp -m limit --limit 9/s -m multiport --ports 80 -m hashlimit --hashlimit-upto 1/s --hashlimit-name x -j DROP',
+      'more than one',
+    ],
+  ])('does not count otherwise than %s', (rule, why) => {
+    const { notCarried, counts } = forward(`-A FORWARD ${rule}`, 'ACCEPT');
+    expect(notCarried).toEqual([expect.stringContaining(why)]);
+    expect(counts.changed).toBe(1);
+  });
+
+  it.each([
+    '-m limit --limit 10/s -s 10.0.0.7 -i eth1 -p tcp',
+    '-m limit --limit 10/s -m comment --comment "ten a second"',
+    '-p tcp -m tcp --dport 80 -m time --datestop 2036-01-01 -m connlimit --connlimit-above 9 -m limit --limit 10/s',
+    '-p udp -m multiport ! --ports 53,54 -m limit --limit 10/s',
+  ])('counts as %s, in one rule', (matches) => {
+    const { file, notCarried } = forward(`-A FORWARD ${matches} -j DROP`, 'ACCEPT');
+    expect(notCarried).toEqual([]);
+    expect(file['firewall']).toMatchObject({ rules: [{ action: 'drop' }] });
+  });
+
+  it('says that ICMP errors pass', () => {
+    const { notCarried } = filter(
+      'DROP',
+      `-A FORWARD -m state --state ESTABLISHED -j ACCEPT\n${OUT} -j ACCEPT`,
+    );
+    expect(notCarried).toEqual([
+      'ICMP errors about connections are not all accepted (RELATED); natgate passes those that belong to one',
+    ]);
+  });
+
+  it('lets a helper’s connections in where RELATED was accepted', () => {
+    const { file } = imported(
+      `*raw\n-A PREROUTING -p tcp --dport 2121 -j CT --helper ftp\nCOMMIT\n*filter\n:FORWARD DROP [0:0]\n-A FORWARD -m state --state ESTABLISHED,RELATED -j ACCEPT\n${OUT} -p tcp -j ACCEPT\nCOMMIT\n`,
+    );
+    expect(file['helpers']).toEqual([{ name: 'ftp', port: 2121 }]);
+    expect((file['firewall'] as { rules: unknown[] }).rules[0]).toEqual({
+      action: 'accept',
+      state: 'related',
+    });
+  });
+});
