@@ -1,5 +1,5 @@
 /** The control socket's client: one request, one answer, and an error that says what to do. */
-import { accessSync, constants, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { request } from 'node:http';
 import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ErrorBody } from '../gateway/control/errors.ts';
@@ -39,16 +39,6 @@ export function socketOf({ name, stateRoot }: Which): string {
     );
   }
   return record.control;
-}
-
-/** Whether a socket can be asked at all, without asking. */
-export function mayAsk(which: Which): boolean {
-  try {
-    accessSync(socketOf(which), constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The answer's body. Rejects with NatgateError, with the gateway's own code where it refuses. */

@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs';
 import type { GatewayStatus } from '../gateway/status.ts';
+import type { WhichGateway } from '../gateway/teardown.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'status';
@@ -27,12 +28,22 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     else for (const flow of list) write(flowLine(flow));
     return;
   }
-  const { ask, mayAsk } = await import('./client.ts');
-  // Members of its group may ask the gateway; the state file is root's.
-  const status = mayAsk(which) ? await ask<GatewayStatus>(which, 'GET', '/v1/status') : readStatus(which);
+  const status = await read(() => readStatus(which), which);
   if (json) write(JSON.stringify(status, null, 2));
   else {
     const { statusText } = await import('./status-text.ts');
     write(statusText(status, Date.now()));
+  }
+}
+
+/** From its files, which need no answer of the gateway; they are root's, so members of the control socket's group ask it. */
+async function read(fromFiles: () => GatewayStatus, which: WhichGateway): Promise<GatewayStatus> {
+  const { isSystemError } = await import('../core/errors.ts');
+  try {
+    return fromFiles();
+  } catch (error) {
+    if (!isSystemError(error, 'EACCES')) throw error;
+    const { ask } = await import('./client.ts');
+    return ask(which, 'GET', '/v1/status');
   }
 }

@@ -8,6 +8,8 @@ import { Agent } from './support/agent.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { CLIENT, createTopology, GATEWAY_PUBLIC, SERVER, type Topology } from './support/topology.ts';
 
+const DIST = new URL('../../dist/', import.meta.url).href;
+
 natgateOnly('the control socket', () => {
   let topology: Topology;
   let folder: string;
@@ -179,5 +181,27 @@ natgateOnly('the control socket', () => {
     expect(JSON.parse((await as('4711')).stdout)).toMatchObject({ ok: true });
     expect(await as('65534')).toMatchObject({ stdout: '' });
     expect((await as('65534')).code).not.toBe(0);
+  });
+
+  it('tells its group the status, whose files are root’s', async () => {
+    await curl('/v1/health');
+    const modules = ['cli/status', 'cli/client', 'gateway/status', 'core/errors'];
+    const status = (gid: number) =>
+      topology.gateway.exec(
+        [
+          process.execPath,
+          '--input-type=module',
+          '-e',
+          // The checkout may be readable for root only: all is loaded before.
+          `const [verb] = await Promise.all(${JSON.stringify(modules)}.map((name) => import(${JSON.stringify(DIST)} + name + '.js')));
+           process.setgroups([]); process.setgid(${gid}); process.setuid(65534);
+           await verb.handler({ name: ${JSON.stringify(natgate.name)}, stateRoot: ${JSON.stringify(topology.gateway.stateRoot)}, json: true, flows: false });`,
+        ],
+        { check: false },
+      );
+    expect(JSON.parse((await status(4711)).stdout)).toMatchObject({ name: natgate.name, public: 'g1' });
+    const refused = await status(65534);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('be in the group 4711');
   });
 });
