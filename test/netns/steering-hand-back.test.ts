@@ -8,7 +8,7 @@ import { CLIENT, GATEWAY_PUBLIC, SERVER } from './support/topology.ts';
 const bed = useStandIn();
 
 test('what is handed back reaches a socket bound to the public interface, under strict rp_filter', async () => {
-  await bed.net.gateway.exec('sysctl -qw bed.net.ipv4.conf.all.rp_filter=1 bed.net.ipv4.conf.g1.rp_filter=1');
+  await bed.net.gateway.exec('sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.g1.rp_filter=1');
   const socket = await bed.host.udp(['0.0.0.0', 4010]);
   await socket.option(SOL_SOCKET, SO_BINDTODEVICE, Buffer.from('g1'));
   const packet = udp({ src: INTERNET, dst: GATEWAY_PUBLIC, sport: 53, dport: 4010 }, Buffer.from('yours'));
@@ -43,7 +43,7 @@ test('fragments that are handed back are put together by the host', async () => 
 });
 
 test('fragments from a private host to the host’s public address: to the TUN, and back to the host', async () => {
-  await bed.net.gateway.exec('sysctl -qw bed.net.ipv4.conf.all.rp_filter=1 bed.net.ipv4.conf.g0.rp_filter=1');
+  await bed.net.gateway.exec('sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.g0.rp_filter=1');
   const socket = await bed.host.udp(['0.0.0.0', 4013]);
   await socket.option(SOL_SOCKET, SO_BINDTODEVICE, Buffer.from('g0'));
   const whole = udp(
