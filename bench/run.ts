@@ -11,10 +11,18 @@ import { runChild } from './engine/children.ts';
 import { benchFunctions } from './engine/functions.ts';
 import type { MemoryResult } from './engine/memory.ts';
 import type { PacketRunResult } from './engine/packet-run.ts';
-import { makePlan, type Plan, type PlannedRun, runName, smokePlan } from './engine/plan.ts';
+import {
+  makePlan,
+  type Plan,
+  type PlannedRules,
+  type PlannedRun,
+  runName,
+  smokePlan,
+} from './engine/plan.ts';
 import { plot } from './engine/plot.ts';
 import { markdown, remarks, tables } from './engine/report.ts';
 import { collect, type EngineResults, type MemoryFigure } from './engine/results.ts';
+import type { RulesRunResult } from './engine/rules-run.ts';
 import { describeMachine } from './net/machine.ts';
 import { renderText } from './net/table.ts';
 import { ROOT } from './net/tools.ts';
@@ -63,9 +71,26 @@ async function main(args: string[]): Promise<number> {
       if (result !== undefined) done.set(run, [...(done.get(run) ?? []), result]);
     }
   }
+  const ruled = new Map<PlannedRules, RulesRunResult[]>();
+  for (const run of plan.ruled) {
+    for (let first = 0; first < run.processes; first++) {
+      say(`${first + 1}/${run.processes}  ${run.name}`);
+      const result = await attempt(run.name, () =>
+        runChild<RulesRunResult>({ kind: 'rules', ...run, first: first % run.rules.length }),
+      );
+      if (result !== undefined) ruled.set(run, [...(ruled.get(run) ?? []), result]);
+    }
+  }
 
   const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ');
-  const results: EngineResults = { command, machine, functions, ...collect(plan, done), memory, failures };
+  const results: EngineResults = {
+    command,
+    machine,
+    functions,
+    ...collect(plan, done, ruled),
+    memory,
+    failures,
+  };
   const shown = tables(results).filter((table) => table.rows.length > 0);
   console.log([...shown.map(renderText), ...remarks(results)].join('\n'));
   const json = `${JSON.stringify(results, null, 2)}\n`;
@@ -102,9 +127,10 @@ function parse(args: string[]): { plan: Plan; json: string | undefined; write: b
     if (only !== undefined) {
       plan.seconds = 0;
       plan.runs = plan.runs.filter(({ name }) => name.includes(only));
+      plan.ruled = plan.ruled.filter(({ name }) => name.includes(only));
       plan.memory = plan.memory.filter((run) => runName(run).includes(only));
     }
-    if (plan.runs.length === 0) throw new Error(`--only: no run has ${only} in its name`);
+    if (plan.runs.length + plan.ruled.length === 0) throw new Error(`--only: no run has ${only} in its name`);
     if (values.write && (values.smoke || only !== undefined)) {
       throw new Error('--write goes with neither --smoke nor --only');
     }

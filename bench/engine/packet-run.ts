@@ -16,7 +16,7 @@ import { Collections } from './collections.ts';
 import type { Protocol, Size } from './traffic.ts';
 
 /** Rounds of all variants before the first reading. */
-const SETTLING = 3;
+export const SETTLING = 3;
 
 export type Order = 'in order' | 'random';
 
@@ -25,8 +25,6 @@ export interface PacketRun {
   flows: number;
   /** A mapping for each flow: only making flows is measured. */
   own: boolean;
-  /** Of the firewall; none where it says nothing. */
-  rules?: number;
   /** Packets of each reading, and readings of each variant. */
   packets: number;
   readings: number;
@@ -54,13 +52,13 @@ export interface PacketRunResult {
 export async function packetRun(run: PacketRun): Promise<PacketRunResult> {
   const making = new Collections();
   const collections = new Collections();
-  const warm = new Bed(run.protocol, run.warmUp, run.own, run.rules);
+  const warm = new Bed(run.protocol, run.warmUp, run.own);
   warm.open();
   warm.emptySweep(false);
   if (!run.own) new Drive(warm).run('random', 'small', 2 * run.warmUp, true);
   warm.check();
 
-  const bed = new Bed(run.protocol, run.flows, run.own, run.rules);
+  const bed = new Bed(run.protocol, run.flows, run.own);
   globalThis.gc!();
   let measured = 0;
   const gross = making.during(() => bed.open());
@@ -97,14 +95,15 @@ export async function packetRun(run: PacketRun): Promise<PacketRunResult> {
   return { nsPerFlow, variants, measured, ...counts };
 }
 
-function timed(work: () => void): number {
+/** CPU time of `work`, ms. */
+export function timed(work: () => void): number {
   const began = cpuMs();
   work();
   return cpuMs() - began;
 }
 
 /** Where the visits of the flows stand. */
-class Drive {
+export class Drive {
   private readonly bed: Bed;
   private next = 0;
   private turn = 0;

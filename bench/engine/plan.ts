@@ -1,9 +1,16 @@
 /** Which runs make up the benchmark. */
 import type { MemoryRun } from './memory.ts';
 import type { PacketRun, Variant } from './packet-run.ts';
+import type { RulesRun } from './rules-run.ts';
 
 /** Packets of one shape, in `processes` processes. */
 export interface PlannedRun extends PacketRun {
+  name: string;
+  processes: number;
+}
+
+/** As many processes, each opening another engine first. */
+export interface PlannedRules extends Omit<RulesRun, 'first'> {
   name: string;
   processes: number;
 }
@@ -12,6 +19,7 @@ export interface Plan {
   /** Seconds for each function. */
   seconds: number;
   runs: PlannedRun[];
+  ruled: PlannedRules[];
   memory: MemoryRun[];
 }
 
@@ -20,8 +28,10 @@ const MILLION = 1_000_000;
 const WARM_UP = 150_000;
 const PROTOCOLS = ['udp', 'tcp'] as const;
 export const RULES = [1, 100, 1000] as const;
-/** Of the runs with rules: enough for the figures of making them (results.ts). */
+/** Of each engine with rules, and packets and readings of it in a process: short, so that what is compared are neighbours. */
 const RULED_FLOWS = 150_000;
+const RULED_PACKETS = 200_000;
+const RULED_READINGS = 20;
 
 /**
  * `rounds`: readings of each figure, from as many processes; opening millions of connections takes long, so that large
@@ -33,10 +43,16 @@ export function makePlan(rounds: number, packets: number): Plan {
     ...[60_000, MILLION].map((flows) => ({ protocol: 'mixed' as const, flows, own: false })),
   ];
   const own = PROTOCOLS.map((protocol) => ({ protocol, flows: MILLION, own: true }));
-  const ruled = PROTOCOLS.flatMap((protocol) =>
-    RULES.map((rules) => ({ protocol, flows: RULED_FLOWS, own: false, rules })),
-  );
-  const runs = [...shared, ...own, ...ruled].map((run): PlannedRun => {
+  const ruled = PROTOCOLS.map((protocol) => ({
+    ...{ name: `${protocol}-${RULED_FLOWS}-rules`, protocol, flows: RULED_FLOWS, rules: RULES },
+    ...{
+      packets: Math.min(packets, RULED_PACKETS),
+      readings: RULED_READINGS,
+      warmUp: WARM_UP,
+      processes: rounds,
+    },
+  }));
+  const runs = [...shared, ...own].map((run): PlannedRun => {
     const processes = run.flows < MILLION ? rounds : run.flows === MILLION ? Math.ceil(rounds / 2) : 1;
     const readings = Math.ceil(rounds / processes);
     return { ...run, name: runName(run), packets, processes, readings, warmUp: WARM_UP };
@@ -44,7 +60,7 @@ export function makePlan(rounds: number, packets: number): Plan {
   const memory = PROTOCOLS.flatMap((protocol) =>
     [false, true].map((own) => ({ protocol, flows: MILLION, own })),
   );
-  return { seconds: 0.5, runs, memory };
+  return { seconds: 0.5, runs, ruled, memory };
 }
 
 /** Does it run at all. */
@@ -53,7 +69,6 @@ export function smokePlan(): Plan {
     ...PROTOCOLS.map((protocol) => ({ protocol, flows: 1000, own: false })),
     { protocol: 'mixed' as const, flows: 1000, own: false },
     { protocol: 'udp' as const, flows: 100_000, own: true },
-    { protocol: 'udp' as const, flows: 100_000, own: false, rules: 100 },
   ].map((run) => ({
     ...run,
     name: runName(run),
@@ -62,16 +77,15 @@ export function smokePlan(): Plan {
     readings: 1,
     warmUp: 20_000,
   }));
-  return { seconds: 0.05, runs, memory: [{ protocol: 'tcp', flows: 100_000, own: false }] };
+  const ruled = PROTOCOLS.slice(0, 1).map((protocol) => ({
+    ...{ name: `${protocol}-20000-rules`, protocol, flows: 20_000, rules: RULES },
+    ...{ packets: 20_000, readings: 1, warmUp: 20_000, processes: 1 },
+  }));
+  return { seconds: 0.05, runs, ruled, memory: [{ protocol: 'tcp', flows: 100_000, own: false }] };
 }
 
-export function runName({
-  protocol,
-  flows,
-  own,
-  rules,
-}: Pick<PacketRun, 'protocol' | 'flows' | 'own' | 'rules'>): string {
-  return `${protocol}-${flows}${own ? '-own' : ''}${rules === undefined ? '' : `-rules-${rules}`}`;
+export function runName({ protocol, flows, own }: Pick<PacketRun, 'protocol' | 'flows' | 'own'>): string {
+  return `${protocol}-${flows}${own ? '-own' : ''}`;
 }
 
 /** `udp-1000 random small`: how a figure is named in the JSON. */

@@ -80,12 +80,14 @@ function memoryTable({ memory }: EngineResults): Table {
 function rulesTable({ rules }: EngineResults): Table {
   return {
     title: 'Firewall rules of which only the last matches: ns (fastest - slowest)',
-    head: ['', 'rules', 'packet of a flow, random, small', 'making a flow'],
+    head: ['', 'rules', 'packet of a flow, random, small', 'to 1 rule', 'making a flow', 'to 1 rule'],
     rows: rules.map((figure) => [
       traffic(figure),
       figure.rules.toLocaleString('en'),
       nanoseconds(figure.packet),
+      figure.packetRatio.toFixed(2),
       nanoseconds(figure.creation),
+      figure.creationRatio.toFixed(2),
     ]),
   };
 }

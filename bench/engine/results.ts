@@ -3,8 +3,9 @@ import type { Machine } from '../net/machine.ts';
 import { median } from '../net/statistics.ts';
 import type { FunctionResult } from './functions.ts';
 import type { MemoryRun } from './memory.ts';
-import type { Order, PacketRunResult, Variant } from './packet-run.ts';
-import { figureName, type Plan, type PlannedRun } from './plan.ts';
+import type { Order, PacketRunResult } from './packet-run.ts';
+import { figureName, type Plan, type PlannedRules, type PlannedRun } from './plan.ts';
+import type { RulesRunResult } from './rules-run.ts';
 import type { Protocol, Size } from './traffic.ts';
 
 /** Median of the readings, fastest and slowest. */
@@ -44,6 +45,9 @@ export interface RulesFigure {
   packet: Spread;
   /** ns to make a flow. */
   creation: Spread;
+  /** What both are to those with the fewest rules: medians of ratios of readings that followed each other. */
+  packetRatio: number;
+  creationRatio: number;
 }
 
 export interface MemoryFigure extends MemoryRun {
@@ -73,32 +77,20 @@ export const LEAST_CREATIONS = 100_000;
 export function collect(
   plan: Plan,
   done: ReadonlyMap<PlannedRun, readonly PacketRunResult[]>,
+  ruled: ReadonlyMap<PlannedRules, readonly RulesRunResult[]> = new Map(),
 ): Pick<
   EngineResults,
   'packets' | 'creation' | 'rules' | 'measuredPackets' | 'collections' | 'collectionsMaking'
 > {
   const packets: PacketFigure[] = [];
   const creation: CreationFigure[] = [];
-  const rules: RulesFigure[] = [];
-  let measuredPackets = 0;
-  let collections = 0;
-  let collectionsMaking = 0;
+  const all = [...done.values(), ...ruled.values()].flat();
+  const sum = (of: 'measured' | 'collections' | 'collectionsMaking') =>
+    all.reduce((before, result) => before + result[of], 0);
   for (const run of plan.runs) {
     const results = done.get(run) ?? [];
     if (results.length === 0) continue;
     const { name, protocol, flows, own } = run;
-    measuredPackets += results.reduce((sum, result) => sum + result.measured, 0);
-    collections += results.reduce((sum, result) => sum + result.collections, 0);
-    collectionsMaking += results.reduce((sum, result) => sum + result.collectionsMaking, 0);
-    if (run.rules !== undefined) {
-      const readings = results.flatMap(({ variants }) => variants.filter(isRandomSmall));
-      rules.push({
-        ...{ name, protocol, flows, rules: run.rules },
-        packet: spread(readings.flatMap(({ nsPerPacket }) => nsPerPacket)),
-        creation: spread(results.map((result) => result.nsPerFlow)),
-      });
-      continue;
-    }
     for (const [i, { order, size }] of results[0]!.variants.entries()) {
       const ns = spread(results.flatMap((result) => result.variants[i]!.nsPerPacket));
       packets.push({ name: figureName(name, { order, size }), protocol, flows, order, size, ns });
@@ -107,11 +99,27 @@ export function collect(
       creation.push({ name, protocol, flows, own, ns: spread(results.map((result) => result.nsPerFlow)) });
     }
   }
-  return { packets, creation, rules, measuredPackets, collections, collectionsMaking };
+  const rules = plan.ruled.flatMap((run) => ruleFigures(run, ruled.get(run) ?? []));
+  return {
+    ...{ packets, creation, rules, measuredPackets: sum('measured') },
+    ...{ collections: sum('collections'), collectionsMaking: sum('collectionsMaking') },
+  };
 }
 
-function isRandomSmall({ order, size }: Variant): boolean {
-  return order === 'random' && size === 'small';
+function ruleFigures(
+  { name, protocol, flows, rules }: PlannedRules,
+  results: readonly RulesRunResult[],
+): RulesFigure[] {
+  if (results.length === 0) return [];
+  const ratios = (readings: readonly number[], ofFewest: readonly number[]) =>
+    median(readings.map((ns, i) => ns / ofFewest[i]!));
+  const packet = (i: number) => results.flatMap(({ nsPerPacket }) => nsPerPacket[i]!);
+  const creation = (i: number) => results.map(({ nsPerFlow }) => nsPerFlow[i]!);
+  return rules.map((count, i) => ({
+    ...{ name: `${name}-${count}`, protocol, flows, rules: count },
+    ...{ packet: spread(packet(i)), creation: spread(creation(i)) },
+    ...{ packetRatio: ratios(packet(i), packet(0)), creationRatio: ratios(creation(i), creation(0)) },
+  }));
 }
 
 export function spread(readings: readonly number[]): Spread {

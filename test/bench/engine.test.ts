@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Bed } from '../../bench/engine/bed.ts';
 import type { PacketRunResult } from '../../bench/engine/packet-run.ts';
-import { makePlan, type PlannedRun, smokePlan } from '../../bench/engine/plan.ts';
+import { makePlan, type PlannedRules, type PlannedRun, smokePlan } from '../../bench/engine/plan.ts';
 import { markdown, perTenMillion, remarks, tables } from '../../bench/engine/report.ts';
 import { collect, type EngineResults } from '../../bench/engine/results.ts';
+import type { RulesRunResult } from '../../bench/engine/rules-run.ts';
 import { PRIVATE_DEVICE, PUBLIC_DEVICE, Traffic } from '../../bench/engine/traffic.ts';
 import { ARENA_BYTES, BATCH, IN_LIST, packetOffset } from '../../src/engine/arena.ts';
 import { describePacket } from '../../src/testing/index.ts';
@@ -12,7 +13,7 @@ import { checksum } from '../../src/wire/checksum.ts';
 import { META, parsePacket } from '../../src/wire/parse.ts';
 
 /** Two processes of each run: 100 and 300 ns for a packet, 1000 ns for a flow. */
-function results(runs: PlannedRun[]): EngineResults {
+function results(runs: PlannedRun[], ruled: PlannedRules[] = []): EngineResults {
   const result = (ns: number): PacketRunResult => ({
     nsPerFlow: 1000,
     variants: [
@@ -22,6 +23,17 @@ function results(runs: PlannedRun[]): EngineResults {
     ...{ measured: 5_000_000, collections: 1, collectionsMaking: 0 },
   });
   const done = new Map(runs.map((run) => [run, [result(100), result(300)]]));
+  // The second process is twice as slow.
+  const ruledResult = (slow: number): RulesRunResult => ({
+    nsPerFlow: [1000, 2000, 3000].map((ns) => ns * slow),
+    nsPerPacket: [
+      [100, 200],
+      [110, 180],
+      [100, 210],
+    ].map((readings) => readings.map((ns) => ns * slow)),
+    ...{ measured: 600, collections: 0, collectionsMaking: 0 },
+  });
+  const doneRules = new Map(ruled.map((run) => [run, [ruledResult(1), ruledResult(2)]]));
   return {
     command: 'npm run bench',
     machine: {
@@ -29,7 +41,7 @@ function results(runs: PlannedRun[]): EngineResults {
       ...{ commit: '0123456789ab', date: '2030-01-02', packages: [] },
     },
     functions: [{ name: 'noop', nsPerCall: 1, margin: 2 }],
-    ...collect({ seconds: 1, runs, memory: [] }, done),
+    ...collect({ seconds: 1, runs, ruled, memory: [] }, done, doneRules),
     memory: [{ protocol: 'tcp', flows: 1_000_000, own: true, bytesPerFlow: 123.4 }],
     failures: [{ name: 'tcp-4000000', error: 'out of memory' }],
   };
@@ -37,18 +49,16 @@ function results(runs: PlannedRun[]): EngineResults {
 
 describe('the plan', () => {
   it('has every number of flows for UDP and TCP, each figure read often enough, and a mixed run', () => {
-    const { runs, memory } = makePlan(5, 1000);
+    const { runs, ruled, memory } = makePlan(5, 1000);
     for (const protocol of ['udp', 'tcp']) {
-      const flows = runs
-        .filter((run) => run.protocol === protocol && !run.own && run.rules === undefined)
-        .map((run) => run.flows);
+      const flows = runs.filter((run) => run.protocol === protocol && !run.own).map((run) => run.flows);
       expect(flows).toEqual([1, 1000, 60_000, 1_000_000, 2_000_000, 4_000_000]);
       expect(memory.map((run) => run.protocol)).toContain(protocol);
-      const rules = runs.filter((run) => run.protocol === protocol && run.rules !== undefined);
-      expect(rules.map((run) => run.rules)).toEqual([1, 100, 1000]);
+      expect(ruled.find((run) => run.protocol === protocol)!.rules).toEqual([1, 100, 1000]);
     }
     expect(runs.some((run) => run.protocol === 'mixed')).toBe(true);
-    for (const { processes, readings } of runs) expect(processes * readings).toBeGreaterThanOrEqual(5);
+    for (const { processes, readings } of [...runs, ...ruled])
+      expect(processes * readings).toBeGreaterThanOrEqual(5);
   });
 });
 
@@ -68,15 +78,19 @@ describe('what is made of the readings', () => {
   });
 
   it('with firewall rules stand by themselves', () => {
-    const ruled = results(makePlan(1, 1000).runs.filter(({ name }) => name.endsWith('-rules-1000')));
+    const ruled = results([], makePlan(1, 1000).ruled);
     expect(ruled.packets).toEqual([]);
     expect(ruled.creation).toEqual([]);
+    // A ratio is that of readings of one process and turn: 110/100, 180/200, and again; not that of the medians.
+    const rows = [
+      ['1', '200 (100 - 400)', '1.00', '1500 (1000 - 2000)', '1.00'],
+      ['100', '200 (110 - 360)', '1.00', '3000 (2000 - 4000)', '2.00'],
+      ['1,000', '205 (100 - 420)', '1.02', '4500 (3000 - 6000)', '3.00'],
+    ];
     expect(tables(ruled).at(-1)!.rows).toEqual(
-      ['udp', 'tcp'].map((protocol) => [
-        `${protocol}, 150,000 flows`,
-        ...['1,000', '210 (100 - 320)', '1000 (1000 - 1000)'],
-      ]),
+      ['udp', 'tcp'].flatMap((protocol) => rows.map((row) => [`${protocol}, 150,000 flows`, ...row])),
     );
+    expect(ruled.measuredPackets).toBe(2400);
   });
 
   it('shows what was measured, and what failed', () => {
