@@ -17,7 +17,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { isMap, isSeq, type Node, parseDocument, stringify, YAMLSeq } from 'yaml';
@@ -148,7 +148,7 @@ export function replaceFile(path: string, text: string): void {
     made = `${target}.${randomUUID()}`;
     const fd = openSync(made, 'wx', 0o600);
     try {
-      writeSync(fd, text);
+      writeFileSync(fd, text);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
