@@ -23,6 +23,7 @@ const STATUS: Record<string, ErrorStatus> = {
   config_unreadable: 409,
   no_file: 409,
   not_ready: 503,
+  too_many_streams: 429,
   restart_needed: 409,
 };
 

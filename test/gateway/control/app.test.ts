@@ -11,6 +11,7 @@ import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts
 import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import * as schemas from '../../../src/gateway/control/schemas.ts';
 import { listenAt } from '../../../src/gateway/control/socket.ts';
+import { Streams } from '../../../src/gateway/control/streams.ts';
 import type { RunOptions } from '../../../src/gateway/options.ts';
 import { difference } from '../../../src/gateway/reload/difference.ts';
 import type { EndingFlow } from '../../../src/gateway/reload/plan.ts';
@@ -80,7 +81,7 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
-  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, log });
+  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, log, streams: new Streams() });
 });
 
 async function ask(method: string, route: string, body?: unknown, headers: Record<string, string> = {}) {

@@ -8,7 +8,9 @@ import { changeLines, endedCount } from '../../reload/result.ts';
 import type { RunningConfig } from '../../reload/running.ts';
 import type { GatewayStatus } from '../../status.ts';
 import type { Parsed } from '../body.ts';
+import { EVENT_STREAM } from '../event-stream.ts';
 import { errorBody } from '../schemas.ts';
+import type { Streams } from '../streams.ts';
 
 export type ControlApp = OpenAPIHono<Parsed>;
 
@@ -19,6 +21,8 @@ export interface ControlledGateway {
   version: string;
   status(): GatewayStatus;
   reload: Reload;
+  /** Answers that go on. */
+  streams: Streams;
   log: Log;
 }
 
@@ -30,6 +34,12 @@ export const json = <T extends z.ZodType>(schema: T, description: string) => ({
 /** Answers of a route: what it gives, and what everything that is wrong looks like. */
 export const answers = <T extends z.ZodType>(schema: T, description: string) => ({
   200: json(schema, description),
+  '4XX': json(errorBody, 'What is wrong'),
+});
+
+/** Answers of a route that sends events (event-stream.ts), each with data as `schema` says. */
+export const events = <T extends z.ZodType>(schema: T, description: string) => ({
+  200: { description, content: { [EVENT_STREAM]: { schema } } },
   '4XX': json(errorBody, 'What is wrong'),
 });
 
