@@ -351,7 +351,7 @@ export class Gateway {
   }
 
   /** Says what the world sees of the gateway, when that is new. */
-  #announce({ devices, conflict }: HostView): void {
+  #announce({ devices, conflict, interfaces }: HostView): void {
     const { options, manager, log } = this.#setup;
     const external = devices.at(-1)!.address;
     const conflicts = conflict !== null;
@@ -367,7 +367,8 @@ export class Gateway {
     let line = `ready private=${inside} public=${options.public} external=${text}`;
     if (conflict !== null) {
       line = `waiting for another address on ${options.public}: it is on the private network ${formatPrefix(conflict)} as well`;
-    } else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
+    } else if (!interfaces.at(-1)!.up) line = `waiting for ${options.public} to come up`;
+    else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
     else if (this.#wasReady) line = `the external address is ${text} now`;
     else this.#wasReady = true;
     log(line);
