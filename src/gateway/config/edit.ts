@@ -17,7 +17,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { isMap, isSeq, type Node, parseDocument, stringify, YAMLSeq } from 'yaml';
@@ -136,6 +136,17 @@ function valuesOf(text: string): unknown {
   return document.errors.length > 0 ? null : document.toJS();
 }
 
+/** Who is not root can give no file away: then it is theirs, and still the group's. */
+function keepOwner(path: string, uid: number, gid: number): void {
+  try {
+    chownSync(path, uid, gid);
+  } catch (error) {
+    const own = process.geteuid?.() ?? 0;
+    if (own === 0 || !isSystemError(error, 'EPERM')) throw error;
+    chownSync(path, own, gid);
+  }
+}
+
 /**
  * Replaces a file as one act, keeping its mode and owner; what is linked to is replaced, not the link. Throws NatgateError
  * `config_not_written`.
@@ -148,12 +159,12 @@ export function replaceFile(path: string, text: string): void {
     made = `${target}.${randomUUID()}`;
     const fd = openSync(made, 'wx', 0o600);
     try {
-      writeSync(fd, text);
+      writeFileSync(fd, text);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
-    chownSync(made, uid, gid);
+    keepOwner(made, uid, gid);
     chmodSync(made, mode & 0o7777);
     renameSync(made, target);
   } catch (error) {

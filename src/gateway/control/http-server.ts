@@ -69,5 +69,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
           ];
   const text = JSON.stringify(body);
   const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}`;
-  socket.end(`${head}\r\nconnection: close\r\n\r\n${text}`);
+  socket.write(`${head}\r\nconnection: close\r\n\r\n${text}`);
+  // Whether it is read or not.
+  socket.destroySoon();
 }
