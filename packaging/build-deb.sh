@@ -29,7 +29,7 @@ trap 'rm -rf "$stage"' EXIT
 chmod 755 "$stage"
 lib=$stage/usr/lib/natgate
 doc=$stage/usr/share/doc/natgate
-mkdir -p "$stage/DEBIAN" "$lib/native/build/Release" "$lib/packaging" "$doc" "$stage/usr/bin" "$stage/usr/share/man/man1" \
+mkdir -p "$stage/DEBIAN" "$lib/native/build/Release" "$lib/packaging" "$doc" "$stage/usr/bin" "$stage"/usr/share/man/man{1,5} \
   "$stage/lib/systemd/system" "$stage/usr/lib/sysusers.d" "$stage/usr/share/bash-completion/completions" \
   "$stage/usr/share/zsh/vendor-completions" "$stage/etc/natgate"
 
@@ -62,7 +62,9 @@ node --input-type=module -e "
 "
 echo /etc/natgate/natgate.yaml.example >"$stage/DEBIAN/conffiles"
 
-"$root/node_modules/.bin/tsx" "$root/packaging/man/main.ts" "$root/dist/cli/main.js" | gzip -9n >"$stage/usr/share/man/man1/natgate.1.gz"
+page() { "$root/node_modules/.bin/tsx" "$root/packaging/man/main.ts" "$@" | gzip -9n; }
+page natgate.1 "$root/dist/cli/main.js" >"$stage/usr/share/man/man1/natgate.1.gz"
+page natgate.yaml.5 >"$stage/usr/share/man/man5/natgate.yaml.5.gz"
 SHELL=/bin/bash natgate completion >"$stage/usr/share/bash-completion/completions/natgate"
 SHELL=/bin/zsh natgate completion >"$stage/usr/share/zsh/vendor-completions/_natgate"
 

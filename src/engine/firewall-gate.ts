@@ -323,8 +323,8 @@ export class FirewallGate {
     const { path, firewall } = this;
     const { table } = this.sessions;
     const handle = flow << 1;
-    const from = path.deviceOf(path.egressOf(handle | 1));
-    const to = path.deviceOf(path.egressOf(handle));
+    const from = path.exitOf(handle | 1);
+    const to = path.exitOf(handle);
     const isFromPublic = table.sideOf(handle) === PUBLIC;
     const isToPublic = table.sideOf(handle | 1) === PUBLIC;
     describeFlow(firewall.packet, table.hot, flow, isFromPublic, isToPublic, from, to);

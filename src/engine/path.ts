@@ -89,14 +89,22 @@ export class Path {
     const h = (handle >> 1) * HOT;
     let cached = hot[h + H_ROUTE]!;
     if (cached >>> 16 !== this.routes.epoch) {
-      cached = this.routes.epoch << 16;
-      if (!this.isLost(handle)) {
-        const original = this.classTowards(table.sideOf(handle | 1), hot[h + TUPLE]!);
-        cached |= (original << 8) | this.classTowards(table.sideOf(handle & ~1), hot[h]!);
-      }
+      // Not cached: it may have another address before routes change.
+      if (this.isLost(handle)) return NO_ROUTE_CLASS;
+      const original = this.classTowards(table.sideOf(handle | 1), hot[h + TUPLE]!);
+      const reply = this.classTowards(table.sideOf(handle & ~1), hot[h]!);
+      cached = (this.routes.epoch << 16) | (original << 8) | reply;
       hot[h + H_ROUTE] = cached;
     }
     return (handle & 1) === ORIGINAL ? (cached >>> 8) & 0xff : cached & 0xff;
+  }
+
+  /** The device where packets of a handle leave, negative for none; of a flow without its address, where they would. */
+  exitOf(handle: number): number {
+    if (!this.isLost(handle)) return this.deviceOf(this.egressOf(handle));
+    const side = this.table.sideOf(handle ^ 1);
+    if (side !== PRIVATE) return this.devices.public;
+    return this.deviceOf(this.classTowards(side, this.destinationOf(handle)));
   }
 
   /** Whether the flow's external address is none of the host's now. */

@@ -3,13 +3,14 @@
  * are in the journal (host/plan/undo.ts); beside it lie the state file and the run record.
  */
 
-import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../core/errors.ts';
 import { readJournal } from '../host/plan/journal.ts';
 import { type UndoReport, undoJournal } from '../host/plan/undo.ts';
 import { withStateLock } from '../host/state-root.ts';
+import { UNREADY_PREFIX } from './control/socket.ts';
 import { RELOAD_FILES } from './reload/files.ts';
 import { recordPath, runDirectory } from './run-record.ts';
 import { removeStateFiles, statePath } from './state-file.ts';
@@ -71,9 +72,12 @@ function removeFiles(directory: string, state: string | null): void {
   if (state !== null) removeStateFiles(state);
   rmSync(recordPath(directory), { force: true });
   for (const name of RELOAD_FILES) rmSync(join(directory, name), { force: true });
-  // Of a gateway that was killed.
+  // Of a gateway that was killed, perhaps while it started.
   rmSync(join(directory, 'control.sock'), { force: true });
   try {
+    for (const name of readdirSync(directory)) {
+      if (name.startsWith(UNREADY_PREFIX)) rmSync(join(directory, name), { recursive: true });
+    }
     rmdirSync(directory);
   } catch {
     // Already gone with the journal, or somebody keeps a file there.

@@ -61,9 +61,14 @@ function inner(node: Node, path: string): Key[] {
   return [];
 }
 
-function row({ path, node, isRequired }: Key): string {
-  const byDefault = node.default === undefined ? (isRequired ? '*required*' : '') : code(node.default);
-  return `| \`${path}\` | ${kind(node)} | ${byDefault} | ${(node.description ?? '').replaceAll('|', '\\|')} |`;
+function row(key: Key): string {
+  const { path, node } = key;
+  return `| \`${path}\` | ${kind(node)} | ${byDefault(key)} | ${(node.description ?? '').replaceAll('|', '\\|')} |`;
+}
+
+/** In Markdown; empty when there is none. */
+export function byDefault({ node, isRequired }: Key): string {
+  return node.default === undefined ? (isRequired ? '*required*' : '') : code(node.default);
 }
 
 /** A whole section has defaults of its own. */
@@ -74,7 +79,8 @@ function code(value: unknown): string {
   return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 }
 
-function kind(node: Node): string {
+/** What a value is, in Markdown. */
+export function kind(node: Node): string {
   if (node.enum !== undefined) return node.enum.map((word) => `\`${word}\``).join(', ');
   if (node.anyOf !== undefined) return [...new Set(node.anyOf.map(kind))].join(' or ');
   if (node.type === 'array') return `list of ${kind(node.items!)}`;

@@ -84,7 +84,7 @@ export class Bed {
   readonly owned: Uint8Array;
   readonly link = new MemoryLink();
   now: number;
-  private readonly forwards: readonly Forward[];
+  forwards: readonly Forward[];
   /** process() calls that the last batch took. */
   rounds = 0;
 

@@ -16,6 +16,8 @@ import { cut, filler, partial, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
 const PORTS = { first: 32768, last: 65535 };
+const MASQUERADE = masqueradeAll(PORTS);
+const KEPT = { ...MASQUERADE, rules: [{ ...MASQUERADE.rules[0]!, onAddressChange: 'keep' as const }] };
 const ONE = { perSecond: 1, burst: 1, grouping: { by: 'rule', prefixLength: 32 }, above: false } as const;
 const query = (client = '10.77.0.2', port = 40000, fields = {}) =>
   udpPacket({ from: `${client}:${port}`, to: `${SERVER}:53`, ...fields });
@@ -56,6 +58,10 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
     },
   },
   table_full: { options: { flows: 1 }, run: (bed) => [bed.out(query()), bed.out(query('10.77.0.3'))] },
+  address_gone: {
+    options: { nat: KEPT },
+    run: (bed) => [bed.out(query()), bed.moveTo('0.0.0.0'), bed.out(query())],
+  },
   no_external_address: { options: { external: '0.0.0.0' }, run: (bed) => bed.out(query()) },
   no_free_port: {
     options: { ports: { first: 40000, last: 40000 } },

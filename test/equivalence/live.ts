@@ -94,11 +94,14 @@ export class LiveNatgate implements Natgate {
 
   async send(packets: readonly Sent[]): Promise<Output[]> {
     const outputs: Output[] = [];
-    for (let at = 0; at < packets.length; at += AT_ONCE) {
-      for (const { side, packet } of packets.slice(at, at + AT_ONCE))
-        outputs.push(...this.#link.send(side, packet));
-      for (let i = 0; i < FENCES; i++) this.#fence(outputs);
-    }
+    let sent = 0;
+    packets.forEach(({ side, packet }, i) => {
+      outputs.push(...this.#link.send(side, packet));
+      // Of what waits on both sides the engine takes some by turns: their order would be another one.
+      if (++sent < AT_ONCE && side === packets[i + 1]?.side) return;
+      for (let fence = 0; fence < FENCES; fence++) this.#fence(outputs);
+      sent = 0;
+    });
     return outputs;
   }
 

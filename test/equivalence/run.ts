@@ -227,9 +227,9 @@ function byFlow(outputs: readonly Output[]): Map<number, Output[]> {
   return flows;
 }
 
-/** `line 5: -A FORWARD …: why` without what is of one rule only. */
+/** `line 5: -A FORWARD …: why (-A …)` without what is of one rule only. */
 function withoutRule(reason: string): string {
-  return reason.replace(/^line \d+: .*?: /, '').replace(/\b\d+(?:[-–,]\d+)*\b/g, 'N');
+  return reason.replace(/^line \d+: .*?: /, '').replace(/\((?:-A |:FORWARD ).*\)/, '(…)');
 }
 
 function count({ verdicts }: Summary, flow: Flow, outputs: readonly Output[]): void {

@@ -106,28 +106,44 @@ natgateOnly('clients of the control socket that mean no good', () => {
       );
     const MB = 'x'.repeat(1_048_576);
     expect(await raw(post('content-length: 10000000000'), ...Array<string>(64).fill(MB))).toMatch(
-      /^HTTP\/1\.1 413 [^]*"body_too_large"/,
+      /^HTTP\/1\.1 413 [\s\S]*"body_too_large"/,
     );
     const chunk = `100000\r\n${MB}\r\n`;
     expect(await raw(post('transfer-encoding: chunked'), ...Array<string>(64).fill(chunk))).toMatch(
-      /^HTTP\/1\.1 413 [^]*"body_too_large"/,
+      /^HTTP\/1\.1 413 [\s\S]*"body_too_large"/,
     );
     const deep = '['.repeat(MAX_BODY_BYTES / 2) + ']'.repeat(MAX_BODY_BYTES / 2);
     expect(await ask('/v1/check', 'POST', deep)).toMatchObject({ status: 400 });
     expect((await ask('/v1/check', 'POST', deep)).text).toContain('nested too deeply');
     expect((await ask('/v1/rules', 'POST', '{"rule"')).text).toContain('"bad_json"');
     // An alias of an alias of …
-    const laughs = ['a: &a [x]', ...[...'bcdefghijklmnop'].map((name, i) => `${name}: &${name} [${`*${'abcdefghijklmnop'[i]}, `.repeat(9)}]`)];
+    const laughs = [
+      'a: &a [x]',
+      ...[...'bcdefghijklmnop'].map(
+        (name, i) => `${name}: &${name} [${`*${'abcdefghijklmnop'[i]}, `.repeat(9)}]`,
+      ),
+    ];
     const bomb = await ask('/v1/check', 'POST', JSON.stringify({ text: laughs.join('\n') }));
     expect(bomb).toMatchObject({ status: 200, text: expect.stringContaining('"usable":false') });
 
     // Heads.
-    expect(await raw(`GET /v1/health HTTP/1.1\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 431 /);
-    expect(await raw('\x16\x03\x01\x02\x00\x01\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 [^]*"bad_http"/);
-    expect(await raw('GET /v1/health HTTP/1.1\r\nhost: x\r\nx: ')).toMatch(/^HTTP\/1\.1 408 [^]*"too_slow"/);
+    expect(await raw(`GET /v1/health HTTP/1.1\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 431 /,
+    );
+    expect(await raw('\x16\x03\x01\x02\x00\x01\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 [\s\S]*"bad_http"/);
+    expect(await raw('GET /v1/health HTTP/1.1\r\nhost: x\r\nx: ')).toMatch(
+      /^HTTP\/1\.1 408 [\s\S]*"too_slow"/,
+    );
 
     // Routes and methods.
-    for (const path of ['/', '/v1', '/v1/../../etc/passwd', '/v1/%00', `/${'a'.repeat(10_000)}`, '//x/v1/health']) {
+    for (const path of [
+      '/',
+      '/v1',
+      '/v1/../../etc/passwd',
+      '/v1/%00',
+      `/${'a'.repeat(10_000)}`,
+      '//x/v1/health',
+    ]) {
       const answer = await ask(path);
       expect([path.slice(0, 30), answer.status]).toEqual([path.slice(0, 30), 404]);
       expect(JSON.parse(answer.text).error.code).toBe('no_such_route');

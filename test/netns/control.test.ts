@@ -1,8 +1,19 @@
 /** The control socket of a real gateway: by curl, by the command line, by other users; what changes there does to flows. */
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { UNREADY_PREFIX } from '../../src/gateway/control/socket.ts';
 import { Agent } from './support/agent.ts';
 import { MAIN } from './support/contender.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
@@ -159,10 +170,14 @@ forwards: # to the inside
     const add = [`udp:53=${CLIENT}`, '--save'];
     const refused = await strong.cli('forward', ['add', ...add], { check: false });
     expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toMatch(/^natgate: a flag of `natgate run` says this part[^\n]*\n {2}leave --save out/);
+    expect(refused.stderr).toMatch(
+      /^natgate: a flag of `natgate run` says this part[^\n]*\n {2}leave --save out/,
+    );
     expect(await forwards(strong)).toEqual([`tcp:9000=${CLIENT}`]);
     expect(readFileSync(file, 'utf8')).toBe(text);
-    expect((await strong.cli('forward', ['add', `udp:53=${CLIENT}`])).stdout).toContain('until the next reload');
+    expect((await strong.cli('forward', ['add', `udp:53=${CLIENT}`])).stdout).toContain(
+      'until the next reload',
+    );
     expect(await forwards(strong)).toEqual([`tcp:9000=${CLIENT}`, `udp:53=${CLIENT}`]);
     // The firewall is the file's.
     const rule = '{name: no-ssh, action: drop, protocol: tcp, ports: 22}';
@@ -175,9 +190,7 @@ forwards: # to the inside
     expect(readFileSync(file, 'utf8')).toBe(text.replace(mail, `${mail}  - udp:53=${CLIENT}\n`));
     await plain.cli('forward', ['remove', 'web', '--save']);
     expect(readFileSync(file, 'utf8')).toBe(
-      text
-        .replace(mail, `${mail}  - udp:53=${CLIENT}\n`)
-        .replace(/ {2}- \{name: web.*\n/, ''),
+      text.replace(mail, `${mail}  - udp:53=${CLIENT}\n`).replace(/ {2}- \{name: web.*\n/, ''),
     );
     expect(await forwards(plain)).toEqual([`tcp:25=${CLIENT}`, `udp:53=${CLIENT}`]);
     await plain.stop();
@@ -246,6 +259,18 @@ forwards: # to the inside
     writeFileSync(file, `${FILE}evict: sometimes\n`);
     expect(await curl('/v1/reload', ...json)).toMatchObject({ error: { code: 'config_invalid' } });
     expect((await curl('/v1/forwards')).forwards).toHaveLength(1);
+  });
+
+  it('leaves nothing in the run directory, at whatever moment it was killed', async () => {
+    await curl('/v1/health');
+    await natgate.process.stop('SIGKILL');
+    // As between the making of the socket and its move to its place.
+    const unready = join(topology.gateway.stateRoot, natgate.name, `${UNREADY_PREFIX}x1y2z3`);
+    mkdirSync(unready);
+    writeFileSync(join(unready, 's'), '');
+    expect(await cli('down')).toMatchObject({ code: 0 });
+    expect(existsSync(join(topology.gateway.stateRoot, natgate.name))).toBe(false);
+    undo.pop();
   });
 
   it('lets its group in, and nobody else', async () => {

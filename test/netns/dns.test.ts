@@ -232,14 +232,14 @@ natgateOnly('DNS by a reload', () => {
   let net: Topology;
   beforeAll(async () => {
     net = await createTopology();
+    await dnsServer(net.server, SERVER, FIRST);
+    await dnsServer(net.server, SERVER_2, SECOND);
   });
   afterAll(async () => {
     await net?.destroy();
   });
 
   it('is switched on, over to another resolver, and off', async () => {
-    await dnsServer(net.server, SERVER, FIRST);
-    await dnsServer(net.server, SERVER_2, SECOND);
     const folder = mkdtempSync(join(tmpdir(), 'natgate-dns-'));
     const path = join(folder, 'natgate.yaml');
     const file = (dns: string) => writeFileSync(path, `private: g0\npublic: g1\n${dns}`);
@@ -256,6 +256,35 @@ natgateOnly('DNS by a reload', () => {
       file('');
       expect((await natgate.cli('reload')).code).toBe(0);
       expect((await dig(net.client, `@${GATEWAY_PRIVATE} who.test`)).code).not.toBe(0);
+    } finally {
+      await natgate.stop();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('is not switched on where a socket of the host answers already', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'natgate-dns-'));
+    const path = join(folder, 'natgate.yaml');
+    const file = (text: string) => writeFileSync(path, `private: g0\npublic: g1\n${text}`);
+    file('');
+    const host = await dnsServer(net.gateway, GATEWAY_PRIVATE, SECOND);
+    const natgate = await Natgate.start(net.gateway, ['--config', path]);
+    try {
+      file(`dns: [${SERVER}]\n`);
+      const plan = await natgate.cli('plan', [], { check: false });
+      expect(plan.stdout + plan.stderr).toContain('a socket of this host has UDP port 53 of 10.77.0.1');
+      const refused = await natgate.cli('reload', [], { check: false });
+      expect(refused.code).toBe(1);
+      expect(refused.stdout + refused.stderr).toContain('a socket of this host has UDP port 53 of 10.77.0.1');
+      expect(await answerOf(net.client)).toBe(SECOND);
+      await host.stop('SIGKILL');
+      expect((await natgate.cli('reload')).code).toBe(0);
+      expect(await answerOf(net.client)).toBe(FIRST);
+      // A change of something else does not ask again.
+      const late = await dnsServer(net.gateway, GATEWAY_PRIVATE, SECOND);
+      file(`dns: [${SERVER}]\ntimeouts: {udp: 31}\n`);
+      expect((await natgate.cli('reload')).code).toBe(0);
+      await late.stop('SIGKILL');
     } finally {
       await natgate.stop();
       rmSync(folder, { recursive: true });

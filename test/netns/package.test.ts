@@ -112,10 +112,12 @@ natgateOnly('the package', () => {
     return pid;
   };
 
-  it('has a command, a manual page, an account and completion', async () => {
+  it('has a command, manual pages, an account and completion', async () => {
     expect((await root.exec('natgate version')).stdout).toMatch(/^natgate \d+\.\d+\.\d+\n/);
     expect((await root.exec('natgate --help')).stdout).toContain('natgate install');
     expect((await root.exec('zcat /usr/share/man/man1/natgate.1.gz')).stdout).toMatch(/^\.TH NATGATE 1 /);
+    const configPage = await root.exec('zcat /usr/share/man/man5/natgate.yaml.5.gz');
+    expect(configPage.stdout).toMatch(/^\.TH NATGATE\.YAML 5 /);
     expect((await root.exec('id natgate')).code).toBe(0);
     expect((await root.exec('head -1 /usr/share/zsh/vendor-completions/_natgate')).stdout).toBe(
       '#compdef natgate\n',
@@ -194,7 +196,7 @@ natgateOnly('the package', () => {
     const engine = (await root.inside(['cat', `/proc/${pid}/task/${pid}/children`])).stdout.trim();
     const status = async (which: string) => (await root.inside(['cat', `/proc/${which}/status`])).stdout;
     const names = (await property('CapabilityBoundingSet')).toUpperCase().split(' ');
-    expect(names).toHaveLength(7);
+    expect(names).toHaveLength(8);
     const granted = /^CapEff:\t(\w+)$/m.exec(await status(pid))?.[1] ?? '0';
     expect(BigInt(`0x${granted}`).toString(2).replaceAll('0', '')).toHaveLength(names.length);
     expect(await status(engine)).toMatch(/^CapPrm:\t0+\nCapEff:\t0+$/m);

@@ -26,6 +26,9 @@ export interface SocketPlace {
   gid: number | null;
 }
 
+/** Folders in which a socket is made ready begin with it; one that is there when nobody starts is a killed gateway's. */
+export const UNREADY_PREFIX = '.control-';
+
 /** sun_path with its zero byte. */
 const MAX_PATH_BYTES = 107;
 
@@ -85,7 +88,7 @@ export async function listenAt(server: Server, { path, mode, gid }: SocketPlace)
 
 function makeFolder(parent: string): string {
   try {
-    return mkdtempSync(join(parent, '.c'));
+    return mkdtempSync(join(parent, UNREADY_PREFIX));
   } catch (error) {
     throw failed(parent, error);
   }

@@ -1,7 +1,7 @@
 /** What a firewall rule of natgate's asks, in words of iptables and nft. A list that iptables has no word for makes several rules. */
 import type { Criterion, Direction, FirewallMatch, RateLimit } from '../../policy/firewall-config.ts';
+import { FLAG_NAMES } from './criteria.ts';
 import type { Words } from './export-text.ts';
-import { FLAG_NAMES } from './firewall-rules.ts';
 import { addressText, type Range } from './ranges.ts';
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {

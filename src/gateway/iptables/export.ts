@@ -7,9 +7,9 @@ import { dedicatedPrefixes } from '../../nat/dedicated.ts';
 import type { FirewallConfig, FirewallRule } from '../../policy/firewall-config.ts';
 import { formatAddress, formatPrefix, hostOrder } from '../../wire/address.ts';
 import type { RunOptions } from '../options.ts';
+import { setName } from './criteria.ts';
 import { addressWords, type Interfaces, matchesOf, pairsOf, protocolWords } from './export-matches.ts';
 import { type Exported, type ExportRule, iptablesText, nftText, type Words } from './export-text.ts';
-import { setName } from './firewall-rules.ts';
 import type { Range } from './ranges.ts';
 
 const BUILTIN = ['INPUT', 'FORWARD', 'OUTPUT'];

@@ -1,6 +1,7 @@
 /** Rules of FORWARD and the chains that it leads to, read, and each as natgate has it. */
 
-import { addressText, intersection as intersect, isWithin, oneOrList, portText } from './ranges.ts';
+import { alternatives, criteriaOf, type Serving, states } from './criteria.ts';
+import { intersection as intersect, isWithin } from './ranges.ts';
 import { readOptions } from './read-options.ts';
 import type { Chain, Rule } from './syntax.ts';
 import { type Reading, type Sets, type Test, testsOn } from './tests.ts';
@@ -8,8 +9,16 @@ import { flagRanges, isNamed, type Verdict, type WalkChains, type WalkRule } fro
 
 /** What becomes of a rule of the file. */
 export type Fate =
-  /** Written as these rules; `note`: what it said more that is left out, and changes what is allowed. */
-  | { kind: 'rule'; rules: Record<string, unknown>[]; note: string | null }
+  /**
+   * Written as these rules, and a chain of its own where one is not enough; `note`: what it said more that is left out, and changes what is
+   * allowed.
+   */
+  | {
+      kind: 'rule';
+      rules: Record<string, unknown>[];
+      chain: { name: string; rules: Record<string, unknown>[] } | null;
+      note: string | null;
+    }
   /** natgate does the same without it. */
   | { kind: 'needless'; why: string }
   | { kind: 'lost'; why: string; changes: boolean };
@@ -36,20 +45,6 @@ const REJECTS: Readonly<Record<string, string>> = {
   'icmp-admin-prohibited': 'admin-prohibited',
   'tcp-reset': 'tcp-reset',
 };
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'icmp',
-  2: 'igmp',
-  4: 'ipip',
-  6: 'tcp',
-  17: 'udp',
-  33: 'dccp',
-  47: 'gre',
-  50: 'esp',
-  51: 'ah',
-  132: 'sctp',
-  136: 'udplite',
-};
-export const FLAG_NAMES = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG'];
 /** Targets that change a packet's path through the host or its marks, not whether it passes. */
 const HARMLESS: Readonly<Record<string, string>> = {
   MARK: 'natgate has no marks',
@@ -78,7 +73,7 @@ export function readChains(filter: ReadonlyMap<string, Chain>, sets: Sets): Map<
       chain.rules.map((rule) => ({
         rule,
         id: rule,
-        reading: merged(decided(readOptions(rule, sets, seen))),
+        reading: prepared(readOptions(rule, sets, seen)),
         verdict: verdictOf(rule, filter),
       })),
     );
@@ -86,6 +81,15 @@ export function readChains(filter: ReadonlyMap<string, Chain>, sets: Sets): Map<
   };
   visit('FORWARD');
   return chains;
+}
+
+function prepared(reading: Reading): Reading {
+  const { parts } = reading;
+  const of = (tests: Test[]) => merged(decided({ ...reading, tests })).tests;
+  return {
+    ...merged(decided(reading)),
+    parts: parts === null ? null : { first: of(parts.first), late: of(parts.late) },
+  };
 }
 
 /** Address types say nothing of a packet that crosses which is not known before. */
@@ -109,14 +113,6 @@ function verdictOf({ target }: Rule, filter: ReadonlyMap<string, Chain>): WalkRu
     RETURN: 'return',
   };
   return verdicts[target.name] ?? 'continue';
-}
-
-export interface Serving {
-  /** Private interfaces, then the public one. */
-  names: readonly string[];
-  /** Whether there are helpers: else no new flow is RELATED. */
-  hasHelpers: boolean;
-  chainName(name: string): string;
 }
 
 /** Apart from what packets of connections that exist have to do with it. */
@@ -145,12 +141,6 @@ export function fateOf({ rule, reading, verdict }: ReadRule, serving: Serving, c
   ) {
     return { kind: 'lost', why: `natgate has no target ${name}`, changes: true };
   }
-  const criteria = {
-    ...place(reading.tests, serving),
-    ...addresses(reading.tests),
-    ...protocols(reading.tests),
-    ...state,
-  };
   const unserved = unservedOf(reading.tests, serving);
   if (unserved !== null) {
     const isLess =
@@ -177,8 +167,52 @@ export function fateOf({ rule, reading, verdict }: ReadRule, serving: Serving, c
   if (typeof action === 'string') return { kind: 'lost', why: action, changes: true };
   if (typeof verdict === 'object' && !chains.has(verdict.jump))
     return { kind: 'needless', why: 'the chain is empty' };
-  const rules = alternatives({ ...action, ...criteria }, reading.tests);
-  return { kind: 'rule', rules, note: null };
+  const parts = reading.parts ?? partsOfPorts(reading.tests);
+  const write = (values: Record<string, unknown>, tests: readonly Test[]) =>
+    alternatives({ ...values, ...criteriaOf(tests, serving) }, tests);
+  const never: Fate = { kind: 'needless', why: 'no packet has such ports' };
+  if (parts === null) {
+    const rules = write(action, reading.tests);
+    return rules.length === 0 ? never : { kind: 'rule', rules, chain: null, note: null };
+  }
+  const why =
+    verdict === 'return' || (typeof verdict === 'object' && verdict.isGoto)
+      ? 'what leaves the chain cannot stand in one of its own'
+      : Object.values(parts).some((tests) => countsTwice(tests) || countsEither(tests))
+        ? 'it has more than one'
+        : null;
+  if (why !== null)
+    return {
+      kind: 'lost',
+      why: `its limit counts what the rest does not match, too, and ${why}`,
+      changes: true,
+    };
+  const aside = serving.chainName(`limit ${rule.line}`);
+  const rules = write({ jump: aside }, parts.first);
+  // Ports, and the answer of TCP, are of a protocol.
+  const protocols = parts.first.filter((test) => test.on === 'protocol' && !test.not);
+  const late = write(action, [...protocols, ...parts.late]);
+  if (rules.length === 0 || late.length === 0) return never;
+  return { kind: 'rule', rules, chain: { name: aside, rules: late }, note: null };
+}
+
+const isCounting = (test: Test) => test.on === 'chance' && test.key !== 'time';
+const isEitherPort = (test: Test) => test.on === 'anyport' && !test.not;
+
+/** Two of one kind, or one before another match again. */
+function countsTwice(tests: readonly Test[]): boolean {
+  const keys = tests.filter(isCounting).map((test) => (test.on === 'chance' ? test.key : ''));
+  return new Set(keys).size < keys.length;
+}
+
+function countsEither(tests: readonly Test[]): boolean {
+  return tests.some(isCounting) && tests.some(isEitherPort);
+}
+
+/** `--ports` with a limit: either of the two ports is a rule, and both lead to the one limit. */
+function partsOfPorts(tests: readonly Test[]): { first: Test[]; late: Test[] } | null {
+  if (!countsEither(tests)) return null;
+  return { first: tests.filter((test) => !isCounting(test)), late: tests.filter(isCounting) };
 }
 
 function actionOf(
@@ -208,30 +242,6 @@ function actionOf(
   return { action: 'reject', ...(answer !== 'port-unreachable' && { 'reject-with': answer }) };
 }
 
-/** As `state`, or that no first packet of a flow is meant. */
-function states(tests: readonly Test[], hasHelpers: boolean): Record<string, unknown> | 'existing' {
-  let result: Record<string, unknown> = {};
-  for (const test of tests) {
-    if (test.on !== 'state') continue;
-    const { states: words, not } = test;
-    const possible = hasHelpers ? ['NEW', 'RELATED'] : ['NEW'];
-    const meant = possible.filter((state) => words.includes(state) !== not);
-    const isDnat = words.includes('DNAT');
-    if (not && isDnat) {
-      if (meant.length === 0) return 'existing';
-      const also = meant.length === possible.length ? [] : possible.filter((state) => !meant.includes(state));
-      result = { 'not-state': oneOrList(['dnat', ...also.map((state) => state.toLowerCase())]) };
-    } else if (meant.length === 0 && !isDnat) return 'existing';
-    else if (meant.length < possible.length) {
-      result = {
-        ...result,
-        state: oneOrList([...meant.map((state) => state.toLowerCase()), ...(isDnat ? ['dnat'] : [])]),
-      };
-    }
-  }
-  return result;
-}
-
 function isInvalidOnly(tests: readonly Test[]): boolean {
   return tests.some(
     (test) =>
@@ -249,81 +259,6 @@ function unservedOf(tests: readonly Test[], { names }: Serving): string | null {
       return test.names.join(', ');
   }
   return null;
-}
-
-function place(tests: readonly Test[], { names }: Serving): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
-  for (const test of tests) {
-    if (test.on !== 'in' && test.on !== 'out') continue;
-    const served = names.filter((name) => test.names.some((pattern) => isNamed(name, pattern)));
-    if (test.not && served.length === 0) continue;
-    result[`${test.not ? 'not-' : ''}${test.on}`] = oneOrList(served);
-  }
-  return result;
-}
-
-/** Several of one kind must all hold: what is listed twice is cut down to what both list. */
-function addresses(tests: readonly Test[]): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
-  for (const on of ['from', 'to'] as const) {
-    const mine = testsOn(tests, on);
-    for (const not of [false, true]) {
-      const some = mine.filter((test) => test.not === not);
-      if (some.length === 0) continue;
-      const texts = some.map((test) =>
-        test.set === undefined ? test.ranges.map(addressText) : [`@${setName(test.set)}`],
-      );
-      // With `not` all exclusions together; without it, one list (readOptions gives a rule with two to alternatives()).
-      result[not ? `not-${on}` : on] = oneOrList(not ? texts.flat() : texts[0]!);
-    }
-  }
-  return result;
-}
-
-export function setName(name: string): string {
-  return name
-    .replace(/[^A-Za-z0-9_.-]/g, '-')
-    .replace(/^[^A-Za-z0-9]/, 'x$&')
-    .slice(0, 32);
-}
-
-function protocols(tests: readonly Test[]): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
-  for (const test of tests) {
-    if (test.on === 'protocol')
-      result[test.not ? 'not-protocol' : 'protocol'] = oneOrList(
-        test.values.map((number) => PROTOCOLS[number] ?? number),
-      );
-    else if (test.on === 'sport')
-      result[test.not ? 'not-source-ports' : 'source-ports'] = oneOrList(test.ranges.map(portText));
-    else if (test.on === 'dport')
-      result[test.not ? 'not-ports' : 'ports'] = oneOrList(test.ranges.map(portText));
-    else if (test.on === 'icmp')
-      result[test.not ? 'not-icmp' : 'icmp'] =
-        test.type.code < 0 ? test.type.type : `${test.type.type}/${test.type.code}`;
-    else if (test.on === 'flags')
-      result[test.not ? 'not-tcp-flags' : 'tcp-flags'] = flagText(test.mask, test.value);
-    else if (test.on === 'chance') result[test.key] = test.value;
-  }
-  return result;
-}
-
-export function flagText(mask: number, value: number): string {
-  if (mask === 0x17 && value === 2) return 'syn';
-  const names = (bits: number) => FLAG_NAMES.filter((_, i) => (bits & (1 << i)) !== 0).join(',') || 'NONE';
-  return `${mask === 0x3f ? 'ALL' : names(mask)} ${names(value)}`;
-}
-
-/** `--ports` is either of the two: a rule for each; with `!`, neither: one rule. */
-function alternatives(rule: Record<string, unknown>, tests: readonly Test[]): Record<string, unknown>[] {
-  const test = tests.find((one) => one.on === 'anyport');
-  if (test?.on !== 'anyport') return [rule];
-  const list = oneOrList(test.ranges.map(portText));
-  if (test.not) return [{ ...rule, 'not-source-ports': list, 'not-ports': list }];
-  return [
-    { ...rule, 'source-ports': list },
-    { ...rule, ports: list },
-  ];
 }
 
 /** Two lists that must both hold, which natgate's rules have one of: cut down to what both list. */

@@ -1,7 +1,9 @@
 /** filter FORWARD, and the chains that it leads to, as `firewall`. */
+
+import { type Serving, setName } from './criteria.ts';
 import { type Entry, label, type Report } from './entries.ts';
 import { findings } from './established.ts';
-import { type Fate, fateOf, type ReadRule, readChains, type Serving, setName } from './firewall-rules.ts';
+import { type Fate, fateOf, type ReadRule, readChains } from './firewall-rules.ts';
 import type { LetIn } from './import-in.ts';
 import { addressText } from './ranges.ts';
 import type { Sides } from './sides.ts';
@@ -52,6 +54,11 @@ export function importFirewall(
     const used = new Set<string>();
     const entries = (read.get(name) ?? []).map((rule): Entry => {
       const fate = fateWith(rule);
+      if (fate.kind === 'rule' && fate.chain !== null)
+        part.chains.set(
+          fate.chain.name,
+          fate.chain.rules.map((value) => ({ comments: [], value })),
+        );
       const leadsTo = typeof rule.verdict === 'object' ? rule.verdict : null;
       const isEmpty = leadsTo !== null && chain(leadsTo.jump).every(({ value }) => value === undefined);
       if (fate.kind !== 'rule' || leadsTo === null || !isEmpty) return entryOf(rule, fate, used, report);

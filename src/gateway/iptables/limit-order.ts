@@ -1,29 +1,27 @@
 /**
- * What a rule with a limit, or a count of connections, must be like for natgate to count the same. netfilter asks the matches of a rule one after
- * another, so that what comes after a limit does not save its tokens; natgate asks schedule, connections and limit last, in this order.
+ * Limits, and counts of connections, that a rule has before other matches. netfilter asks the matches of a rule one after another, so such a limit also
+ * counts what the rest of the rule does not match. natgate asks schedule, connections and limit last, in this order, and each once. So the rule is
+ * parted: what comes up to the limit leads to a chain of its own, where the rest is asked.
  */
-import type { Rule } from './syntax.ts';
+import type { Option, Rule } from './syntax.ts';
 
-const LIMITS = ['limit', 'hashlimit'];
+const COUNTING = ['connlimit', 'limit', 'hashlimit'];
 /** When natgate asks about them, after all else. */
 const RANK: Readonly<Record<string, number>> = { time: 1, connlimit: 2, limit: 3, hashlimit: 3 };
 
-/** Why the limit of the rule is not natgate's, or null. */
-export function limitTrouble({ options }: Rule): string | null {
+/** What netfilter asks after the limit and natgate, were it one rule, would not; empty: it may be one rule. */
+export function optionsAfterLimit({ options }: Pick<Rule, 'options'>): Option[] {
   // Addresses, interfaces and the protocol are no match, and come first wherever they are written.
   const matches = options.filter(({ module }) => module !== '' && module !== 'comment');
   const modules = [...new Set(matches.map(({ module }) => module))];
-  const counting = modules.findIndex((module) => module === 'connlimit' || LIMITS.includes(module));
-  if (counting < 0) return null;
-  if (modules.filter((module) => LIMITS.includes(module)).length > 1)
-    return 'natgate’s rules have one limit each';
-  const rank = (module: string) => RANK[module] ?? 0;
-  const early = modules.find(
-    (module, i) => i >= counting && modules.slice(i + 1).some((next) => rank(next) < rank(module)),
+  const at = modules.findIndex(
+    (module, i) => COUNTING.includes(module) && modules.slice(i + 1).some((next) => !isLater(next, module)),
   );
-  if (early !== undefined)
-    return `it counts what the rest of the rule does not match, too: write -m ${early} after that`;
-  if (matches.some(({ name, not }) => name === 'ports' && !not))
-    return 'either of the two ports is two rules here, and the limit would be twice as much: write two rules, each with its own';
-  return null;
+  if (at < 0) return [];
+  const later = modules.slice(at + 1);
+  return matches.filter(({ module }) => later.includes(module));
+}
+
+function isLater(next: string, module: string): boolean {
+  return (RANK[next] ?? 0) > RANK[module]!;
 }

@@ -5,7 +5,7 @@
 import { NatgateError } from '../../core/errors.ts';
 import { icmpType, protocol as protocolNumber, tcpFlags } from '../config/words.ts';
 import { OptionText } from '../nat-syntax.ts';
-import { limitTrouble } from './limit-order.ts';
+import { optionsAfterLimit } from './limit-order.ts';
 import { problem } from './parse-rule.ts';
 import { ALL_ADDRESSES, parseNetwork, parseSpan, type Range } from './ranges.ts';
 import { connections, hashRate, rate, schedule } from './read-chances.ts';
@@ -32,23 +32,45 @@ const BLIND: Readonly<Record<string, string>> = {
   rpfilter: 'firewall.anti-spoofing does this by itself',
 };
 
+const SEVERAL = 'several of its limits count what the rest of it does not match, too';
+
 /** Throws a SyntaxProblem. `seen`: names of hashlimit tables that earlier rules have. */
 export function readOptions(rule: Rule, sets: Sets, seen: Set<string>): Reading {
-  const reading: Reading = { tests: [], never: null, lost: null, comment: null };
+  const late = optionsAfterLimit(rule);
+  const first = readPart(
+    rule.options.filter((option) => !late.includes(option)),
+    sets,
+    seen,
+  );
+  const unknown = rule.unknown.map((name) => BLIND[name] ?? `natgate has no match like ${name}`);
+  if (late.length === 0) return { ...first, lost: unknown[0] ?? first.lost };
+  const rest = readPart(late, sets, seen);
+  return {
+    tests: [...first.tests, ...rest.tests],
+    parts: { first: first.tests, late: rest.tests },
+    never: first.never ?? rest.never,
+    lost:
+      unknown[0] ??
+      first.lost ??
+      rest.lost ??
+      (optionsAfterLimit({ options: late }).length > 0 ? SEVERAL : null),
+    comment: first.comment,
+  };
+}
+
+function readPart(all: readonly Option[], sets: Sets, seen: Set<string>): Reading {
+  const reading: Reading = { tests: [], parts: null, never: null, lost: null, comment: null };
   const lose = (why: string): undefined => {
     reading.lost ??= why;
   };
-  for (const name of rule.unknown) lose(BLIND[name] ?? `natgate has no match like ${name}`);
   const groups = new Map<string, Option[]>();
-  for (const option of rule.options) {
+  for (const option of all) {
     const isGroup = ['limit', 'hashlimit', 'connlimit', 'time', 'addrtype', 'set'].includes(option.module);
     if (isGroup) groups.set(option.module, [...(groups.get(option.module) ?? []), option]);
     else if (Object.hasOwn(BLIND, option.module)) lose(BLIND[option.module]!);
     else single(option, reading, lose);
   }
   for (const [module, options] of groups) grouped(module, options, { reading, lose, sets, seen });
-  const trouble = limitTrouble(rule);
-  if (trouble !== null) lose(trouble);
   return reading;
 }
 

@@ -18,6 +18,8 @@ export type Test =
 
 export interface Reading {
   tests: Test[];
+  /** The same in two parts, where some are asked after a limit (limit-order.ts); else null. */
+  parts: { first: Test[]; late: Test[] } | null;
   /** Nothing can match: why. */
   never: string | null;
   /** Cannot be told by natgate: why. */

@@ -5,6 +5,7 @@
  *     finish()    what the new one does not need goes, addresses before their steering, so that the host stack never answers for them
  */
 import { NatgateError } from '../../core/errors.ts';
+import { checkDns } from '../../host/checks/dns.ts';
 import { checkNat } from '../../host/checks/nat.ts';
 import { readNatFacts } from '../../host/checks/nat-facts.ts';
 import type { InterfaceFacts } from '../../host/interfaces.ts';
@@ -20,7 +21,8 @@ import { type Steering, type SteeringNeeds, steeringNeeds } from '../steering.ts
 import type { Difference } from './difference.ts';
 
 /** Throws NatgateError where a running gateway cannot have `next`: `restart_needed`, or what the host lacks for it. */
-export function requireReloadable({ restart }: Difference, next: RunOptions, names: readonly string[]): void {
+export function requireReloadable(changes: Difference, next: RunOptions, names: readonly string[]): void {
+  const { restart, settings } = changes;
   if (restart.length > 0) {
     throw new NatgateError(
       'restart_needed',
@@ -35,7 +37,11 @@ export function requireReloadable({ restart }: Difference, next: RunOptions, nam
     networks: next.private.map((inside) => inside.networks),
     public: names.at(-1)!,
   });
-  const failure = checkNat(next.nat, facts).find(({ status }) => status === 'fail');
+  // Where `dns` stays as it is, natgate has the queries already.
+  const dns = settings.includes('dns') ? next.dns : null;
+  const failure = [...checkNat(next.nat, facts), ...checkDns(dns, facts)].find(
+    ({ status }) => status === 'fail',
+  );
   if (failure !== undefined) throw new NatgateError(failure.code, failure.what, failure.remedy);
 }
 

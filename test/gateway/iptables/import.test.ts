@@ -424,15 +424,86 @@ describe('packets of connections that exist', () => {
     expect(notCarried[0]).toContain('--limit 10/s');
   });
 
+  it.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+    [
+      '-p tcp -m limit --limit 10/s -m tcp --dport 80 -j DROP',
+      { protocol: 'tcp', limit: { rate: '10/second', burst: 5 } },
+      { action: 'drop', protocol: 'tcp', ports: 80 },
+    ],
+    [
+      '-p tcp -m limit --limit 10/s -m tcp --syn -j REJECT --reject-with tcp-reset',
+      { protocol: 'tcp', limit: { rate: '10/second', burst: 5 } },
+      { action: 'reject', 'reject-with': 'tcp-reset', protocol: 'tcp', 'tcp-flags': 'syn' },
+    ],
+    [
+      '-m connlimit --connlimit-above 9 -m iprange --src-range 10.0.0.1-10.0.0.9 -j REJECT',
+      { connections: { count: 9 } },
+      { action: 'reject', from: '10.0.0.1-10.0.0.9' },
+    ],
+    [
+      '-m limit --limit 10/s -m connlimit --connlimit-above 9 -j ACCEPT',
+      { limit: { rate: '10/second', burst: 5 } },
+      { action: 'accept', connections: { count: 9 } },
+    ],
+    [
+      '-m limit --limit 10/s -m hashlimit --hashlimit-upto 1/s --hashlimit-name x -j DROP',
+      { limit: { rate: '10/second', burst: 5 } },
+      { action: 'drop', limit: { rate: '1/second', burst: 5, per: 'rule' } },
+    ],
+  ])('asks for what comes after a limit in a chain: %s', (rule, first, rest) => {
+    const { file, counts } = forward(`-A FORWARD ${rule}`, 'ACCEPT');
+    expect(file['firewall']).toEqual({
+      chains: { 'limit-7': [rest] },
+      rules: [{ jump: 'limit-7', ...first }],
+    });
+    expect(counts).toMatchObject({ carried: 2, changed: 0 });
+  });
+
+  it.each<[string, Record<string, unknown>[]]>([
+    [
+      '--dport 443 -m multiport --ports 1000:2000,443',
+      [{ 'source-ports': ['1000-2000', 443], ports: 443 }, { ports: 443 }],
+    ],
+    ['--dport 443 -m multiport --ports 53', [{ 'source-ports': 53, ports: 443 }]],
+    ['--sport 1024: -m multiport --ports 53', [{ 'source-ports': '1024-65535', ports: 53 }]],
+    ['! --dport 443 -m multiport ! --ports 53', [{ 'not-source-ports': 53, 'not-ports': [53, 443] }]],
+  ])('lets both be asked: -p tcp %s', (matches, rules) => {
+    const { file } = forward(`-A FORWARD -p tcp -m tcp ${matches} -j DROP`, 'ACCEPT');
+    expect(file['firewall']).toEqual({
+      rules: rules.map((rule) => ({ action: 'drop', protocol: 'tcp', ...rule })),
+    });
+  });
+
+  it('knows ports that no packet has', () => {
+    const both = '--dport 443 --sport 1024: -m multiport --ports 53';
+    const { file, counts } = forward(`-A FORWARD -p tcp -m tcp ${both} -j DROP`, 'ACCEPT');
+    expect(file['firewall']).toBeUndefined();
+    expect(counts).toMatchObject({ changed: 0, harmless: 0 });
+  });
+
+  it('has one limit for either of two ports', () => {
+    const rule = '-A FORWARD -p udp -m multiport --ports 53,54 -m limit --limit 10/s -j DROP';
+    expect(forward(rule, 'ACCEPT').file['firewall']).toEqual({
+      chains: { 'limit-7': [{ action: 'drop', protocol: 'udp', limit: { rate: '10/second', burst: 5 } }] },
+      rules: [
+        { jump: 'limit-7', protocol: 'udp', 'source-ports': [53, 54] },
+        { jump: 'limit-7', protocol: 'udp', ports: [53, 54], 'not-source-ports': '53-54' },
+      ],
+    });
+  });
+
   it.each([
-    ['-p tcp -m limit --limit 10/s -m tcp --dport 80', 'write -m limit after that'],
-    ['-m connlimit --connlimit-above 9 -m iprange --src-range 10.0.0.1-10.0.0.9', 'write -m connlimit after'],
-    ['-m limit --limit 10/s -m time --datestop 2036-01-01', 'write -m limit after'],
-    ['-m limit --limit 10/s -m connlimit --connlimit-above 9', 'write -m limit after'],
-    ['-m limit --limit 10/s -m hashlimit --hashlimit-upto 1/s --hashlimit-name x', 'one limit each'],
-    ['-p udp -m multiport --ports 53,54 -m limit --limit 10/s', 'the limit would be twice as much'],
-  ])('does not count otherwise than %s', (matches, why) => {
-    const { notCarried, counts } = forward(`-A FORWARD ${matches} -j DROP`, 'ACCEPT');
+    ['-p tcp -m limit --limit 10/s -m tcp --dport 80 -j RETURN', 'cannot stand in one of its own'],
+    [
+      '-p tcp -m limit --limit 9/s -m connlimit --connlimit-above 9 -m tcp --dport 80 -j DROP',
+      'several of its limits',
+    ],
+    [
+      '-p tcp -m limit --limit 9/s -m multiport --ports 80 -m hashlimit --hashlimit-upto 1/s --hashlimit-name x -j DROP',
+      'more than one',
+    ],
+  ])('does not count otherwise than %s', (rule, why) => {
+    const { notCarried, counts } = forward(`-A FORWARD ${rule}`, 'ACCEPT');
     expect(notCarried).toEqual([expect.stringContaining(why)]);
     expect(counts.changed).toBe(1);
   });
@@ -442,8 +513,10 @@ describe('packets of connections that exist', () => {
     '-m limit --limit 10/s -m comment --comment "ten a second"',
     '-p tcp -m tcp --dport 80 -m time --datestop 2036-01-01 -m connlimit --connlimit-above 9 -m limit --limit 10/s',
     '-p udp -m multiport ! --ports 53,54 -m limit --limit 10/s',
-  ])('counts as %s', (matches) => {
-    expect(forward(`-A FORWARD ${matches} -j DROP`, 'ACCEPT').notCarried).toEqual([]);
+  ])('counts as %s, in one rule', (matches) => {
+    const { file, notCarried } = forward(`-A FORWARD ${matches} -j DROP`, 'ACCEPT');
+    expect(notCarried).toEqual([]);
+    expect(file['firewall']).toMatchObject({ rules: [{ action: 'drop' }] });
   });
 
   it('says that ICMP errors pass', () => {
