@@ -43,7 +43,17 @@ export async function makeChange(
 ): Promise<Outcome> {
   const write = save ? await prepareSave(which, change, force) : null;
   const applied = await ask<Omit<Outcome, 'saved'>>(which, ...requestOf(change));
-  return { ...applied, saved: write === null ? null : write() };
+  try {
+    return { ...applied, saved: write === null ? null : write() };
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new NatgateError(
+      'not_saved',
+      `the gateway has the change, and the file has not: ${why}`,
+      'it lasts until the next reload or restart',
+      { cause },
+    );
+  }
 }
 
 export function outcomeText(what: string, { flowsEnded, notes, saved }: Outcome): string {

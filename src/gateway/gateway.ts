@@ -94,8 +94,11 @@ export class Gateway {
     this.#addresses = new DedicatedAddresses(setup.options.nat, setup.journal, setup.log);
   }
 
-  /** Resolves when packets flow. After a rejection, and at any other moment, `stop` takes everything back. */
-  async start(): Promise<void> {
+  /**
+   * Resolves when packets flow; before it says that it is ready it waits for `beforeReady`. After a rejection, and at any other moment,
+   * `stop` takes everything back.
+   */
+  async start(beforeReady: () => Promise<void>): Promise<void> {
     const { names, journal, manager, credentials, log } = this.#setup;
     // Flows of an earlier run remember its rules by number.
     const earlier = journal.adopted ? readApplied(this.#directory) : null;
@@ -210,6 +213,8 @@ export class Gateway {
       headers.map((header) => () => header[S_HEARTBEAT]!),
     );
     this.#open.push(() => watchdog.close());
+    await beforeReady();
+    if (this.#stopping) return;
     this.#announce(follower.view);
   }
 

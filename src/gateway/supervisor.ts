@@ -83,18 +83,22 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     foresee: (next) => foresee(gateway.options, next, statesOf(recordOf(options), true)),
   });
   const reload = reloader({ running, log: say, directory: runDirectory(stateRoot, name) });
-  let services: (() => void) | undefined;
+  let services: Promise<() => void> | undefined;
   let failure: unknown;
   try {
-    await Promise.race([gateway.start(), end.promise]);
+    const serve = async () => {
+      services = startServices(running, reload, say);
+      await services;
+    };
+    await Promise.race([gateway.start(serve), end.promise]);
     if (options.configPath !== null) hangUp.reloads(reload);
-    services = await startServices(running, reload, say);
     await end.promise;
   } catch (error) {
     failure = error;
   }
   manager.stopping();
-  services?.();
+  // They may be about to come up.
+  (await services?.catch(() => undefined))?.();
   try {
     await gateway.stop(failure === undefined ? gateway.options.lingerSeconds : 0);
   } catch (error) {

@@ -1,10 +1,21 @@
 /** The control socket of a real gateway: by curl, by the command line, by other users; what changes there does to flows. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { UNREADY_PREFIX } from '../../src/gateway/control/socket.ts';
 import { Agent } from './support/agent.ts';
+import { MAIN } from './support/contender.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { CLIENT, createTopology, GATEWAY_PUBLIC, SERVER, type Topology } from './support/topology.ts';
 
@@ -28,6 +39,14 @@ natgateOnly('the control socket', () => {
     undo.push(() => natgate.stop());
     await natgate.process.shows(READY, 15_000);
   });
+  /** In place of the one that runs; the test stops it. */
+  const start = async (...args: string[]) => {
+    for (const step of undo.splice(0).reverse()) await step();
+    const other = Natgate.launch(topology.gateway, args);
+    undo.push(() => other.cleanUp());
+    await other.process.shows(READY, 15_000);
+    return other;
+  };
   afterEach(async () => {
     for (const step of undo.splice(0).reverse()) await step();
     await topology.destroy();
@@ -127,6 +146,103 @@ natgateOnly('the control socket', () => {
     expect(readFileSync(file, 'utf8')).toContain('private: g0 # inside');
     // What was saved is what runs: a reload changes nothing.
     expect((await cli('reload')).stdout).toContain('nothing is different');
+  });
+
+  it('keeps every comment where a change is saved, and does nothing where a flag would undo it', async () => {
+    const text = `# The office.
+private: g0 # inside
+public: g1   # outside
+
+control: {group: "4711"} # who may
+forwards: # to the inside
+  # The web server.
+  - {name: web, protocol: tcp, port: 8080, to: ${CLIENT}} # port 8080 too
+
+  # Mail.
+  - tcp:25=${CLIENT} # no spam
+# The end.
+`;
+    writeFileSync(file, text);
+    const flags = ['--forward', `tcp:9000=${CLIENT}`];
+    const strong = await start('--config', file, ...flags);
+    const forwards = async (of: Natgate) =>
+      JSON.parse((await of.cli('forward', ['list', '--json'])).stdout).forwards.map(
+        ({ name }: { name: string }) => name,
+      );
+    const add = [`udp:53=${CLIENT}`, '--save'];
+    const refused = await strong.cli('forward', ['add', ...add], { check: false });
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toMatch(
+      /^natgate: a flag of `natgate run` says this part[^\n]*\n {2}leave --save out/,
+    );
+    expect(await forwards(strong)).toEqual([`tcp:9000=${CLIENT}`]);
+    expect(readFileSync(file, 'utf8')).toBe(text);
+    expect((await strong.cli('forward', ['add', `udp:53=${CLIENT}`])).stdout).toContain(
+      'until the next reload',
+    );
+    expect(await forwards(strong)).toEqual([`tcp:9000=${CLIENT}`, `udp:53=${CLIENT}`]);
+    // The firewall is the file's.
+    const rule = '{name: no-ssh, action: drop, protocol: tcp, ports: 22}';
+    expect(await strong.cli('rule', ['add', rule], { check: false })).toMatchObject({ code: 0, stderr: '' });
+    await strong.stop();
+
+    const plain = await start('--config', file);
+    await plain.cli('forward', ['add', ...add]);
+    const mail = `  - tcp:25=${CLIENT} # no spam\n`;
+    expect(readFileSync(file, 'utf8')).toBe(text.replace(mail, `${mail}  - udp:53=${CLIENT}\n`));
+    await plain.cli('forward', ['remove', 'web', '--save']);
+    expect(readFileSync(file, 'utf8')).toBe(
+      text.replace(mail, `${mail}  - udp:53=${CLIENT}\n`).replace(/ {2}- \{name: web.*\n/, ''),
+    );
+    expect(await forwards(plain)).toEqual([`tcp:25=${CLIENT}`, `udp:53=${CLIENT}`]);
+    await plain.stop();
+  });
+
+  it('a gateway without a socket is said to be one, and still reloads', async () => {
+    writeFileSync(file, 'private: g0\npublic: g1\ncontrol: {socket: "off"}\n');
+    const silent = await start('--config', file);
+    const said = await silent.cli('forward', ['list'], { check: false });
+    expect(said).toMatchObject({ code: 1, stdout: '' });
+    expect(said.stderr).toBe(
+      `natgate: the gateway ${silent.name} has no control socket\n  its configuration says \`control: {socket: off}\`\n`,
+    );
+    writeFileSync(file, `private: g0\npublic: g1\ncontrol: {socket: "off"}\nforwards: ["tcp:1=${CLIENT}"]\n`);
+    expect((await silent.cli('reload')).stdout).toMatch(/^forwards added: tcp:1=/m);
+    await silent.stop();
+    const gone = await silent.cli('forward', ['list'], { check: false });
+    expect(gone).toMatchObject({ code: 3, stdout: '' });
+  });
+
+  it('has the mode and the group that the file says, and tells others whose it is', async () => {
+    const { mode, gid, uid } = statSync(socket());
+    expect([mode & 0o7777, uid, gid]).toEqual([0o660, 0, 4711]);
+    const as = (gid: string, ...words: string[]) => {
+      const which = ['--name', natgate.name, '--state-root', topology.gateway.stateRoot];
+      const who = ['setpriv', '--reuid', '65534', '--regid', gid, '--clear-groups'];
+      return topology.gateway.exec([...who, process.execPath, MAIN, ...words, ...which], { check: false });
+    };
+    const denied = await as('65534', 'forward', 'list');
+    expect(denied).toMatchObject({ code: 1, stdout: '' });
+    expect(denied.stderr).toBe(
+      `natgate: you may not use ${socket()}\n  be in the group 4711, or try with sudo\n`,
+    );
+    expect(await as('4711', 'forward', 'list')).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse((await as('4711', 'status', '--json')).stdout)).toMatchObject({ public: 'g1' });
+    // The file is root's: nothing happens.
+    const add = ['forward', 'add', `tcp:25=${CLIENT}`, '--save'];
+    const unsaved = await as('4711', ...add);
+    expect(unsaved).toMatchObject({ code: 1, stdout: '' });
+    expect(unsaved.stderr).toContain(`you may not write ${file}: nothing was changed`);
+    expect((await as('4711', 'forward', 'list')).stdout).toBe('');
+    // It is the group's.
+    chownSync(file, 0, 4711);
+    chmodSync(file, 0o664);
+    chownSync(folder, 0, 4711);
+    chmodSync(folder, 0o775);
+    expect(await as('4711', ...add)).toMatchObject({ code: 0, stderr: '' });
+    expect(readFileSync(file, 'utf8')).toBe(`${FILE}forwards:\n  - tcp:25=${CLIENT}\n`);
+    expect(statSync(file)).toMatchObject({ gid: 4711 });
+    expect(statSync(file).mode & 0o7777).toBe(0o664);
   });
 
   it('reloads and plans as SIGHUP does', async () => {

@@ -136,6 +136,17 @@ function valuesOf(text: string): unknown {
   return document.errors.length > 0 ? null : document.toJS();
 }
 
+/** Who is not root can give no file away: then it is theirs, and still the group's. */
+function keepOwner(path: string, uid: number, gid: number): void {
+  try {
+    chownSync(path, uid, gid);
+  } catch (error) {
+    const own = process.geteuid?.() ?? 0;
+    if (own === 0 || !isSystemError(error, 'EPERM')) throw error;
+    chownSync(path, own, gid);
+  }
+}
+
 /**
  * Replaces a file as one act, keeping its mode and owner; what is linked to is replaced, not the link. Throws NatgateError
  * `config_not_written`.
@@ -153,7 +164,7 @@ export function replaceFile(path: string, text: string): void {
     } finally {
       closeSync(fd);
     }
-    chownSync(made, uid, gid);
+    keepOwner(made, uid, gid);
     chmodSync(made, mode & 0o7777);
     renameSync(made, target);
   } catch (error) {

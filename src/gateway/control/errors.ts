@@ -11,7 +11,7 @@ export interface ErrorBody {
   };
 }
 
-export type ErrorStatus = 400 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500;
+export type ErrorStatus = 400 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
 
 const STATUS: Record<string, ErrorStatus> = {
   no_such_forward: 404,
@@ -22,6 +22,8 @@ const STATUS: Record<string, ErrorStatus> = {
   usage: 422,
   config_unreadable: 409,
   no_file: 409,
+  not_ready: 503,
+  too_many_streams: 429,
   restart_needed: 409,
 };
 

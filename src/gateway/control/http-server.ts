@@ -1,5 +1,5 @@
 /**
- * An HTTP server that a client cannot keep busy: few connections, short waits, small headers. Whoever is refused is told why as
+ * An HTTP server that a client cannot keep busy: few connections, short waits, small headers, nobody who does not read. Whoever is refused is told why as
  * the routes do.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -14,8 +14,10 @@ const HARD_LIMIT = 64;
 const HEADERS_MS = 5000;
 const REQUEST_MS = 10_000;
 const IDLE_MS = 5000;
+/** No byte comes or goes: who does not read its answer is cut off. */
+const STALLED_MS = 60_000;
 
-export function boundedServer(listener: Listener): Server {
+export function boundedServer(listener: Listener, stalledMs = STALLED_MS): Server {
   let connections = 0;
   const server = createServer(
     {
@@ -37,6 +39,7 @@ export function boundedServer(listener: Listener): Server {
     },
   );
   server.maxConnections = HARD_LIMIT;
+  server.setTimeout(stalledMs, (socket) => socket.destroy());
   server.on('connection', (socket) => {
     connections++;
     socket.once('close', () => connections--);
@@ -66,5 +69,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
           ];
   const text = JSON.stringify(body);
   const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}`;
-  socket.end(`${head}\r\nconnection: close\r\n\r\n${text}`);
+  socket.write(`${head}\r\nconnection: close\r\n\r\n${text}`);
+  // Whether it is read or not.
+  socket.destroySoon();
 }

@@ -69,7 +69,10 @@ export const config = z
   .object({
     file: z.string().nullable().describe('Null: the gateway was started without one'),
     flags: z.record(z.string(), z.unknown()).describe('Of `natgate run`; they are stronger than the file'),
-    config: configuration,
+    stronger: z
+      .array(z.object({ path: z.string(), flag: z.string() }))
+      .describe('Keys of the file that a flag decides instead'),
+    config: configuration.describe('What runs: the flags over the file, and every default'),
   })
   .openapi('RunningConfiguration');
 
@@ -138,7 +141,37 @@ const difference = z
     restart: names().describe('Keys of the file that a running gateway cannot take over'),
   })
   .openapi('Difference');
-const ended = z.array(z.object({ kind: z.string(), name: z.string(), count: count() }));
+const endCause = z.object({
+  kind: z.enum(['rule', 'forward', 'pair', 'address', 'firewall', 'anti-spoofing']),
+  name: z.string(),
+});
+const ended = z.array(endCause.extend({ count: count() }));
+const tuple = z
+  .object({
+    src: z.string(),
+    dst: z.string(),
+    sport: z.int(),
+    dport: z.int(),
+    icmpType: z.int().optional(),
+    icmpCode: z.int().optional(),
+  })
+  .openapi('Tuple');
+export const flow = z
+  .object({
+    protocol: z.int().describe('6 TCP, 17 UDP, 1 ICMP'),
+    state: z.string().describe('Of TCP and SCTP; else empty'),
+    original: tuple.describe('As the packets of the side that began it look'),
+    reply: tuple.describe('As the packets that answer look'),
+    originalPackets: count(),
+    originalBytes: count(),
+    replyPackets: count(),
+    replyBytes: count(),
+    timeoutSeconds: z.number().describe('Until it is forgotten when no packet comes'),
+    assured: z.boolean(),
+    unreplied: z.boolean(),
+    related: z.boolean(),
+  })
+  .openapi('Flow');
 const problem = z.object({
   severity: z.enum(['error', 'warning']),
   path: z.string(),
@@ -154,6 +187,9 @@ export const text = z
   })
   .openapi('Text');
 
+/** How many are there is said, too; there may be a million. */
+export const MAX_FLOWS_FORESEEN = 1000;
+
 export const checked = z.object({ usable: z.boolean(), problems: z.array(problem) }).openapi('Checked');
 export const planned = z
   .object({
@@ -168,7 +204,10 @@ export const planned = z
           .describe('Why a reload would be refused'),
         host: z.array(z.string()).describe('What would be done to the host'),
         ending: ended.describe('Flows that would end, by cause'),
-        kept: count(),
+        flows: z
+          .array(z.object({ cause: endCause, flow }))
+          .describe(`These flows, the first ${MAX_FLOWS_FORESEEN} of them`),
+        kept: count().describe('Flows that would go on'),
       })
       .nullable()
       .describe('Null: it is not usable'),

@@ -11,6 +11,7 @@ import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
 import { listenAt, requireFree } from './socket.ts';
+import { Streams } from './streams.ts';
 
 /** What would fail later, before anything of the host is changed. `outside`: addresses of the public interface. */
 export async function checkServices(options: RunOptions, outside: readonly number[]): Promise<void> {
@@ -36,6 +37,7 @@ export async function startServices(running: RunningConfig, reload: Reload, log:
         status,
         reload,
         log,
+        streams: new Streams(),
       });
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));

@@ -5,6 +5,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NatgateError } from '../../core/errors.ts';
+import type { EndCause } from '../../engine/flow-judge.ts';
 import type { EndedFlows } from '../../engine/reconfigure.ts';
 import { type Difference, isNothing, type ListChange } from './difference.ts';
 import { REQUEST, RESULT } from './files.ts';
@@ -50,6 +51,17 @@ export function refused(error: unknown): ReloadResult {
 
 export function endedCount({ ended }: Pick<ReloadResult, 'ended'>): number {
   return ended.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** How many flows each cause has. */
+export function causeCounts(flows: readonly { cause: EndCause }[]): EndedFlows[] {
+  const counts = new Map<string, EndedFlows>();
+  for (const { cause } of flows) {
+    const known = counts.get(causeText(cause));
+    if (known === undefined) counts.set(causeText(cause), { ...cause, count: 1 });
+    else known.count++;
+  }
+  return [...counts.values()];
 }
 
 /** `rule office`, `anti-spoofing`. */

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import type { FlowInfo } from '../../../src/conntrack/flow-info.ts';
 import { loadConfig } from '../../../src/gateway/config/load.ts';
 import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts';
 import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import * as schemas from '../../../src/gateway/control/schemas.ts';
 import { listenAt } from '../../../src/gateway/control/socket.ts';
+import { Streams } from '../../../src/gateway/control/streams.ts';
 import type { RunOptions } from '../../../src/gateway/options.ts';
 import { difference } from '../../../src/gateway/reload/difference.ts';
 import type { EndingFlow } from '../../../src/gateway/reload/plan.ts';
@@ -33,12 +35,31 @@ const folder = mkdtempSync(join(tmpdir(), 'natgate-control-'));
 const path = join(folder, 'natgate.yaml');
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const TUPLE = { src: 0x0100000a, dst: 0x0200000a, sport: 7, dport: 8 };
+const FLOW: FlowInfo = {
+  protocol: 6,
+  state: 'ESTABLISHED',
+  original: TUPLE,
+  reply: TUPLE,
+  originalPackets: 1,
+  originalBytes: 60,
+  replyPackets: 0,
+  replyBytes: 0,
+  timeoutSeconds: 432_000,
+  assured: false,
+  unreplied: true,
+  related: false,
+};
+
 let became: RunOptions[];
+/** Names of the forwards whose flows a plan ends. */
+let endingBy: string[];
 let logged: string[];
 let app: ReturnType<typeof controlApp>;
 beforeEach(() => {
   writeFileSync(path, FILE);
   became = [];
+  endingBy = ['web', 'web', 'mail'];
   const { options, document } = loadConfig({ name: 'default', stateRoot: folder, flags: {}, path });
   let inForce = options;
   const running = new RunningConfig(
@@ -52,9 +73,7 @@ beforeEach(() => {
         return { changes, ended, kept: 5, restarted: false, leftovers: [] };
       },
       foresee(next) {
-        const ending = ['web', 'web', 'mail'].map(
-          (name) => ({ cause: { kind: 'forward', name } }) as EndingFlow,
-        );
+        const ending = endingBy.map((name): EndingFlow => ({ cause: { kind: 'forward', name }, flow: FLOW }));
         return { changes: difference(inForce, next), refused: null, host: [], ending, kept: 5 };
       },
     },
@@ -62,7 +81,7 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
-  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, log });
+  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, log, streams: new Streams() });
 });
 
 async function ask(method: string, route: string, body?: unknown, headers: Record<string, string> = {}) {
@@ -101,7 +120,7 @@ describe('answers', () => {
   });
 
   it('has every route in its OpenAPI document, and no reference that leads nowhere', async () => {
-    const { body } = await ask('GET', '/v1/openapi.json');
+    const { body } = await ask('GET', '/openapi.json');
     expect(body).toEqual(JSON.parse(JSON.stringify(openApiDocument(app, '1.2.3'))));
     expect(body.openapi).toBe('3.1.0');
     const operations = Object.entries(
@@ -194,6 +213,22 @@ describe('changes', () => {
     expect((await ask('POST', '/v1/reload', {})).body).toMatchObject({ applied: true, changes, kept: 5 });
     expect(await forwardNames()).toEqual(['web', 'tcp:8443=192.168.1.10:443']);
   });
+});
+
+it('a plan lists the flows that would end, as far as they are few', async () => {
+  const { body } = await ask('POST', '/v1/plan', {});
+  const flow = {
+    ...FLOW,
+    original: { ...TUPLE, src: '10.0.0.1', dst: '10.0.0.2' },
+    reply: { ...TUPLE, src: '10.0.0.1', dst: '10.0.0.2' },
+  };
+  expect(body.foreseen.flows).toEqual(
+    ['web', 'web', 'mail'].map((name) => ({ cause: { kind: 'forward', name }, flow })),
+  );
+  endingBy = Array(schemas.MAX_FLOWS_FORESEEN + 1).fill('web');
+  const { foreseen } = (await ask('POST', '/v1/plan', {})).body;
+  expect(foreseen.flows).toHaveLength(schemas.MAX_FLOWS_FORESEEN);
+  expect(foreseen.ending).toEqual([{ kind: 'forward', name: 'web', count: schemas.MAX_FLOWS_FORESEEN + 1 }]);
 });
 
 describe('over a socket', () => {
