@@ -56,13 +56,18 @@ export function contextOf(record: RunRecord, clients: FlowContext['clients']): F
   return { timeouts, rules: record.rules, clients };
 }
 
-/** In the order of workers and records. */
-export function* listFlowsOf(record: RunRecord, context: FlowContext): Generator<ListedFlow, void, void> {
-  for (let worker = 0; worker < (record.workers ?? 1); worker++) {
+/** In the order of workers and records, `from` a place on. */
+export function* listFlowsOf(
+  record: RunRecord,
+  context: FlowContext,
+  from: Omit<FlowPlace, 'life'> = { worker: 0, flow: 0 },
+): Generator<ListedFlow, void, void> {
+  for (let worker = from.worker; worker < (record.workers ?? 1); worker++) {
     const reader = new FlowReader(workerStatePath(record.statePath, worker));
     try {
       const now = reader.now();
-      for (const raw of reader.read()) yield listedFlow(raw, worker, context, now);
+      for (const raw of reader.read(worker === from.worker ? from.flow : 0))
+        yield listedFlow(raw, worker, context, now);
     } finally {
       reader.close();
     }
