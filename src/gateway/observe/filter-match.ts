@@ -40,29 +40,41 @@ export interface PacketSubject extends Named {
   clientAddress?: number | undefined;
 }
 
-/** What the tests of a tree look at, for a flow or one version of a packet. */
-interface View extends Named {
-  protocol: number;
-  state: string;
-  assured: boolean;
-  unreplied: boolean;
-  related: boolean;
-  addresses: Record<AddressAt, readonly (number | undefined)[]>;
-  ports: Record<PortAt, readonly number[]>;
+/** What the tests of a tree look at: a flow, or one version of a packet. Made once and pointed at one after the other. */
+interface View {
+  readonly subject: Named & {
+    protocol: number;
+    state?: string | undefined;
+    assured?: boolean | undefined;
+    unreplied?: boolean | undefined;
+    related?: boolean | undefined;
+  };
+  readonly side: Side | undefined;
+  hasAddress(at: AddressAt, network: number, mask: number): boolean;
+  hasPort(at: PortAt, first: number, last: number): boolean;
 }
 
 /** Whether a flow is one that the filter means. */
 export function flowMatcher(filter: Filter): (flow: FlowSubject) => boolean {
   const matches = matcher(filter);
-  return (flow) => matches(viewOfFlow(flow));
+  const view = new FlowView();
+  return (flow) => {
+    view.subject = flow;
+    return matches(view);
+  };
 }
 
 /** Whether a packet is: as it came, or as it left. */
 export function packetMatcher(filter: Filter): (packet: PacketSubject) => boolean {
   const matches = matcher(filter);
-  return (packet) =>
-    matches(viewOfPacket(packet, packet.came, packet.side, false)) ||
-    (packet.left !== null && matches(viewOfPacket(packet, packet.left, packet.to, true)));
+  const view = new PacketView();
+  return (packet) => {
+    view.show(packet, packet.came, packet.side, false);
+    if (matches(view)) return true;
+    if (packet.left === null) return false;
+    view.show(packet, packet.left, packet.to, true);
+    return matches(view);
+  };
 }
 
 function matcher(filter: Filter): (view: View) => boolean {
@@ -87,83 +99,129 @@ function matcher(filter: Filter): (view: View) => boolean {
 function tester(test: Test): (view: View) => boolean {
   switch (test.kind) {
     case 'protocol':
-      return (view) => view.protocol === test.protocol;
+      return (view) => view.subject.protocol === test.protocol;
     case 'address': {
       const { at, network } = test;
       const mask = prefixMask(network.length);
-      return (view) =>
-        view.addresses[at].some((address) => address !== undefined && (address & mask) === network.address);
+      return (view) => view.hasAddress(at, network.address, mask);
     }
     case 'port': {
       const { at, first, last } = test;
-      return (view) => view.ports[at].some((port) => port >= first && port <= last);
+      return (view) => view.hasPort(at, first, last);
     }
-    case 'state':
-      return FLAG_STATES.includes(test.name)
-        ? (view) => view[test.name.toLowerCase() as 'assured' | 'unreplied' | 'related']
-        : (view) => view.state === test.name;
+    case 'state': {
+      const { name } = test;
+      const flag = name.toLowerCase() as 'assured' | 'unreplied' | 'related';
+      return FLAG_STATES.includes(name)
+        ? ({ subject }) => subject[flag] === true
+        : ({ subject }) => subject.state === name;
+    }
     case 'side':
       return (view) => view.side === test.side;
     default: {
       const { kind } = test;
       const name = test.name.toLowerCase();
-      return (view) => view[kind]?.toLowerCase() === name;
+      return ({ subject }) => subject[kind]?.toLowerCase() === name;
     }
   }
 }
 
-function viewOfFlow(flow: FlowSubject): View {
-  const { original, reply } = flow;
-  const isInbound = flow.side === 'public';
-  return {
-    ...flow,
-    addresses: {
-      source: [original.src],
-      destination: [original.dst],
-      replySource: [reply.src],
-      replyDestination: [reply.dst],
-      host: [original.src, original.dst, reply.src, reply.dst],
-      external: [isInbound ? original.dst : reply.dst],
-      client: [isInbound ? reply.src : original.src],
-    },
-    ports: {
-      source: [original.sport],
-      destination: [original.dport],
-      replySource: [reply.sport],
-      replyDestination: [reply.dport],
-      any: [original.sport, original.dport, reply.sport, reply.dport],
-      external: [isInbound ? original.dport : reply.dport],
-    },
-  };
+class FlowView implements View {
+  subject!: FlowSubject;
+
+  get side(): Side | undefined {
+    return this.subject.side;
+  }
+
+  hasAddress(at: AddressAt, network: number, mask: number): boolean {
+    const { original, reply, side } = this.subject;
+    const is = (address: number) => (address & mask) === network;
+    switch (at) {
+      case 'source':
+        return is(original.src);
+      case 'destination':
+        return is(original.dst);
+      case 'replySource':
+        return is(reply.src);
+      case 'replyDestination':
+        return is(reply.dst);
+      case 'host':
+        return is(original.src) || is(original.dst) || is(reply.src) || is(reply.dst);
+      case 'external':
+        return is(side === 'public' ? original.dst : reply.dst);
+      case 'client':
+        return is(side === 'public' ? reply.src : original.src);
+    }
+  }
+
+  hasPort(at: PortAt, first: number, last: number): boolean {
+    const { original, reply, side } = this.subject;
+    const is = (port: number) => port >= first && port <= last;
+    switch (at) {
+      case 'source':
+        return is(original.sport);
+      case 'destination':
+        return is(original.dport);
+      case 'replySource':
+        return is(reply.sport);
+      case 'replyDestination':
+        return is(reply.dport);
+      case 'any':
+        return is(original.sport) || is(original.dport) || is(reply.sport) || is(reply.dport);
+      case 'external':
+        return is(side === 'public' ? original.dport : reply.dport);
+    }
+  }
 }
 
-/** `end`: the packet at an interface of this side, `leaves` by it. Its answer would be the inverse. */
-function viewOfPacket(packet: PacketSubject, end: End, side: Side | undefined, leaves: boolean): View {
-  const isPublic = side === 'public';
-  const external = leaves ? [end.src, end.sport] : [end.dst, end.dport];
-  return {
-    ...packet,
-    state: packet.state ?? '',
-    assured: packet.assured ?? false,
-    unreplied: packet.unreplied ?? false,
-    related: packet.related ?? false,
-    side,
-    addresses: {
-      source: [end.src],
-      destination: [end.dst],
-      replySource: [end.dst],
-      replyDestination: [end.src],
-      host: [end.src, end.dst],
-      external: isPublic ? [external[0]] : [],
-      client: [packet.clientAddress],
-    },
-    ports: {
-      source: [end.sport],
-      destination: [end.dport],
-      replySource: [end.dport],
-      replyDestination: [end.sport],
-      any: [end.sport, end.dport],
-      external: isPublic ? [external[1]!] : [],
-    },
-  };
+class PacketView implements View {
+  subject!: PacketSubject;
+  side: Side | undefined;
+  private end!: End;
+  private leaves = false;
+
+  /** `end`: the packet at an interface of this side; it `leaves` by it. Its answer would be the inverse. */
+  show(packet: PacketSubject, end: End, side: Side | undefined, leaves: boolean): void {
+    this.subject = packet;
+    this.end = end;
+    this.side = side;
+    this.leaves = leaves;
+  }
+
+  hasAddress(at: AddressAt, network: number, mask: number): boolean {
+    const { src, dst } = this.end;
+    const { clientAddress } = this.subject;
+    const is = (address: number) => (address & mask) === network;
+    switch (at) {
+      case 'source':
+      case 'replyDestination':
+        return is(src);
+      case 'destination':
+      case 'replySource':
+        return is(dst);
+      case 'host':
+        return is(src) || is(dst);
+      case 'external':
+        return this.side === 'public' && is(this.leaves ? src : dst);
+      case 'client':
+        return clientAddress !== undefined && is(clientAddress);
+    }
+  }
+
+  hasPort(at: PortAt, first: number, last: number): boolean {
+    const { sport, dport } = this.end;
+    const is = (port: number) => port >= first && port <= last;
+    switch (at) {
+      case 'source':
+      case 'replyDestination':
+        return is(sport);
+      case 'destination':
+      case 'replySource':
+        return is(dport);
+      case 'any':
+        return is(sport) || is(dport);
+      case 'external':
+        return this.side === 'public' && is(this.leaves ? sport : dport);
+    }
+  }
 }

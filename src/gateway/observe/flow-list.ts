@@ -81,8 +81,20 @@ export function listedFlow(raw: RawFlow, worker: number, context: FlowContext, n
   const info = readFlow(hot, 0, context.timeouts, now)!;
   const isInside = (status & ORIGINAL_SIDE) === 0;
   const rule = status >>> RULE_SHIFT;
+  // Field by field: to copy an object by `...` takes ten times as long, a million times.
   return {
-    ...info,
+    protocol: info.protocol,
+    state: info.state,
+    original: info.original,
+    reply: info.reply,
+    originalPackets: info.originalPackets,
+    originalBytes: info.originalBytes,
+    replyPackets: info.replyPackets,
+    replyBytes: info.replyBytes,
+    timeoutSeconds: info.timeoutSeconds,
+    assured: info.assured,
+    unreplied: info.unreplied,
+    related: info.related,
     id: formatFlowId({ worker, flow, life: hot[H_SEQUENCE]! }),
     side: isInside ? 'private' : 'public',
     rule: context.rules[rule] ?? `${rule}`,

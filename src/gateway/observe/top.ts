@@ -40,8 +40,8 @@ export interface TopSample {
   /** By address, wire order. */
   clients: Map<number, Usage>;
   destinations: Map<number, Usage>;
-  /** By `protocol address port` of the remote end. */
-  endpoints: Map<string, Usage & { protocol: number; address: number; port: number }>;
+  /** By protocol, address and port of the remote end (endpointKey). */
+  endpoints: Map<number, Usage & { protocol: number; address: number; port: number }>;
   busiest: (ListedFlow & Usage)[];
 }
 
@@ -153,15 +153,27 @@ function count(sample: TopSample, { hot }: RawFlow, usage: Usage): void {
   add(sample.destinations, remote, usage);
   // Who calls from outside has a port of his own each time.
   if (!isInside) return;
-  const key = `${protocol} ${remote} ${port}`;
+  const key = endpointKey(protocol, remote, port);
   const known = sample.endpoints.get(key);
   if (known !== undefined) addTo(known, usage);
-  else sample.endpoints.set(key, { protocol, address: remote, port, ...usage });
+  else {
+    const { flows, out, in: back, outRate, inRate } = usage;
+    sample.endpoints.set(key, { flows, out, in: back, outRate, inRate, protocol, address: remote, port });
+  }
+}
+
+/** 53 bits: the address, the port, and of the protocol what tells those with ports apart (TCP 6, UDP 17, SCTP 132, others by chance). */
+function endpointKey(protocol: number, address: number, port: number): number {
+  return ((address >>> 0) * 65_536 + port) * 32 + ((protocol ^ (protocol >> 5)) & 31);
+}
+
+function copyOf({ flows, out, in: back, outRate, inRate }: Usage): Usage {
+  return { flows, out, in: back, outRate, inRate };
 }
 
 function add(map: Map<number, Usage>, key: number, usage: Usage): void {
   const known = map.get(key);
-  if (known === undefined) map.set(key, { ...usage });
+  if (known === undefined) map.set(key, copyOf(usage));
   else addTo(known, usage);
 }
 
