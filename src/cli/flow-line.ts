@@ -40,16 +40,6 @@ export function flowLine(flow: FlowInfo): string {
   return words.filter((word) => word !== '').join(' ');
 }
 
-/** A flow for JSON: as it is, with addresses as text. */
-export function flowObject(flow: FlowInfo) {
-  const withText = ({ src, dst, ...rest }: FlowTuple) => ({
-    src: formatAddress(src),
-    dst: formatAddress(dst),
-    ...rest,
-  });
-  return { ...flow, original: withText(flow.original), reply: withText(flow.reply) };
-}
-
 function tuple(protocol: number, { src, dst, sport, dport, icmpType, icmpCode }: FlowTuple): string {
   const addresses = `src=${formatAddress(src)} dst=${formatAddress(dst)}`;
   if (icmpType !== undefined) return `${addresses} type=${icmpType} code=${icmpCode} id=${sport}`;

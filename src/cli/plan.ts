@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { flowLine, flowObject } from './flow-line.ts';
+import { flowLine } from './flow-line.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'plan [file]';
@@ -24,15 +24,14 @@ export function builder(argv: Argv) {
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const { resolve } = await import('node:path');
   const { readPlan } = await import('../gateway/reload/plan.ts');
-  const { causeText, changeLines } = await import('../gateway/reload/result.ts');
+  const { flowObject } = await import('../gateway/flow-object.ts');
+  const { causeCounts, causeText, changeLines } = await import('../gateway/reload/result.ts');
   const plan = readPlan(gatewayNamed(argv), argv.file === undefined ? null : resolve(argv.file));
   if (argv.json) {
     const ending = plan.ending.map(({ cause, flow }) => ({ cause, flow: flowObject(flow) }));
     process.stdout.write(`${JSON.stringify({ ...plan, ending }, null, 2)}\n`);
     return;
   }
-  const counts = new Map<string, number>();
-  for (const { cause } of plan.ending) counts.set(causeText(cause), (counts.get(causeText(cause)) ?? 0) + 1);
   const more = plan.ending.length - SHOWN;
   const lines = [
     ...plan.warnings,
@@ -42,7 +41,7 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     ...changeLines(plan.changes),
     ...plan.host.map((line) => `host: ${line}`),
     `flows: ${plan.kept} would go on, ${plan.ending.length} would end`,
-    ...[...counts].map(([cause, count]) => `  ${count} by ${cause}`),
+    ...causeCounts(plan.ending).map((each) => `  ${each.count} by ${causeText(each)}`),
     ...plan.ending.slice(0, SHOWN).map(({ cause, flow }) => `${flowLine(flow)} [${causeText(cause)}]`),
     ...(more > 0 ? [`and ${more} more; --json shows all`] : []),
   ];

@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs';
+import type { GatewayStatus } from '../gateway/status.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'status';
@@ -27,7 +28,8 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const { json, flows } = argv;
   const write = (text: string) => process.stdout.write(`${text}\n`);
   if (flows) {
-    const { flowLine, flowObject } = await import('./flow-line.ts');
+    const { flowObject } = await import('../gateway/flow-object.ts');
+    const { flowLine } = await import('./flow-line.ts');
     const list = readFlowList(which);
     if (json) write(JSON.stringify(Array.from(list, flowObject), null, 2));
     else for (const flow of list) write(flowLine(flow));

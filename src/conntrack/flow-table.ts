@@ -218,6 +218,24 @@ export class FlowTable {
     return flow;
   }
 
+  /**
+   * Gives one direction of a live flow another tuple; the caller has made sure that no flow has it. What names the flow by (flow,
+   * SEQUENCE) takes it for another one from now on.
+   */
+  retuple(handle: number, source: number, destination: number, ports: number): void {
+    const { hot, index } = this;
+    const h = (handle >> 1) * HOT;
+    const t = h + (handle & 1) * TUPLE;
+    index.remove(this.hashOfHandle(handle), handle, this.hashOf);
+    hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
+    hot[t] = source;
+    hot[t + H_DESTINATION] = destination;
+    hot[t + H_PORTS] = ports;
+    hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
+    index.insert(this.hashOfHandle(handle), handle);
+    this.changes++;
+  }
+
   /** Frees a live flow. It is on no list any more. */
   destroy(flow: number): void {
     const h = flow * HOT;

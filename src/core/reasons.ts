@@ -105,6 +105,10 @@ export const HELPER_FAILED = reason(
   'helper_failed',
   'a helper cannot make what the packet announces reachable: no free port, or no room for the change',
 );
+export const ADDRESS_GONE = reason(
+  'address_gone',
+  'of a flow that waits for its external address, which the public interface has lost (on-address-change)',
+);
 
 // The firewall.
 export const FIREWALL_DROP = reason('firewall_drop', 'a firewall rule or default drops the flow');

@@ -24,7 +24,7 @@ import { LOCAL, NOT_EXTERNAL, SHARED } from '../nat/external-addresses.ts';
 import { type Mappings, NO_MAPPING } from '../nat/mappings.ts';
 import { type PortClass, workerOfPort } from '../nat/port-class.ts';
 import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
-import type { Rules } from '../nat/rules.ts';
+import { type CompiledRule, ON_CHANGE_END, onChangeOf, type Rules } from '../nat/rules.ts';
 import { swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 
@@ -38,6 +38,8 @@ export interface NatOfFlows {
   own: PortClass;
   /** Called for a flow whose destination is behind another worker's mapping. */
   guest(flow: number): void;
+  /** Called with an external address that is gone, of a flow that may outlive it. */
+  lost(address: number): void;
 }
 
 /** The flow needs no mapping, or cannot have the one it had. */
@@ -97,7 +99,7 @@ function sourceMapping(table: FlowTable, flow: number, nat: NatOfFlows): number 
   const rule = rules.rules[number];
   if (rule === undefined) return LOST;
   if (!rule.translates) return external === hot[h] ? NONE_NEEDED : LOST;
-  const externalNumber = mappings.externals.numberOf(external);
+  const externalNumber = numberOf(external, survives(rule), nat);
   // A query that is a hairpin has its destination's id.
   if (!leaves && (hot[h + H_STATUS]! & 0xff) === PROTO_ICMP) return NONE_NEEDED;
   return externalNumber === NOT_EXTERNAL ? LOST : adoptSource(table, flow, mappings, number, externalNumber);
@@ -138,6 +140,19 @@ function adoptSource(
   return mapping === NO_MAPPING ? LOST : mapping;
 }
 
+/** Whether flows of the rule may outlive the public interface's address. */
+function survives(rule: CompiledRule | undefined): boolean {
+  return rule !== undefined && rule.onAddressChange !== ON_CHANGE_END && rule.externals.includes(SHARED);
+}
+
+/** Number of a flow's external address; if `mayOutlive`, of one that is gone as well. */
+function numberOf(address: number, mayOutlive: boolean, { mappings, lost }: NatOfFlows): number {
+  const known = mappings.externals.numberOf(address);
+  if (known !== NOT_EXTERNAL || !mayOutlive) return known;
+  lost(address);
+  return SHARED;
+}
+
 /** The mapping behind the destination of a flow from outside, or of a hairpin. */
 function targetMapping(table: FlowTable, flow: number, nat: NatOfFlows): number {
   const { hot } = table;
@@ -151,15 +166,21 @@ function targetMapping(table: FlowTable, flow: number, nat: NatOfFlows): number 
   if (prefixes.toInternal(destination) !== NO_ADDRESS) {
     return prefixes.toInternal(destination) === internal ? NONE_NEEDED : LOST;
   }
-  const number = externals.numberOf(destination);
-  if (number === NOT_EXTERNAL) return LOST;
   const port = swap16(hot[h + H_PORTS]! >>> 16);
+  const isShared = externals.numberOf(destination) === SHARED;
   for (const forward of forwards) {
-    const address = forward.address === 0 ? externals.addressOf(SHARED) : forward.address;
-    if (forward.protocol !== protocol || address !== destination) continue;
-    if (port < forward.ports.first || port > forward.ports.last) continue;
+    if (forward.protocol !== protocol || port < forward.ports.first || port > forward.ports.last) continue;
+    if (forward.address !== 0) {
+      if (forward.address !== destination) continue;
+    } else if (!isShared) {
+      const mayOutlive = onChangeOf(forward.onAddressChange) !== ON_CHANGE_END;
+      if (numberOf(destination, mayOutlive, nat) === NOT_EXTERNAL) continue;
+    }
     return forward.targets.some((target) => target.address === internal) ? NONE_NEEDED : LOST;
   }
+  const rule = hot[h + H_STATUS]! >>> RULE_SHIFT;
+  const number = numberOf(destination, survives(nat.rules.rules[rule]), nat);
+  if (number === NOT_EXTERNAL) return LOST;
   if (protocol !== PROTO_ICMP && workerOfPort(port, nat.own.workers) !== nat.own.number) {
     nat.guest(flow);
     return NONE_NEEDED;
@@ -168,7 +189,6 @@ function targetMapping(table: FlowTable, flow: number, nat: NatOfFlows): number 
   const isIcmp = protocol === PROTO_ICMP;
   const reply = hot[h + TUPLE + H_PORTS]! & 0xffff;
   const external = isIcmp ? hot[h + H_PORTS]! & 0xffff : hot[h + H_PORTS]! >>> 16;
-  const rule = hot[h + H_STATUS]! >>> RULE_SHIFT;
   const mapping = mappings.adopt(rule, protocol, internal, reply, 0, 0, number, external);
   return mapping === NO_MAPPING ? LOST : mapping;
 }

@@ -12,6 +12,8 @@ export interface DeviceConfig {
   side: 'private' | 'public';
   /** Own address on the interface, wire order; 0 when it has none. */
   address: number;
+  /** Public: addresses that were its own before, and that the interface still has: flows go on by them. */
+  former?: readonly number[];
   /** Bytes of an IPv4 packet. */
   mtu: number;
   /** That of the interface, which firewall rules and log lines name; default: the device's number. */

@@ -52,8 +52,11 @@ export const IDS_ICMP = counter('ids_icmp');
 export const FRAGMENTS_HELD = counter('fragments_held');
 /** Packets that one worker gave to another. */
 export const HANDED_OFF = counter('handed_off');
-/** TCP resets of the firewall's. */
+/** TCP resets of the firewall's, and those that say that a flow has ended with its external address. */
 export const RESETS_SENT = counter('resets_sent');
+/** Flows that ended because the public interface lost their external address, and those that went on from another one. */
+export const FLOWS_ADDRESS_GONE = counter('flows_address_gone');
+export const FLOWS_REMAPPED = counter('flows_remapped');
 
 /** What was written as super-packets that were not read as such: how many, and of how many packets. */
 export const SUPER_PACKETS_MADE = counter('super_packets_made');

@@ -13,6 +13,8 @@ export class Devices {
   /** Bytes. */
   readonly mtu: Int32Array;
   readonly public: number;
+  /** Former addresses of the public interface that it still has. */
+  former: readonly number[];
   /** Next hops that do not answer, over all devices. */
   failedCount = 0;
   private readonly failed: Set<number>[];
@@ -22,12 +24,26 @@ export class Devices {
     this.address = Int32Array.from(devices, (d) => d.address);
     this.mtu = Int32Array.from(devices, (d) => d.mtu);
     this.public = this.side.indexOf(PUBLIC);
+    this.former = devices[this.public]?.former ?? [];
     this.failed = devices.map(() => new Set<number>());
+  }
+
+  /** A device has another address or MTU; the public one perhaps former addresses still. */
+  change(index: number, { address, mtu, former }: Pick<DeviceConfig, 'address' | 'mtu' | 'former'>): void {
+    this.address[index] = address;
+    this.mtu[index] = mtu;
+    if (index === this.public) this.former = former ?? [];
   }
 
   /** The external address of masquerading, 0 when there is none. */
   get external(): number {
     return this.address[this.public]!;
+  }
+
+  /** Whether natgate shares this public address with the host: the present one, or a former one. */
+  isShared(address: number): boolean {
+    if (address === this.external) return address !== 0;
+    return this.former.length > 0 && this.former.includes(address);
   }
 
   /** The addresses of the private side, one for each of its devices, 0 where there is none. */

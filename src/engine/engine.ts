@@ -18,6 +18,7 @@ import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
 import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
 import { Random } from '../core/random.ts';
 import {
+  ADDRESS_GONE,
   HELPER_FAILED,
   INVALID_TCP,
   MARTIAN_SOURCE,
@@ -55,8 +56,9 @@ import {
   META,
 } from '../wire/parse.ts';
 import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
+import { AddressChange } from './address-change.ts';
 import { BATCH, IN_LIST } from './arena.ts';
-import type { EngineConfig } from './config.ts';
+import type { DeviceConfig, EngineConfig } from './config.ts';
 import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
 import { ErrorPath } from './error-path.ts';
@@ -104,6 +106,8 @@ export class Engine {
   private readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
+  /** While it sweeps, what is in the out list should leave, and tick() come, without a wait. */
+  readonly addressChange: AddressChange;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -115,7 +119,7 @@ export class Engine {
     this.bytes = this.out.bytes;
     this.devices = new Devices(config.devices);
     const nat = config.nat ?? masqueradeAll(config.ports);
-    this.sessions = new Sessions(config, nat, state, this.devices.external, this.devices.locals);
+    this.sessions = new Sessions(config, nat, state, this.devices);
     this.table = this.sessions.table;
     this.tracker = this.sessions.tracker;
     this.mappings = this.sessions.mappings;
@@ -146,6 +150,7 @@ export class Engine {
       helpers,
     });
     this.gate = new FirewallGate(config, state, { devices, path, sessions, out, meta, counters });
+    this.addressChange = new AddressChange({ sessions, devices, path, helpers, out, counters });
     this.clampMss = config.clampMss ?? true;
     this.linkCounters = new LinkCounters(config.arena, this.counters);
     this.unsolicited = new Unsolicited(this.out, this.path, this.table, this.meta, BATCH * META);
@@ -168,6 +173,7 @@ export class Engine {
   /** Housekeeping, once per exchange: expiry, heartbeat, gauges. */
   tick(now: number): void {
     this.sessions.tick(now);
+    this.addressChange.sweep();
     this.fragments.expire(now);
     this.unsolicited.tick(now);
     this.gate.tick(now);
@@ -178,14 +184,12 @@ export class Engine {
     this.reconfigurer.step(now);
   }
 
-  /** A device has another address or MTU. Flows of an external address that is gone end, as with MASQUERADE. */
-  setDevice(index: number, device: { address: number; mtu: number }): void {
-    const before = this.devices.external;
-    this.devices.address[index] = device.address;
-    this.devices.mtu[index] = device.mtu;
-    this.sessions.setHostAddresses(this.devices.external, this.devices.locals);
+  /** A device has another address or MTU, the public one perhaps former addresses still: see address-change.ts. */
+  setDevice(index: number, device: Pick<DeviceConfig, 'address' | 'mtu' | 'former'>): void {
+    this.devices.change(index, device);
+    this.sessions.setHostAddresses(this.devices);
     this.gate.follow();
-    if (before !== 0 && this.devices.external !== before) this.sessions.endFlowsOf(before);
+    this.addressChange.follow();
   }
 
   setRoutes(routes: readonly Route[]): void {
@@ -274,6 +278,7 @@ export class Engine {
     // A tuple of one direction on the other side of the gateway is forged.
     if (this.devices.side[this.meta[m + M_DEVICE]!] !== this.table.sideOf(handle)) return MARTIAN_SOURCE;
     const egress = path.egressOf(handle);
+    if (path.isLost(handle)) return ADDRESS_GONE;
     const blocked = path.check(slot, m, egress, path.destinationOf(handle), now);
     return blocked === OK ? this.forward(slot, m, handle, egress, now) : blocked;
   }

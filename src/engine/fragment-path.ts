@@ -26,6 +26,7 @@ import {
 } from '../conntrack/fragments.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
 import {
+  ADDRESS_GONE,
   FRAGMENT_DUPLICATE,
   FRAGMENT_FIRST_MISSING,
   FRAGMENT_LIMIT,
@@ -305,6 +306,7 @@ export class FragmentPath {
     const h = (verdict >> 1) * HOT;
     if (hot[h + H_SEQUENCE] !== fragments.sequence(datagram)) return FRAGMENT_FIRST_MISSING;
     const egress = path.egressOf(verdict);
+    if (path.isLost(verdict)) return ADDRESS_GONE;
     const blocked = path.check(slot, m, egress, path.destinationOf(verdict), now);
     if (blocked !== OK) return blocked;
     this.tracker.touch(h, verdict & 1, length, now);

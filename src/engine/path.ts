@@ -39,6 +39,7 @@ import {
 } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { IcmpErrors } from './icmp-errors.ts';
+import { LostAddresses } from './lost-addresses.ts';
 import type { OutList } from './out-list.ts';
 import { exceedsMtu, Oversize, TOO_MANY } from './oversize.ts';
 import { NO_ROUTE_CLASS, RouteTable, TO_HOST } from './routes.ts';
@@ -48,6 +49,8 @@ export const DEFER = -1;
 
 export class Path {
   readonly routes = new RouteTable();
+  /** Flows of these have no way until their address is back, or they have another one. */
+  readonly lost = new LostAddresses();
   /** The gateway's private addresses are shared with the host too: twice NAT makes them sources. */
   usesTwice = false;
   /** They answer DNS. */
@@ -86,14 +89,19 @@ export class Path {
     const h = (handle >> 1) * HOT;
     let cached = hot[h + H_ROUTE]!;
     if (cached >>> 16 !== this.routes.epoch) {
-      const { epoch } = this.routes;
-      cached =
-        (epoch << 16) |
-        (this.classTowards(table.sideOf(handle | 1), hot[h + TUPLE]!) << 8) |
-        this.classTowards(table.sideOf(handle & ~1), hot[h]!);
+      cached = this.routes.epoch << 16;
+      if (!this.isLost(handle)) {
+        const original = this.classTowards(table.sideOf(handle | 1), hot[h + TUPLE]!);
+        cached |= (original << 8) | this.classTowards(table.sideOf(handle & ~1), hot[h]!);
+      }
       hot[h + H_ROUTE] = cached;
     }
     return (handle & 1) === ORIGINAL ? (cached >>> 8) & 0xff : cached & 0xff;
+  }
+
+  /** Whether the flow's external address is none of the host's now. */
+  isLost(handle: number): boolean {
+    return this.lost.count !== 0 && this.lost.hasFlow(this.table.hot, (handle >> 1) * HOT);
   }
 
   /** Route classes of a new flow, as found when it was made: of the original and of the reply direction. */
@@ -249,8 +257,7 @@ export class Path {
 
   /** Whether a packet of either side is for an address that natgate shares with the host. */
   isForHost(m: number): boolean {
-    const { external } = this.devices;
-    return (external !== 0 && this.meta[m + M_DESTINATION] === external) || this.isForLocal(m);
+    return this.devices.isShared(this.meta[m + M_DESTINATION]!) || this.isForLocal(m);
   }
 
   /** Whether a packet is for the gateway's address on the private interface where it came in, and that one is shared. */

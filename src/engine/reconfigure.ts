@@ -16,6 +16,7 @@ import type { HelperConfig } from '../nat/alg/registry.ts';
 import type { NatConfig } from '../nat/config.ts';
 import { NO_MAPPING } from '../nat/mappings.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
+import type { AddressChange } from './address-change.ts';
 import { applyNat } from './apply-nat.ts';
 import type { FirewallGate } from './firewall-gate.ts';
 import { type EndCause, FlowJudge, UNKNOWN_RULE } from './flow-judge.ts';
@@ -53,6 +54,7 @@ export interface ReconfigurableParts {
   readonly gate: FirewallGate;
   readonly path: Path;
   readonly unsolicited: Unsolicited;
+  readonly addressChange: AddressChange;
   clampMss: boolean;
 }
 
@@ -94,6 +96,7 @@ export class Reconfigurer {
     helpers.configure(to.helpers);
     this.parts.clampMss = to.clampMss;
     this.parts.unsolicited.isOn = to.unsolicited === 'unreachable';
+    this.parts.addressChange.reconsider();
     this.nat = to.nat;
     this.judge = new FlowJudge(before, to.nat, isOtherFirewall ? (flow) => gate.refusal(flow, now) : null);
     this.next = 0;

@@ -7,21 +7,10 @@
  * rate limit of their own, as large as that of the ICMP errors; both are counted with these.
  */
 import { TokenBucket } from '../policy/token-bucket.ts';
-import { putBe16, swap32 } from '../wire/bytes.ts';
-import { checksum, fold, pseudoHeaderSum, sumBytes } from '../wire/checksum.ts';
+import { swap32 } from '../wire/bytes.ts';
+import { fold, pseudoHeaderSum, sumBytes } from '../wire/checksum.ts';
 import { UNREACHABLE } from '../wire/icmp.ts';
-import {
-  DONT_FRAGMENT,
-  IP_CHECKSUM,
-  IP_DESTINATION,
-  IP_FRAGMENT,
-  IP_HEADER,
-  IP_LENGTH,
-  IP_PROTOCOL,
-  IP_SOURCE,
-  IP_TTL,
-  PROTO_TCP,
-} from '../wire/ipv4.ts';
+import { PROTO_TCP } from '../wire/ipv4.ts';
 import {
   M_DESTINATION,
   M_DEVICE,
@@ -33,27 +22,14 @@ import {
   M_PROTOCOL,
   M_SOURCE,
 } from '../wire/parse.ts';
-import {
-  ACK,
-  FIN,
-  RST,
-  SYN,
-  TCP_ACK,
-  TCP_CHECKSUM,
-  TCP_DATA_OFFSET,
-  TCP_FLAGS,
-  TCP_HEADER,
-  TCP_SEQUENCE,
-  tcpHeaderLength,
-} from '../wire/tcp.ts';
+import { ACK, FIN, RST, SYN, TCP_ACK, TCP_FLAGS, TCP_SEQUENCE, tcpHeaderLength } from '../wire/tcp.ts';
 import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
-import { packetOffset } from './arena.ts';
 import { ICMP_SUPPRESSED, RESETS_SENT } from './counters.ts';
 import { BURST, RATE } from './icmp-errors.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
+import { sendReset } from './reset-packet.ts';
 
-const TTL = 64;
 /** By number of policy/firewall/packet.ts REJECTS: the ICMP code; of tcp-reset, for what is not TCP, port unreachable. */
 const CODES = [3, 0, 1, 2, 3, 9, 10, 13];
 const TCP_RESET = 0;
@@ -81,7 +57,7 @@ export class Rejects {
 
   private reset(m: number, now: number): void {
     const { meta, out, counters } = this;
-    const { u8, u16, i32 } = out.bytes;
+    const { u8, i32 } = out.bytes;
     const l4 = meta[m + M_L4]!;
     const flags = u8[l4 + TCP_FLAGS]!;
     if (meta[m + M_FRAGMENT] !== 0 || (flags & RST) !== 0 || !this.isSound(m)) return;
@@ -89,36 +65,25 @@ export class Rejects {
       counters[ICMP_SUPPRESSED]!++;
       return;
     }
-    const slot = out.takeSlot();
-    const at = packetOffset(slot);
-    const tcp = at + IP_HEADER;
-    u8.fill(0, at - VNET_HEADER, tcp + TCP_HEADER);
-    u8[at] = 0x45;
-    putBe16(u8, at + IP_LENGTH, IP_HEADER + TCP_HEADER);
-    putBe16(u8, at + IP_FRAGMENT, DONT_FRAGMENT);
-    u8[at + IP_TTL] = TTL;
-    u8[at + IP_PROTOCOL] = PROTO_TCP;
-    const source = meta[m + M_DESTINATION]!;
-    const destination = meta[m + M_SOURCE]!;
-    i32[(at + IP_SOURCE) >> 2] = source;
-    i32[(at + IP_DESTINATION) >> 2] = destination;
-    u16[(at + IP_CHECKSUM) >> 1] = checksum(u8, u16, at, IP_HEADER);
-    const ports = meta[m + M_PORTS]!;
-    i32[tcp >> 2] = (ports >>> 16) | (ports << 16);
-    u8[tcp + TCP_DATA_OFFSET] = (TCP_HEADER >> 2) << 4;
+    let [sequence, acknowledgement] = [0, 0];
     if ((flags & ACK) !== 0) {
-      i32[(tcp + TCP_SEQUENCE) >> 2] = i32[(l4 + TCP_ACK) >> 2]!;
-      u8[tcp + TCP_FLAGS] = RST;
+      sequence = swap32(i32[(l4 + TCP_ACK) >> 2]!);
     } else {
       const payload = meta[m + M_LENGTH]! - (l4 - meta[m + M_OFFSET]!) - tcpHeaderLength(u8, l4);
       const length = payload + ((flags & SYN) >> 1) + (flags & FIN);
-      i32[(tcp + TCP_ACK) >> 2] = swap32((swap32(i32[(l4 + TCP_SEQUENCE) >> 2]!) + length) | 0);
-      u8[tcp + TCP_FLAGS] = RST | ACK;
+      acknowledgement = (swap32(i32[(l4 + TCP_SEQUENCE) >> 2]!) + length) | 0;
     }
-    const sum =
-      sumBytes(u8, u16, tcp, TCP_HEADER) + pseudoHeaderSum(source, destination, PROTO_TCP, TCP_HEADER);
-    u16[(tcp + TCP_CHECKSUM) >> 1] = fold(sum) ^ 0xffff;
-    out.send(meta[m + M_DEVICE]!, slot, IP_HEADER + TCP_HEADER);
+    const ports = meta[m + M_PORTS]!;
+    sendReset(
+      out,
+      meta[m + M_DEVICE]!,
+      meta[m + M_DESTINATION]!,
+      meta[m + M_SOURCE]!,
+      (ports >>> 16) | (ports << 16),
+      ~flags & ACK,
+      sequence,
+      acknowledgement,
+    );
     counters[RESETS_SENT]!++;
   }
 

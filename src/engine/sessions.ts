@@ -20,7 +20,6 @@ import {
   ORIGINAL_SIDE,
   REPLY_SIDE,
   RULE_SHIFT,
-  TUPLE,
 } from '../conntrack/flow-table.ts';
 import { INVALID } from '../conntrack/tcp-states.ts';
 import { rfcTimeouts, TimeoutTable } from '../conntrack/timeouts.ts';
@@ -74,6 +73,7 @@ import {
   PORTS_UDP,
   QUARANTINE_CUT,
 } from './counters.ts';
+import type { Devices } from './devices.ts';
 import { Ownership } from './ownership.ts';
 import { PortGauges } from './port-gauges.ts';
 import { Shortages } from './shortages.ts';
@@ -82,6 +82,9 @@ import { hostOf, isOver, Yielding } from './yielding.ts';
 
 /** Mappings beyond one per flow, for ports that are reserved before a flow comes. */
 const SPARE_MAPPINGS = 4096;
+
+/** Addresses that natgate shares with the host. */
+type HostAddresses = Pick<Devices, 'external' | 'locals' | 'former'>;
 
 export class Sessions {
   readonly table: FlowTable;
@@ -115,10 +118,20 @@ export class Sessions {
   onCountedEnd: ((flow: number) => void) | null = null;
   /** ms, of the last begin() or tick(). */
   now: number;
+  /** External addresses of flows that lived on, though the public interface has lost them. */
+  readonly adoptedLost: Set<number> = new Set();
+  /** The public interface's address when it had one last: quarantined ports are of that. */
+  private lastShared: number;
 
-  /** `nat`: as configured; `shared`, `locals`: the public and the private interfaces' addresses, wire order. */
-  constructor(config: EngineConfig, nat: NatConfig, state: State, shared: number, locals: readonly number[]) {
+  /** `nat`: as configured; the devices: for their addresses. */
+  constructor(
+    config: EngineConfig,
+    nat: NatConfig,
+    state: State,
+    { external: shared, locals, former }: HostAddresses,
+  ) {
     this.counters = state.counters;
+    this.lastShared = shared;
     this.now = config.now;
     this.table = new FlowTable(state.buffer, state.tableOffset, state.capacity, state.seed);
     this.tracker = new Tracker(
@@ -135,6 +148,7 @@ export class Sessions {
     const own = this.ownership?.class ?? ALL_PORTS;
     const { first, last } = config.ports;
     const externals = new ExternalAddresses(shared, locals, first, last, classMask(own));
+    externals.setFormer(former);
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
     const quotas = this.rules.deciding.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
@@ -183,6 +197,7 @@ export class Sessions {
         dns: this.dns,
         own,
         guest: (flow) => this.guests.push(flow),
+        lost: (address) => this.adoptedLost.add(address),
       },
       config.now,
       (flow, target) => this.begun(flow, target),
@@ -283,18 +298,6 @@ export class Sessions {
     return (flow << 1) | ORIGINAL;
   }
 
-  /** Ends the flows of an external address that is gone, as MASQUERADE does. */
-  endFlowsOf(address: number): void {
-    const { table } = this;
-    const { hot } = table;
-    for (let flow = 0; flow < table.capacity; flow++) {
-      const h = flow * HOT;
-      if (!table.isLive(flow)) continue;
-      const isOf = hot[h + TUPLE + H_DESTINATION] === address || hot[h + H_DESTINATION] === address;
-      if (isOf) this.tracker.close(flow, END_ADDRESS);
-    }
-  }
-
   /** Another resolver is in force, or DNS was switched; flows to one that may not go on end. */
   setDns(state: DnsState | null): void {
     const { table, dns } = this;
@@ -360,7 +363,9 @@ export class Sessions {
       this.ownership.flowEnded(table, flow);
       this.onGuestEnd(flow);
     }
-    const isQuiet = why === END_ADDRESS || why === END_RESOLVER || isOver(status);
+    // Nothing comes to an address that is gone; but the same one may be back, with what is still on its way to it.
+    const isElsewhere = why === END_ADDRESS && mappings.externals.addressOf(SHARED) !== 0;
+    const isQuiet = isElsewhere || why === END_RESOLVER || isOver(status);
     if (mapping !== NO_MAPPING) {
       if ((status & ORIGINAL_SIDE) === 0) this.decider.contact(mapping, hot[h + H_DESTINATION]!, -1);
       mappings.release(mapping, now, isQuiet);
@@ -375,15 +380,20 @@ export class Sessions {
     this.counters[flowGauge(protocol)]!--;
   }
 
-  /** The host's own addresses, where they may have changed. */
-  setHostAddresses(shared: number, locals: readonly number[]): void {
+  /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */
+  setHostAddresses({ external: shared, locals, former }: HostAddresses): void {
     const { externals } = this.mappings;
-    if (externals.addressOf(SHARED) !== shared) {
-      externals.each((space, number) => {
-        if (number === SHARED) space.endQuarantines();
-      });
+    const isOther = shared !== 0 && shared !== this.lastShared;
+    if (isOther) {
+      if (!former.includes(this.lastShared)) {
+        externals.each((space, number) => {
+          if (number === SHARED) space.endQuarantines();
+        });
+      }
+      this.lastShared = shared;
     }
     externals.setHost(shared, locals);
+    externals.setFormer(former);
   }
 }
 

@@ -43,7 +43,8 @@ export function runDataPlane({ exchange, engine, flags, control, say }: DataPlan
   const handOff = engine.handOff ?? null;
   for (;;) {
     // Flows that are left to be looked at are looked at in slices, between batches.
-    const maySleep = !engine.reconfigurer.isBusy && (handOff === null || handOff.maySleep());
+    const isDone = !engine.reconfigurer.isBusy && !engine.addressChange.isSweeping;
+    const maySleep = isDone && (handOff === null || handOff.maySleep());
     const count = exchange.run(engine.outCount, maySleep ? WAIT_MS : 0);
     engine.clearOut();
     if (count < 0) return count;

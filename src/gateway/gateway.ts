@@ -39,7 +39,7 @@ import type { RunOptions } from './options.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
-import type { ReloadResult } from './reload/result.ts';
+import type { Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
@@ -94,8 +94,11 @@ export class Gateway {
     this.#addresses = new DedicatedAddresses(setup.options.nat, setup.journal, setup.log);
   }
 
-  /** Resolves when packets flow. After a rejection, and at any other moment, `stop` takes everything back. */
-  async start(): Promise<void> {
+  /**
+   * Resolves when packets flow; before it says that it is ready it waits for `beforeReady`. After a rejection, and at any other moment,
+   * `stop` takes everything back.
+   */
+  async start(beforeReady: () => Promise<void>): Promise<void> {
     const { names, journal, manager, credentials, log } = this.#setup;
     // Flows of an earlier run remember its rules by number.
     const earlier = journal.adopted ? readApplied(this.#directory) : null;
@@ -147,6 +150,7 @@ export class Gateway {
       statePath: path,
       workers,
       dns: options.dns !== null,
+      control: options.control.socket,
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
@@ -209,6 +213,8 @@ export class Gateway {
       headers.map((header) => () => header[S_HEARTBEAT]!),
     );
     this.#open.push(() => watchdog.close());
+    await beforeReady();
+    if (this.#stopping) return;
     this.#announce(follower.view);
   }
 
@@ -222,9 +228,7 @@ export class Gateway {
    * cannot be had; then the engine has it, from one batch to the next; then what the host no longer needs goes. Throws NatgateError,
    * and nothing has changed. One at a time.
    */
-  async reconfigure(
-    asked: RunOptions,
-  ): Promise<Omit<ReloadResult, 'time' | 'applied' | 'problems' | 'remedy'>> {
+  async reconfigure(asked: RunOptions): Promise<Taken> {
     const { names, journal } = this.#setup;
     const follower = this.#follower;
     const engine = this.#engine;
@@ -357,7 +361,7 @@ export class Gateway {
   }
 
   /** Says what the world sees of the gateway, when that is new. */
-  #announce({ devices, conflict }: HostView): void {
+  #announce({ devices, conflict, interfaces }: HostView): void {
     const { options, manager, log } = this.#setup;
     const external = devices.at(-1)!.address;
     const conflicts = conflict !== null;
@@ -373,7 +377,8 @@ export class Gateway {
     let line = `ready private=${inside} public=${options.public} external=${text}`;
     if (conflict !== null) {
       line = `waiting for another address on ${options.public}: it is on the private network ${formatPrefix(conflict)} as well`;
-    } else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
+    } else if (!interfaces.at(-1)!.up) line = `waiting for ${options.public} to come up`;
+    else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
     else if (this.#wasReady) line = `the external address is ${text} now`;
     else this.#wasReady = true;
     log(line);

@@ -20,12 +20,14 @@ import type { ServedDevice } from './messages.ts';
 import type { PortRange } from './options.ts';
 
 const HELD_PORTS_EVERY_MS = 3000;
+/** Former addresses of the public interface that are followed; each is a comparison in the steering programs. */
+const MAX_FORMER = 8;
 
 /** One moment of the host, as far as it concerns the gateway. */
 export interface HostView {
   /**
    * By device index: private interfaces first, the public one last. An address of that which is on a private network, too,
-   * counts as none.
+   * counts as none; so does any while the interface is down, as with MASQUERADE (masq_device_event, nf_nat_masquerade.c).
    */
   interfaces: InterfaceFacts[];
   /** That private network. */
@@ -116,7 +118,7 @@ export class HostFollower {
       this.#callbacks.onInterfaceGone(gone);
       return;
     }
-    const view = readView(this.#names, this.#networks, this.#dedicated);
+    const view = readView(this.#names, this.#networks, this.#dedicated, before);
     if (isDeepStrictEqual(view, before)) return;
     this.#view = view;
     this.#callbacks.onHostChange(view, before);
@@ -147,19 +149,35 @@ function readView(
   names: readonly string[],
   networks: readonly (readonly Prefix[])[],
   dedicated: readonly Prefix[],
+  before?: HostView,
 ): HostView {
   const found = readInterfaces(names, networks);
   const conflict = conflictingNetwork(found);
-  const interfaces =
-    conflict === null ? found : found.with(-1, { ...found.at(-1)!, address: 0, prefixLength: 0 });
+  const outside = found.at(-1)!;
+  const hasNone = conflict !== null || !outside.up;
+  const interfaces = hasNone ? found.with(-1, { ...outside, address: 0, prefixLength: 0 }) : found;
+  const former = formerAddresses(interfaces.at(-1)!, before?.devices.at(-1));
   const devices = interfaces.map(
     ({ address, mtu }, i): ServedDevice => ({
       side: i === names.length - 1 ? 'public' : 'private',
       address,
       mtu,
+      ...(i === names.length - 1 && former.length > 0 && { former }),
     }),
   );
   const indexes = interfaces.map(({ index }) => index);
   const routes = readServedRoutes(indexes, networks);
   return { interfaces, conflict, devices, routes: withDedicated(routes, dedicated) };
+}
+
+/** What masquerade took before, newest first, as far as the public interface still has it: old flows go on by it. */
+function formerAddresses(outside: InterfaceFacts, before: ServedDevice | undefined): number[] {
+  if (before === undefined || !outside.up) return [];
+  const still = [before.address, ...(before.former ?? [])].filter(
+    (address) =>
+      address !== 0 &&
+      address !== outside.address &&
+      outside.addresses.some((has) => has.address === address),
+  );
+  return [...new Set(still)].slice(0, MAX_FORMER);
 }

@@ -22,6 +22,8 @@ export interface DeviceSetting {
   address: number;
   /** Bytes. */
   mtu: number;
+  /** Public: addresses that were its own before, and that the interface still has. */
+  former?: readonly number[];
 }
 
 export interface ServedDevice extends DeviceSetting {

@@ -116,10 +116,11 @@ export class Steering {
     for (const { target } of this.#programs.toReversed()) undoFilter(target);
   }
 
-  #build({ interfaces }: HostView): Program[] {
+  #build({ interfaces, devices: served }: HostView): Program[] {
     const last = interfaces.length - 1;
     const outside = interfaces[last]!;
     const external = outside.address;
+    const former = served[last]!.former ?? [];
     const { routes, ownedFd } = this.#maps;
     const devices = routeDevices(interfaces);
     // As in the engine (engine/devices.ts): twice NAT takes the address of the interface where a flow leaves, DNS where it comes in.
@@ -127,7 +128,7 @@ export class Steering {
     const isLocalShared = this.#needs.twice || dns;
     const localOf = (i: number) => (isLocalShared && i !== last ? interfaces[i]!.address : 0);
     const leave = interfaces.map((facts, i): Program => {
-      const addresses = [...new Set([external, localOf(i)])];
+      const addresses = [...new Set([external, ...former, localOf(i)])];
       const handback = { addresses, mac: macOf(facts), mark: HANDBACK_MARK };
       const device = facts.index;
       const code = tunIngress({ device, routeDevice: devices[i]!, routesMapFd: routes.fd, handback });
@@ -137,7 +138,13 @@ export class Steering {
     const privateToTun = this.#needs.exempt;
     const enter = interfaces.flatMap(({ name, index }, i): Program[] => {
       if (i === arm) return [];
-      const options = { external, routesMapFd: routes.fd, ownedMapFd: ownedFd, handbackMark: HANDBACK_MARK };
+      const options = {
+        external,
+        former,
+        routesMapFd: routes.fd,
+        ownedMapFd: ownedFd,
+        handbackMark: HANDBACK_MARK,
+      };
       const tunIndex = this.#tuns[i]!.index;
       const target = { name, index };
       if (i !== last) {

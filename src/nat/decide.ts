@@ -12,6 +12,7 @@ import { FILTERED, NO_EXTERNAL_ADDRESS, NO_FLOW, NO_HAIRPIN, NO_RULE_MATCHES, OK
 import { isIcmpRequest } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
+import type { Forward } from './config.ts';
 import type { Dns } from './dns.ts';
 import { ICMP, LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from './external-addresses.ts';
 import { type Forwards, NO_FORWARD, targetPort } from './forwards.ts';
@@ -33,6 +34,8 @@ export const D_MAPPING = 5;
 /** Mapping that gave the destination (no reference is taken), or NO_MAPPING. */
 export const D_TARGET = 6;
 const WORDS = 7;
+/** Stands for the public interface's address where it does not matter which that is: no forward has it of its own. */
+const ANY_SHARED = 0;
 
 export const DIRECT = 0;
 export const FORWARD = 1;
@@ -105,7 +108,9 @@ export class Decider {
     }
     const number = externals.numberOf(destination);
     if (number !== NOT_EXTERNAL && forwards.list.length > 0) {
-      this.forward = forwards.find(protocol, destination, ports >>> 16, source, externals.addressOf(SHARED));
+      // A former address of the public interface is as good as the present one.
+      const shared = number === SHARED ? destination : externals.addressOf(SHARED);
+      this.forward = forwards.find(protocol, destination, ports >>> 16, source, shared);
       if (this.forward !== NO_FORWARD) {
         const target = forwards.target(this.forward, source, now);
         const port = targetPort(forwards.list[this.forward]!, target, ports >>> 16);
@@ -182,11 +187,18 @@ export class Decider {
     if (number === NOT_EXTERNAL || number === LOCAL) return NOT_EXTERNAL;
     if (this.dns.resolverFor(meta[m + M_PROTOCOL]!, destination, meta[m + M_PORTS]!) !== 0)
       return NOT_EXTERNAL;
-    const shared = mappings.externals.addressOf(SHARED);
+    const shared = number === SHARED ? destination : mappings.externals.addressOf(SHARED);
     const port = meta[m + M_PORTS]! >>> 16;
     const forward = forwards.find(meta[m + M_PROTOCOL]!, destination, port, meta[m + M_SOURCE]!, shared);
     if (forward !== NO_FORWARD || prefixes.toInternal(destination) !== NO_ADDRESS) return NOT_EXTERNAL;
     return number;
+  }
+
+  /** The forward of the public interface's own address, whatever that is, that a flow from `source` to `port` is by; or null. */
+  forwardOfShared(protocol: number, port: number, source: number): Forward | null {
+    const { forwards } = this;
+    const found = forwards.find(protocol, ANY_SHARED, port, source, ANY_SHARED);
+    return found === NO_FORWARD ? null : forwards.list[found]!;
   }
 
   /** What another worker's mapping has behind the external endpoint of the next packet; address 0: nothing. `port`: wire order. */

@@ -2,7 +2,8 @@
  * The external addresses, numbered. Number 0 is the public interface's own, and number 1 those of the private interfaces,
  * which give their ports out together (twice NAT names the one where a flow leaves); all are shared with the host, and may
  * change or be absent. The others are natgate's alone (pools, forwards with an address of their own). Mappings and rules name an
- * address by its number, so that a change of the shared one concerns no table.
+ * address by its number, so that a change of the shared one concerns no table. Former public addresses that the interface still has
+ * are number 0 as well: flows that have one go on by it, ports are those of number 0, new flows get the present one.
  *
  * Each address has a port space for TCP, UDP and ICMP ids, made when it is first asked for (330 KiB each).
  */
@@ -35,6 +36,7 @@ export class ExternalAddresses {
   private readonly numbers = new Map<number, number>();
   /** Numbers of addresses that are no more: their ports and quarantines wait for them to come back. */
   private readonly retired = new Map<number, number>();
+  private former: readonly number[] = [];
   private readonly spaces: (PortSpace | undefined)[] = [];
   private readonly first: number;
   private readonly last: number;
@@ -89,9 +91,15 @@ export class ExternalAddresses {
     return address !== 0 && this.locals.includes(address);
   }
 
+  /** Addresses that were SHARED's, and that the interface still has. */
+  setFormer(addresses: readonly number[]): void {
+    this.former = addresses;
+  }
+
   /** The number of an external address, or NOT_EXTERNAL. */
   numberOf(address: number): number {
     if (address === this.addresses[SHARED]) return address === 0 ? NOT_EXTERNAL : SHARED;
+    if (this.former.length > 0 && this.former.includes(address)) return SHARED;
     return this.numbers.size === 0 ? NOT_EXTERNAL : (this.numbers.get(address) ?? NOT_EXTERNAL);
   }
 

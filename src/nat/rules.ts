@@ -13,6 +13,7 @@ import {
   matchAll,
   type NatMatch,
   type NatRule,
+  type OnAddressChange,
   type Overload,
   type PortChoice,
   type PortRange,
@@ -43,6 +44,20 @@ const OVERLOADS: Record<Overload, number> = {
   always: OVERLOAD_ALWAYS,
 };
 
+export const ON_CHANGE_END = 0;
+export const ON_CHANGE_KEEP = 1;
+export const ON_CHANGE_REMAP = 2;
+const ON_CHANGES: Record<OnAddressChange, number> = {
+  end: ON_CHANGE_END,
+  keep: ON_CHANGE_KEEP,
+  remap: ON_CHANGE_REMAP,
+};
+
+/** Number of what a rule or forward says of address changes; `end` where it says nothing. */
+export function onChangeOf(said: OnAddressChange | undefined): number {
+  return ON_CHANGES[said ?? 'end'];
+}
+
 /** ruleOf(): no rule decides; nothing is translated. */
 export const NO_RULE = -1;
 
@@ -66,6 +81,8 @@ export interface CompiledRule {
   readonly portsPerHost: number;
   readonly flowsPerHost: number;
   readonly blockSize: number;
+  /** ON_CHANGE_* */
+  readonly onAddressChange: number;
   /** Deterministic: the internal prefixes whose addresses are counted through (RFC 7422); else empty. */
   readonly numbered: readonly Prefix[];
 }
@@ -146,7 +163,7 @@ function twiceRule(ports: PortRange): CompiledRule {
 }
 
 function compile(
-  { name, action, addresses, ports, behaviour, match }: NatRule,
+  { name, action, addresses, ports, behaviour, match, onAddressChange }: NatRule,
   numberOf: (a: number) => number,
 ) {
   const externals = action === 'pool' ? addresses.map(numberOf) : [0];
@@ -168,6 +185,7 @@ function compile(
     portsPerHost: behaviour.portsPerHost,
     flowsPerHost: behaviour.flowsPerHost,
     blockSize: behaviour.blockSize,
+    onAddressChange: onChangeOf(onAddressChange),
     numbered: behaviour.deterministic ? match.sources : [],
   };
 }

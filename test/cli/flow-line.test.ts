@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { flowLine, flowObject } from '../../src/cli/flow-line.ts';
+import { flowLine } from '../../src/cli/flow-line.ts';
 import type { FlowInfo } from '../../src/conntrack/flow-info.ts';
+import { flowObject } from '../../src/gateway/flow-object.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 
 const address = (text: string): number => parseAddress(text) as number;

@@ -45,6 +45,8 @@ export interface BedOptions {
   seed?: number;
   now?: number;
   external?: string;
+  /** Former addresses of the public interface that it still has. */
+  former?: string[];
   /** Private devices after the two, from number 2. */
   further?: readonly { address: string; mtu?: number }[];
   routes?: Route[];
@@ -102,7 +104,13 @@ export class Bed {
       owned: this.owned.buffer as ArrayBuffer,
       devices: [
         { side: 'private', name: 'inside', address: address(GATEWAY), mtu: privateMtu },
-        { side: 'public', name: 'outside', address: external, mtu: publicMtu },
+        {
+          side: 'public',
+          name: 'outside',
+          address: external,
+          mtu: publicMtu,
+          former: (options.former ?? []).map(address),
+        },
         ...(options.further ?? []).map(
           (one, i) =>
             ({
@@ -161,6 +169,23 @@ export class Bed {
   /** From the public side. */
   in(packet: Uint8Array, vnet?: Uint8Array): SentPacket[] {
     return this.run([{ device: PUBLIC, packet, ...(vnet && { vnet }) }]);
+  }
+
+  /** The public interface has this address now, and still these former ones; what was sent because of it, to the last. */
+  moveTo(external: string, former: string[] = []): SentPacket[] {
+    this.engine.setDevice(PUBLIC, { address: address(external), mtu: 1500, former: former.map(address) });
+    return this.settle();
+  }
+
+  /** What the engine has to send by itself. */
+  settle(): SentPacket[] {
+    const sent: SentPacket[] = [];
+    do {
+      sent.push(...this.link.sent(this.engine.outCount));
+      this.engine.clearOut();
+      this.engine.tick(this.now | 0);
+    } while (this.engine.addressChange.isSweeping || this.engine.outCount > 0);
+    return sent;
   }
 
   pass(ms: number): void {

@@ -71,6 +71,8 @@ describe('the external address', () => {
     bed.out(first!);
     bed.engine.setDevice(PUBLIC, { address: address('198.18.0.200'), mtu: 1500 });
     expect(bed.flows()).toEqual([]);
+    // The RST of the connection.
+    expect(to(PRIVATE, bed.settle())).toHaveLength(1);
     expect(bed.totals).toMatchObject({ flows_ended: 4 });
     expect(bed.out(later!)).toEqual([]);
     const old = udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:40000` });

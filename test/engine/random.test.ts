@@ -42,6 +42,8 @@ const NOT_BY_CHANCE = [
   // 512 KiB of fragments without their first ones.
   'fragment_limit',
   'helper_failed',
+  // No rule lets flows outlive their address.
+  'address_gone',
   // There are no rules.
   'firewall_drop',
   'firewall_reject',
@@ -337,6 +339,10 @@ test(`${PACKETS} packets, seed ${seed}`, () => {
     if (round % 100 === 11) {
       const now = traffic.one([EXTERNAL, EXTERNAL, OTHER_EXTERNAL, '0.0.0.0']);
       bed.engine.setDevice(PUBLIC, { address: address(now), mtu: 400 + traffic.below(1200) });
+      for (const { device, packet } of bed.settle()) {
+        // RSTs for private hosts.
+        expect([device, packet[9], packet.length, packet[33]! & 4]).toEqual([PRIVATE, 6, 40, 4]);
+      }
     }
     if (round % 50 === 0) bed.checkInvariants(PORTS, HELD);
   }

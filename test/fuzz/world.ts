@@ -182,6 +182,9 @@ export class World {
         engine.setDevice(step.device, { address: step.address, mtu: step.mtu });
         checks.mtu[step.device] = step.mtu;
         if (step.device === PUBLIC) checks.external = step.address;
+        // Private hosts are told of the connections that have ended.
+        checks.sent(engine.outCount, 0, true);
+        engine.clearOut();
         break;
       case 'held':
         engine.setHeldPorts(step.protocol, step.ports);

@@ -42,6 +42,7 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
       this.outCount += done - from;
       return done;
     },
+    addressChange: { isSweeping: false },
     tick: (now: number) => calls.push(`tick ${now}`),
     setDevice: (...of: unknown[]) => calls.push(`setDevice ${JSON.stringify(of)}`),
     setRoutes: (...of: unknown[]) => calls.push(`setRoutes ${JSON.stringify(of)}`),

@@ -1,5 +1,6 @@
 /** What the gateway knows of the lab's flows and drops, from `natgate status` as any user would ask it. */
-import { type flowObject, protocolName } from '../flow-line.ts';
+import type { flowObject } from '../../gateway/flow-object.ts';
+import { protocolName } from '../flow-line.ts';
 import { formatBytes } from '../units.ts';
 import type { Lab } from './context.ts';
 import { node, script } from './scripts.ts';

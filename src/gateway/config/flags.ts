@@ -31,6 +31,50 @@ export interface RunArguments extends GivenNatArguments {
   dns?: string | undefined;
 }
 
+const GIVEN: Readonly<Record<keyof RunArguments, true>> = {
+  private: true,
+  public: true,
+  ports: true,
+  timeout: true,
+  flows: true,
+  workers: true,
+  helper: true,
+  linger: true,
+  user: true,
+  txqueuelen: true,
+  clampMss: true,
+  evict: true,
+  unsolicited: true,
+  dns: true,
+  mapping: true,
+  filtering: true,
+  hairpin: true,
+  portChoice: true,
+  parity: true,
+  portClass: true,
+  pooling: true,
+  overload: true,
+  quarantine: true,
+  portsPerHost: true,
+  flowsPerHost: true,
+  blockSize: true,
+  deterministic: true,
+  external: true,
+  exempt: true,
+  forward: true,
+  oneToOne: true,
+  netmap: true,
+};
+
+/** Those that are given, without what else a command line has. */
+export function givenFlags(words: RunArguments): RunArguments {
+  const given = Object.entries(words).filter(
+    ([key, value]) =>
+      Object.hasOwn(GIVEN, key) && value !== undefined && !(Array.isArray(value) && value.length === 0),
+  );
+  return Object.fromEntries(given);
+}
+
 export interface FlagValue {
   path: Path;
   value: unknown;
@@ -86,8 +130,6 @@ export function flagValues(words: RunArguments): FlagValue[] {
   if (words.dns !== undefined) addDns(words.dns, add);
   return values;
 }
-
-/** NAME, or NAME=NETWORK,… which is a map. */
 
 /** ADDR,ADDR or one of the words that stand alone. */
 function addDns(text: string, add: (flag: string, path: Path, value: unknown) => void): void {

@@ -5,19 +5,14 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NatgateError } from '../../core/errors.ts';
+import type { EndCause } from '../../engine/flow-judge.ts';
 import type { EndedFlows } from '../../engine/reconfigure.ts';
 import { type Difference, isNothing, type ListChange } from './difference.ts';
 import { REQUEST, RESULT } from './files.ts';
 
-export interface ReloadResult {
-  /** ISO 8601. */
-  time: string;
-  /** False: nothing has changed, and `problems` say why. */
-  applied: boolean;
-  /** Each a line, as `natgate check` has them, or a message. */
-  problems: string[];
-  /** How to mend it; empty where `problems` say it. */
-  remedy: string;
+/** How a running gateway took another configuration over. */
+export interface Taken {
+  /** Null: nothing has changed. */
   changes: Difference | null;
   /** Flows that ended, by cause, and how many go on. */
   ended: EndedFlows[];
@@ -26,6 +21,17 @@ export interface ReloadResult {
   restarted: boolean;
   /** What of the host could not be taken back; it will be when the gateway stops. */
   leftovers: string[];
+}
+
+export interface ReloadResult extends Taken {
+  /** ISO 8601. */
+  time: string;
+  /** False: nothing has changed, and `problems` say why. */
+  applied: boolean;
+  /** Each a line, as `natgate check` has them, or a message. */
+  problems: string[];
+  /** How to mend it; empty where `problems` say it. */
+  remedy: string;
 }
 
 export function refused(error: unknown): ReloadResult {
@@ -45,6 +51,17 @@ export function refused(error: unknown): ReloadResult {
 
 export function endedCount({ ended }: Pick<ReloadResult, 'ended'>): number {
   return ended.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** How many flows each cause has. */
+export function causeCounts(flows: readonly { cause: EndCause }[]): EndedFlows[] {
+  const counts = new Map<string, EndedFlows>();
+  for (const { cause } of flows) {
+    const known = counts.get(causeText(cause));
+    if (known === undefined) counts.set(causeText(cause), { ...cause, count: 1 });
+    else known.count++;
+  }
+  return [...counts.values()];
 }
 
 /** `rule office`, `anti-spoofing`. */

@@ -26,6 +26,8 @@ export interface OneArmedIngress {
   publicTun: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none (yet). */
   external: number;
+  /** Addresses that were the external one before, and that flows still have. */
+  former?: readonly number[];
   /** Port 53 of that address is natgate's for private hosts. */
   dns?: boolean;
   /** Private hosts are known outside by their own addresses (exemptions): the engine says what may come to them. */
@@ -58,7 +60,8 @@ export function oneArmedIngress(options: OneArmedIngress): Uint8Array {
     .store('u32', fp, PEER, r1)
     .load(r1, 'u32', fp, IP_DESTINATION)
     .store('u32', fp, KEY_ADDRESS, r1);
-  if (external !== 0) a.jumpIf32(r1, '==', external, 'external');
+  const shared = [external, ...(options.former ?? [])].filter((address) => address !== 0);
+  for (const address of shared) a.jumpIf32(r1, '==', address, 'external');
   linkOnly(a, 'host');
 
   // r7: where the destination is; nowhere is 0.
@@ -74,10 +77,11 @@ export function oneArmedIngress(options: OneArmedIngress): Uint8Array {
   if (options.privateToTun) a.jump('public_tun');
   else toDrop(a);
 
-  if (external !== 0) {
+  const dns = options.dns === true && external !== 0;
+  if (shared.length > 0) {
     a.label('external');
-    toExternal(a, ownedMapFd, true, options.dns ? { address: external, to: 'query' } : null);
-    if (options.dns) {
+    toExternal(a, ownedMapFd, true, dns ? { address: external, to: 'query' } : null);
+    if (dns) {
       // What others ask is the host's business.
       a.label('query').load(r1, 'u32', fp, PEER).store('u32', fp, KEY_ADDRESS, r1);
       lookUpRoute(a, routesMapFd);

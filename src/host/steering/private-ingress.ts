@@ -19,6 +19,8 @@ export interface PrivateIngress {
   tunIndex: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none. */
   external: number;
+  /** Addresses that were the external one before, and that flows still have. */
+  former?: readonly number[];
   /** The gateway's private address when it is the source of twice NAT or answers DNS, int32 in wire order; else 0. */
   local: number;
   /** Port 53 of `local` is natgate's. */
@@ -37,7 +39,8 @@ export interface PrivateIngress {
  */
 export function privateIngress(options: PrivateIngress): Uint8Array {
   const { tunIndex, routesMapFd, ownedMapFd } = options;
-  const shared = [options.external, options.local].filter((address) => address !== 0);
+  const { external, former = [], local } = options;
+  const shared = [external, ...former, local].filter((address) => address !== 0);
   const a = new Assembler();
   gate(a);
   handedBack(a, options.handbackMark);

@@ -21,6 +21,8 @@ export interface PublicIngress {
   tunIndex: number;
   /** The address natgate translates to, int32 in wire order; 0 when there is none (yet). */
   external: number;
+  /** Addresses that were the external one before, and that flows still have. */
+  former?: readonly number[];
   /** Private hosts are known outside by their own addresses (exemptions): the engine says what may come to them. */
   privateToTun: boolean;
   routesMapFd: number;
@@ -40,7 +42,8 @@ export function publicIngress(options: PublicIngress): Uint8Array {
   handedBack(a, options.handbackMark);
   loadHeaders(a, 0);
   a.load(r1, 'u32', fp, IP_DESTINATION).store('u32', fp, KEY_ADDRESS, r1);
-  if (external !== 0) a.jumpIf32(r1, '==', external, 'external');
+  const shared = [external, ...(options.former ?? [])].filter((address) => address !== 0);
+  for (const address of shared) a.jumpIf32(r1, '==', address, 'external');
 
   // Another address: natgate's when dedicated to it; what is behind another served device is not the host's.
   lookUpRoute(a, routesMapFd);
@@ -53,7 +56,7 @@ export function publicIngress(options: PublicIngress): Uint8Array {
   if (options.privateToTun) a.jump('tun');
   else toDrop(a);
 
-  if (external !== 0) {
+  if (shared.length > 0) {
     a.label('external');
     toExternal(a, ownedMapFd);
   }
