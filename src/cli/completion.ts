@@ -3,6 +3,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { helperKinds } from '../nat/alg/registry.ts';
+import { protocolNames } from '../wire/protocols.ts';
 import { CONTENDERS, WORKLOADS } from './bench/options.ts';
 
 /** A path follows: the shell completes it. */
@@ -19,6 +20,9 @@ const VALUES: Readonly<Record<string, (before: readonly string[]) => readonly st
   pooling: () => ['paired', 'arbitrary'],
   overload: () => ['never', 'exhausted', 'always'],
   only: () => [...CONTENDERS, ...WORKLOADS],
+  output: () => ['table', 'json', 'csv', 'conntrack'],
+  protocol: () => protocolNames,
+  side: () => ['private', 'public'],
   workers: () => ['1', '2', '4', '8', '16'],
   'state-root': PATHS,
   root: PATHS,

@@ -15,6 +15,7 @@ import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
+import * as flows from './flows.ts';
 import * as forward from './forward.ts';
 import * as importRules from './import.ts';
 import * as install from './install.ts';
@@ -24,9 +25,14 @@ import * as plan from './plan.ts';
 import * as reload from './reload.ts';
 import * as rule from './rule.ts';
 import * as run from './run.ts';
+import * as stats from './stats.ts';
 import * as status from './status.ts';
+import * as top from './top.ts';
 import * as uninstall from './uninstall.ts';
 import * as version from './version.ts';
+
+/** Words without an option's name. */
+const WORDS: ReadonlySet<string> = new Set(['words', 'names']);
 
 const words = hideBin(process.argv);
 const cli = yargs(words)
@@ -35,6 +41,9 @@ const cli = yargs(words)
   .command(run)
   .command(down)
   .command(status)
+  .command(flows)
+  .command(stats)
+  .command(top)
   .command(check)
   .command(plan)
   .command(reload)
@@ -86,6 +95,7 @@ function lastWordCounts(argv: Record<string, unknown>): void {
   const lists = [
     REPEATABLE,
     run.REPEATABLE,
+    WORDS,
     ...((argv['_'] as unknown[])[0] === install.command ? [install.REPEATABLE] : []),
     ...((argv['_'] as unknown[])[0] === 'import' ? [importRules.REPEATABLE] : []),
   ];

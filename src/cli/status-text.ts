@@ -3,13 +3,18 @@
  * read. What is zero and would only be noise (drops, other protocols) is left out.
  */
 import { styleText } from 'node:util';
+import type { Rates } from '../gateway/observe/counters.ts';
+import type { FlowStates } from '../gateway/observe/flow-states.ts';
 import type { GatewayStatus, Traffic } from '../gateway/status.ts';
-import { formatBytes, formatCount, formatDuration } from './units.ts';
+import { formatBits, formatBytes, formatCount, formatDuration } from './units.ts';
 
 const REFUSALS = 10;
 const RULES = 20;
 
-export function statusText(status: GatewayStatus, nowMs: number): string {
+/** What `natgate status` has read. */
+export type ShownStatus = GatewayStatus & { states?: FlowStates; rates?: Rates };
+
+export function statusText(status: ShownStatus, nowMs: number): string {
   const { flows, ports, traffic } = status;
   const { count, capacity, ...byProtocol } = flows;
   const inUse = counts(ports.inUse).map(([protocol, used]) => `${used} ${protocol}`);
@@ -23,11 +28,29 @@ export function statusText(status: GatewayStatus, nowMs: number): string {
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
       ...(status.workers > 1 ? [['workers', `${status.workers}`] as [string, string]] : []),
       ['ports', `${ports.first}-${ports.last}${inUse.length > 0 ? `, in use: ${inUse.join(', ')}` : ''}`],
+      ...(status.config === null ? [] : [['configuration', status.config] as [string, string]]),
     ]),
-    block('flows', `${formatCount(count)} of ${formatCount(capacity)}`, counts(byProtocol)),
+    ...status.interfaces.map((one) =>
+      block('interface', one.name, [
+        [one.side, one.addresses.join(', ') || 'no IPv4 address'],
+        ['received', amount(one.in)],
+        ['sent', amount(one.out)],
+      ]),
+    ),
+    ...status.externals.map(({ address, inUse, ports }) =>
+      block('external', address, [
+        ['ports', (['tcp', 'udp', 'icmp'] as const).map((t) => portUse(t, inUse[t], ports[t])).join(', ')],
+      ]),
+    ),
+    block(
+      'flows',
+      `${formatCount(count)} of ${formatCount(capacity)}`,
+      status.states === undefined ? counts(byProtocol) : byState(status.states),
+    ),
     block('traffic', '', [
       ['out', amount(traffic.out)],
       ['in', amount(traffic.in)],
+      ...(status.rates === undefined ? [] : rateRows(status.rates)),
     ]),
   ];
   const drops = counts(status.drops);
@@ -56,6 +79,38 @@ function ruleHits({ firewall }: GatewayStatus): [string, string][] {
   });
   const rest = hit.length - RULES;
   return rest > 0 ? [...shown, ['others', `${rest} more (--json lists them)`]] : shown;
+}
+
+/** `0.4 % of tcp (120)`: how near the end is, first. */
+function portUse(table: string, inUse: number, ports: number): string {
+  const percent = (100 * inUse) / ports;
+  const shown = inUse > 0 && percent < 0.1 ? '<0.1' : percent.toFixed(1).replace('.0', '');
+  return `${shown} % of ${table} (${formatCount(inUse)})`;
+}
+
+/** `tcp: 120 (100 ESTABLISHED, 20 TIME_WAIT)` */
+function byState(states: FlowStates): [string, string][] {
+  return Object.entries(states)
+    .map(([protocol, by]): [string, number, string] => {
+      const total = Object.values(by).reduce((sum, count) => sum + count, 0);
+      return [
+        protocol,
+        total,
+        counts(by)
+          .map(([state, count]) => `${count} ${state}`)
+          .join(', '),
+      ];
+    })
+    .sort(([, a], [, b]) => b - a)
+    .map(([protocol, total, by]) => [protocol, `${formatCount(total)} (${by})`]);
+}
+
+function rateRows({ out, in: back, flowsStarted, flowsEnded, drops }: Rates): [string, string][] {
+  const rate = ({ packets, bits }: Rates['out']) => `${formatBits(bits)}, ${formatCount(packets)} packets/s`;
+  const round = (traffic: Rates['out']) => ({ ...traffic, packets: Math.round(traffic.packets) });
+  const lost = drops > 0 ? `, ${formatCount(Math.round(drops))} drops/s` : '';
+  const flows = `${formatCount(Math.round(flowsStarted))} flows/s begin, ${formatCount(Math.round(flowsEnded))} end`;
+  return [['now', `out ${rate(round(out))}; in ${rate(round(back))}; ${flows}${lost}`]];
 }
 
 function amount({ packets, bytes }: Traffic): string {

@@ -1,35 +1,42 @@
 import type { Argv } from 'yargs';
-import type { GatewayStatus } from '../gateway/status.ts';
 import type { WhichGateway } from '../gateway/teardown.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
+import type { ShownStatus } from './status-text.ts';
 
 export const command = 'status';
-export const describe = 'Show what a gateway does: addresses, flows, traffic, drops';
+export const describe = 'Show what a gateway does: addresses, flows, rates, drops';
+
+/** Between the two looks that rates are made of: long enough for the counters to move, short enough to wait for. */
+const SAMPLE_MS = 500;
 
 export function builder(argv: Argv) {
   return whichGateway(argv)
     .option('json', { type: 'boolean', default: false, describe: 'Print JSON, for programs' })
+    .option('rates', {
+      type: 'boolean',
+      describe: 'How much passes now, which takes half a second; default: yes, but not in JSON',
+    })
     .option('flows', {
       type: 'boolean',
       default: false,
-      describe: 'List the flows instead, one a line, in the manner of `conntrack -L`',
+      describe: 'List the flows instead, one a line, in the manner of `conntrack -L` (see `natgate flows`)',
     });
 }
 
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const which = gatewayNamed(argv);
-  const { readFlowList, readStatus } = await import('../gateway/status.ts');
   const { json, flows } = argv;
   const write = (text: string) => process.stdout.write(`${text}\n`);
   if (flows) {
     const { flowObject } = await import('../gateway/flow-object.ts');
     const { flowLine } = await import('./flow-line.ts');
+    const { readFlowList } = await import('../gateway/status.ts');
     const list = readFlowList(which);
     if (json) write(JSON.stringify(Array.from(list, flowObject), null, 2));
     else for (const flow of list) write(flowLine(flow));
     return;
   }
-  const status = await read(() => readStatus(which), which);
+  const status = await read(() => readWhole(which, argv.rates ?? !json), which);
   if (json) write(JSON.stringify(status, null, 2));
   else {
     const { statusText } = await import('./status-text.ts');
@@ -37,11 +44,24 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   }
 }
 
-/** From its files, which need no answer of the gateway; they are root's, so members of the control socket's group ask it. */
-async function read(fromFiles: () => GatewayStatus, which: WhichGateway): Promise<GatewayStatus> {
+/** From the files of the gateway. */
+async function readWhole(which: WhichGateway, withRates: boolean): Promise<ShownStatus> {
+  const { readStatus, recordOf } = await import('../gateway/status.ts');
+  const { countStates } = await import('../gateway/observe/flow-states.ts');
+  const record = recordOf(which);
+  if (!withRates) return { ...readStatus(which), states: countStates(record) };
+  const { ratesOf, sampleCounters } = await import('../gateway/observe/counters.ts');
+  const before = sampleCounters(record);
+  await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
+  const rates = ratesOf(record, before, sampleCounters(record));
+  return { ...readStatus(which), states: countStates(record), rates };
+}
+
+/** Its files need no answer of the gateway, but are root's; members of the control socket's group ask it. */
+async function read(fromFiles: () => Promise<ShownStatus>, which: WhichGateway): Promise<ShownStatus> {
   const { isSystemError } = await import('../core/errors.ts');
   try {
-    return fromFiles();
+    return await fromFiles();
   } catch (error) {
     if (!isSystemError(error, 'EACCES')) throw error;
     const { ask } = await import('./client.ts');

@@ -24,6 +24,10 @@ const WITH_PORTS = [6, 17, 33, 132, 136];
 export interface FlowLineOptions {
   /** With `packets=` and `bytes=` of both directions, as with `net.netfilter.nf_conntrack_acct=1`. Default false. */
   counters?: boolean;
+  /** With the network protocol in front, as `-o extended`. Default false. */
+  extended?: boolean;
+  /** With `id=` of this value at the end, as `-o id`. */
+  id?: string | number;
 }
 
 /**
@@ -35,6 +39,7 @@ export function formatFlow(flow: FlowInfo, options: FlowLineOptions = {}): strin
   const counters = (packets: number, bytes: number) =>
     options.counters === true ? `packets=${packets} bytes=${bytes}` : '';
   return [
+    options.extended === true ? 'ipv4     2' : '',
     `${(NAMES[protocol] ?? 'unknown').padEnd(8)} ${protocol} ${flow.timeoutSeconds}`,
     flow.state,
     tuple(protocol, original),
@@ -44,6 +49,7 @@ export function formatFlow(flow: FlowInfo, options: FlowLineOptions = {}): strin
     counters(flow.replyPackets, flow.replyBytes),
     flow.assured ? '[ASSURED]' : '',
     'mark=0 use=1',
+    options.id === undefined ? '' : `id=${options.id}`,
   ]
     .filter((word) => word !== '')
     .join(' ');

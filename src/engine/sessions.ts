@@ -75,6 +75,7 @@ import {
 } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { Ownership } from './ownership.ts';
+import { PortGauges } from './port-gauges.ts';
 import { Shortages } from './shortages.ts';
 import type { State } from './state.ts';
 import { hostOf, isOver, Yielding } from './yielding.ts';
@@ -100,6 +101,7 @@ export class Sessions {
   readonly hosts: Hosts;
   readonly rules: Rules;
   private readonly shortages: Shortages;
+  private readonly gauges: PortGauges;
   private readonly random: Random;
   /** Whether flows make room when the table is full. */
   evicts: boolean;
@@ -170,6 +172,7 @@ export class Sessions {
       own,
       ...(seat && { protocols: new Int32Array(seat.hub.protocols) }),
     });
+    this.gauges = new PortGauges(state.ports, externals);
     this.mappings.onForeign = (table, address, port, begins) =>
       this.ownership!.mapping(table, address, port, begins);
     this.prefixes = new PrefixPairs(nat.prefixes);
@@ -318,6 +321,7 @@ export class Sessions {
     counters[PORTS_TCP] = externals.inUse(TCP);
     counters[PORTS_UDP] = externals.inUse(UDP);
     counters[IDS_ICMP] = externals.inUse(ICMP);
+    this.gauges.tick(now);
   }
 
   private refuse(host: number, reason: number, now: number): number {

@@ -3,6 +3,7 @@
  * worker maps and `natgate status` reads; in tests it is an ArrayBuffer.
  *
  *     0      header, int32 words: see S_*                64 bytes used
+ *     512    ports in use by external address (engine/port-gauges.ts)   3.5 KiB
  *     4096   counters (engine/counters.ts)               4 KiB
  *     8192   shortages (engine/shortages.ts)           8 KiB
  *     16384  counters of the firewall's rules (engine/rule-counters.ts)   128 KiB
@@ -17,6 +18,7 @@ import { ALL_PORTS, type PortClass } from '../nat/port-class.ts';
 import { MAX_COUNTERS } from '../policy/firewall/compile.ts';
 import { COUNTER } from '../policy/firewall/program.ts';
 import { COUNTERS } from './counters.ts';
+import { PORT_GAUGES_BYTES } from './port-gauges.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
 
 const MAGIC = 0x6e616774;
@@ -35,6 +37,7 @@ export const S_NOW = 6;
 /** Whose counters those of the rules are: a hash of their names. */
 export const S_RULES = 8;
 
+const PORTS_OFFSET = 512;
 const COUNTERS_OFFSET = 4096;
 const SHORTAGES_OFFSET = 8192;
 const RULES_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
@@ -79,6 +82,8 @@ export interface State {
   header: Int32Array;
   counters: Float64Array;
   shortages: Int32Array;
+  /** Ports in use by external address. */
+  ports: Int32Array;
   /** Counters of the firewall's rules. */
   rules: Float64Array;
   capacity: number;
@@ -87,8 +92,11 @@ export interface State {
   tableOffset: number;
 }
 
-/** Opens a formatted state. Throws NatgateError `state_foreign` when it is none, or of another version. */
-export function openState(buffer: ArrayBuffer): State {
+/**
+ * Opens a formatted state. `size`: bytes of the whole, where `buffer` is only what comes before the flow table. Throws NatgateError
+ * `state_foreign` when it is none, or of another version.
+ */
+export function openState(buffer: ArrayBuffer, size = buffer.byteLength): State {
   const header = new Int32Array(buffer, 0, 16);
   if (!isFormatted(buffer) || header[S_VERSION] !== VERSION) {
     throw new NatgateError(
@@ -98,10 +106,10 @@ export function openState(buffer: ArrayBuffer): State {
     );
   }
   const capacity = header[S_CAPACITY]!;
-  if (capacity <= 0 || buffer.byteLength < stateBytes(capacity)) {
+  if (capacity <= 0 || size < stateBytes(capacity)) {
     throw new NatgateError(
       'state_truncated',
-      `the state is truncated: ${buffer.byteLength} bytes for ${capacity} flows`,
+      `the state is truncated: ${size} bytes for ${capacity} flows`,
       'remove it with `natgate down` and start anew',
     );
   }
@@ -109,6 +117,7 @@ export function openState(buffer: ArrayBuffer): State {
     header,
     counters: new Float64Array(buffer, COUNTERS_OFFSET, COUNTERS),
     shortages: new Int32Array(buffer, SHORTAGES_OFFSET, SHORTAGE_BYTES / 4),
+    ports: new Int32Array(buffer, PORTS_OFFSET, PORT_GAUGES_BYTES / 4),
     rules: new Float64Array(buffer, RULES_OFFSET, MAX_COUNTERS * COUNTER),
     capacity,
     seed: [header[S_SEED]!, header[S_SEED + 1]!],

@@ -11,6 +11,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { NatgateError } from '../core/errors.ts';
 import { NOW } from '../engine/arena.ts';
+import { deleteFlows } from '../engine/delete-flows.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HandOff } from '../engine/hand-off.ts';
 import type { Exchange } from '../link/addon.ts';
@@ -119,6 +120,9 @@ function applyControl(
       break;
     case 'dns':
       engine.setDns(message.dns);
+      break;
+    case 'deleteFlows':
+      say({ type: 'deletedFlows', id: message.id, count: deleteFlows(engine.tracker, message.flows) });
       break;
     case 'reconfigure': {
       const { id, to } = message;

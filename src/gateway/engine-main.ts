@@ -100,7 +100,8 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
     tell({ type: 'ready' });
   };
   return (message) => {
-    for (const { flags, toWorker, wakeFd } of all) {
+    for (const [number, { flags, toWorker, wakeFd }] of all.entries()) {
+      if (message.type === 'deleteFlows' && message.worker !== number) continue;
       toWorker.postMessage(message);
       // The event loop of the worker never turns, hence the flag; it may wait for packets, hence the eventfd.
       Atomics.store(flags, CONTROL_FLAG, 1);

@@ -61,6 +61,9 @@ export class EngineProcess {
   #waiting: (Reconfigured & { id: number; left: number; resolve(result: Reconfigured | null): void }) | null =
     null;
 
+  /** Whom the answer to a deletion goes to, by its id. */
+  readonly #deletions = new Map<number, (count: number | null) => void>();
+
   constructor(host: EngineHost) {
     this.#host = host;
   }
@@ -94,6 +97,19 @@ export class EngineProcess {
     return new Promise((resolve) => {
       this.#waiting = { id, left: this.#host.workers, ended: [], kept: 0, resolve };
       this.#tell({ type: 'reconfigure', id, to });
+    });
+  }
+
+  /**
+   * Ends flows of a worker, at most DELETED_AT_ONCE, between two batches. Resolves with how many were still there; null: there is no engine
+   * at the moment, or it died meanwhile.
+   */
+  deleteFlows(worker: number, flows: Int32Array): Promise<number | null> {
+    if (!this.#child?.connected) return Promise.resolve(null);
+    const id = ++this.#asked;
+    return new Promise((resolve) => {
+      this.#deletions.set(id, resolve);
+      this.#tell({ type: 'deleteFlows', id, worker, flows });
     });
   }
 
@@ -150,6 +166,9 @@ export class EngineProcess {
         ready();
       } else if (message.type === 'reconfigured') {
         this.#reconfigured(message);
+      } else if (message.type === 'deletedFlows') {
+        this.#deletions.get(message.id)?.(message.count);
+        this.#deletions.delete(message.id);
       } else if (message.type === 'log') {
         this.#host.log(message.line);
       } else {
@@ -170,6 +189,8 @@ export class EngineProcess {
     this.#child = null;
     this.#waiting?.resolve(null);
     this.#waiting = null;
+    for (const resolve of this.#deletions.values()) resolve(null);
+    this.#deletions.clear();
     if (this.#stopping || !this.#wasReady) {
       failed(reason);
       return;

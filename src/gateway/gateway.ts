@@ -264,6 +264,16 @@ export class Gateway {
     return { changes, ended, kept, restarted: done === null, leftovers };
   }
 
+  /** What is written down of it for other processes; null before it is up. */
+  get record(): RunRecord | null {
+    return this.#record ?? null;
+  }
+
+  /** Ends flows of a worker, pairs of number and H_SEQUENCE, at most DELETED_AT_ONCE; null: there is no engine at the moment. */
+  deleteFlows(worker: number, flows: Int32Array): Promise<number | null> {
+    return this.#engine?.deleteFlows(worker, flows) ?? Promise.resolve(null);
+  }
+
   /** What the engine is told of the configuration in force. */
   #settings({ interfaces }: HostView): Reconfiguration {
     const { nat, firewall, timeouts, helpers, clampMss, evict, unsolicited } = this.#options;

@@ -4,8 +4,8 @@
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | stop ─▶ engine ─ as they are ─▶ worker
- *     supervisor ◀─ log | reconfigured ───────── engine process ◀─ as they are ── worker
+ *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | deleteFlows | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ◀─ log | reconfigured | deletedFlows ─ engine process ◀─ as they are ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
  */
@@ -98,6 +98,17 @@ export interface DnsMessage {
   dns: DnsState | null;
 }
 
+/** End these flows; for one worker, which answers. `flows`: pairs of a number and its H_SEQUENCE, at most DELETED_AT_ONCE. */
+export interface DeleteFlowsMessage {
+  type: 'deleteFlows';
+  id: number;
+  worker: number;
+  flows: Int32Array;
+}
+
+/** Flows between two batches, at most: a packet waits half a millisecond for them. */
+export const DELETED_AT_ONCE = 512;
+
 /** Finish the batch and exit with 0. */
 export interface StopMessage {
   type: 'stop';
@@ -111,6 +122,7 @@ export type ControlMessage =
   | NeighbourMessage
   | ReconfigureMessage
   | DnsMessage
+  | DeleteFlowsMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -139,7 +151,19 @@ export interface ReconfiguredMessage {
   result: Reconfigured;
 }
 
-export type FromEngine = ReadyMessage | FailedMessage | LogMessage | ReconfiguredMessage;
+/** Of those that were to end, so many were still there. */
+export interface DeletedFlowsMessage {
+  type: 'deletedFlows';
+  id: number;
+  count: number;
+}
+
+export type FromEngine =
+  | ReadyMessage
+  | FailedMessage
+  | LogMessage
+  | ReconfiguredMessage
+  | DeletedFlowsMessage;
 
 const TO_ENGINE = new Set<string>([
   'start',
@@ -149,9 +173,10 @@ const TO_ENGINE = new Set<string>([
   'neighbour',
   'reconfigure',
   'dns',
+  'deleteFlows',
   'stop',
 ]);
-const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured']);
+const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured', 'deletedFlows']);
 
 export function isToEngine(message: unknown): message is ToEngine {
   return TO_ENGINE.has(typeOf(message));

@@ -1,5 +1,5 @@
 /** What a gateway is and does at one moment, from its run record and its state file. Needs no addon, only to be root. */
-import type { FlowInfo } from '../conntrack/flow-info.ts';
+import { networkInterfaces } from 'node:os';
 import { NatgateError } from '../core/errors.ts';
 import {
   DEVICE_COUNTERS,
@@ -11,14 +11,17 @@ import {
   readCounters,
   sumOfCounters,
 } from '../engine/counters.ts';
+import { readPortGauges } from '../engine/port-gauges.ts';
 import { type RuleCount, readRuleCounters } from '../engine/rule-counters.ts';
 import { readAllShortages } from '../engine/shortages.ts';
 import type { State } from '../engine/state.ts';
+import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
+import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
 import { workerStatePath } from './state-path.ts';
-import { readFlows, readStateFile } from './state-reader.ts';
+import { readStateFile } from './state-reader.ts';
 import type { WhichGateway } from './teardown.ts';
 
 export interface Traffic {
@@ -47,7 +50,11 @@ export interface GatewayStatus {
   /** `out`: what went to the public side; `in`: what went to private hosts. Packets as the engine sees them. */
   traffic: { out: Traffic; in: Traffic };
   /** By interface, private ones first; `in`: what came from there, `out`: what went there. */
-  interfaces: { name: string; side: 'private' | 'public'; in: Traffic; out: Traffic }[];
+  interfaces: { name: string; side: 'private' | 'public'; addresses: string[]; in: Traffic; out: Traffic }[];
+  /** External addresses of which a port has been in use, and of how many ports. */
+  externals: ExternalUse[];
+  /** The file that it was started with; null: none. */
+  config: string | null;
   /** By name (core/reasons.ts), without those that are zero. */
   drops: Record<string, number>;
   /** Private hosts that were refused something (a port, a flow), by rule and drop reason, most refused first. */
@@ -57,6 +64,15 @@ export interface GatewayStatus {
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
+
+export interface ExternalUse {
+  address: string;
+  inUse: { tcp: number; udp: number; icmp: number };
+  /** How many there are. */
+  ports: { tcp: number; udp: number; icmp: number };
+}
+
+const IDS = 65_536;
 
 /** Throws NatgateError `not_running`. */
 export function readStatus(which: WhichGateway): GatewayStatus {
@@ -80,6 +96,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
   });
   // The public interface is the last device.
   const inside = record.private.length;
+  const found = networkInterfaces();
   const flows = {
     tcp: count('flows_tcp'),
     udp: count('flows_udp'),
@@ -105,9 +122,18 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     interfaces: [...record.private, record.public].map((name, device) => ({
       name,
       side: device < inside ? ('private' as const) : ('public' as const),
+      addresses: (found[name] ?? []).flatMap(({ family, cidr }) =>
+        family === 'IPv4' && cidr !== null ? [cidr] : [],
+      ),
       in: passed(device, DEVICE_IN_PACKETS, DEVICE_IN_BYTES),
       out: passed(device, DEVICE_OUT_PACKETS, DEVICE_OUT_BYTES),
     })),
+    externals: readPortGauges(states).map(({ address, ...inUse }) => {
+      const isOwn = formatAddress(address) === record.external;
+      const ports = isOwn ? record.ports.last - record.ports.first + 1 : IDS - 1;
+      return { address: formatAddress(address), inUse, ports: { tcp: ports, udp: ports, icmp: IDS } };
+    }),
+    config: record.config ?? null,
     drops,
     refused: readAllShortages(states).map(({ host, rule, reason, count }) => ({
       host: formatAddress(host),
@@ -124,9 +150,9 @@ export function readStatus(which: WhichGateway): GatewayStatus {
 }
 
 /** The flows of a gateway. Throws NatgateError `not_running`. */
-export function* readFlowList(which: WhichGateway): Generator<FlowInfo> {
+export function readFlowList(which: WhichGateway): Generator<ListedFlow> {
   const record = recordOf(which);
-  for (const state of statesOf(record, true)) yield* readFlows(state, record.timeouts);
+  return listFlowsOf(record, contextOf(record, new ClientNames()));
 }
 
 /** The states of all workers. */

@@ -44,7 +44,7 @@ function complete(...words: string[]): string[] {
 
 describe('bash', () => {
   it('completes verbs, options and choices', () => {
-    expect(complete('st')).toEqual(['status']);
+    expect(complete('st')).toEqual(['status', 'stats']);
     expect(complete('uninst')).toEqual(['uninstall']);
     expect(complete('run', '--evi')).toEqual(['--evict']);
     expect(complete('run', '--evict', 'un')).toEqual(['unassured']);

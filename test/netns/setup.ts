@@ -28,6 +28,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'in.tftpd', package: 'tftpd-hpa' },
   { binary: 'tftp', package: 'tftp-hpa' },
   { binary: 'sipp', package: 'sip-tester' },
+  { binary: 'conntrack', package: 'conntrack' },
   { binary: 'turnutils_natdiscovery', package: 'coturn' },
 ];
 

@@ -5,7 +5,7 @@
  *                                       └── what is wrong: reader ──┘
  */
 import type { Timeouts } from '../../conntrack/timeouts.ts';
-import { defaultTimeouts } from '../../conntrack/timeouts.ts';
+import { rfcTimeouts } from '../../conntrack/timeouts.ts';
 import type { HelperConfig } from '../../nat/alg/registry.ts';
 import { hostAddress, port, prefix, splitOnce } from '../nat-syntax.ts';
 import {
@@ -102,7 +102,7 @@ function privateInterfaces(value: ConfigDocument['private'], reader: Reader): Pr
 
 function changedTimeouts(timeouts: ConfigDocument['timeouts']): Partial<Timeouts> {
   return Object.fromEntries(
-    Object.entries(timeouts).filter(([name, seconds]) => defaultTimeouts[name as keyof Timeouts] !== seconds),
+    Object.entries(timeouts).filter(([name, seconds]) => rfcTimeouts[name as keyof Timeouts] !== seconds),
   );
 }
 

@@ -3,7 +3,7 @@
  * Schema for editors and the reference are made. Parsing fills the defaults in; what the texts mean is compile.ts's.
  */
 import { z } from 'zod';
-import { defaultTimeouts, type Timeouts } from '../../conntrack/timeouts.ts';
+import { rfcTimeouts, type Timeouts } from '../../conntrack/timeouts.ts';
 import { DEFAULT_FLOWS, DEFAULT_PORTS, DEFAULT_TX_QUEUE_LENGTH, LOG_LEVELS } from '../options.ts';
 import { firewall } from './schema-firewall.ts';
 import { exemptions, external, forward, natDefaults, natLimits, natRule, pair } from './schema-nat.ts';
@@ -24,7 +24,7 @@ const privateInterface = z.union([
 
 const timeouts = map(
   Object.fromEntries(
-    Object.entries(defaultTimeouts).map(([name, seconds]) => [
+    Object.entries(rfcTimeouts).map(([name, seconds]) => [
       name,
       whole(name === 'udpDns' ? 0 : 1, MAX_TIMEOUT)
         .default(seconds)

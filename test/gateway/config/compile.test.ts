@@ -106,6 +106,11 @@ unsolicited: unreachable
   expect({ ...optionsOf(text, flags), configPath: null }).toEqual(optionsOf(null, flags));
 });
 
+test("timeouts differ from natgate's defaults, not from netfilter's", () => {
+  const asNetfilter = optionsOf(`${TWO}timeouts: {udp: 30, tcpTimeWait: 120, icmp: 60}\n`);
+  expect(asNetfilter.timeouts).toEqual({ udp: 30, tcpTimeWait: 120 });
+});
+
 describe('flags are stronger than the file', () => {
   const text = `${TWO}external: [203.0.113.8]\nforwards: [tcp:80=192.168.1.10]\nnat: {mapping: adm, parity: false}\n`;
 

@@ -1,0 +1,66 @@
+import type { Argv } from 'yargs';
+import type { FilterFlag } from '../gateway/observe/filter-flags.ts';
+import { filterFrom, filterOptions } from './filter-options.ts';
+import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
+
+export const command = 'flows [words..]';
+export const describe = 'List or count flows; in the manner of conntrack where asked for';
+
+const ORDERS = ['bytes', 'packets', 'age', 'timeout'] as const;
+export const FLOW_FLAGS: readonly FilterFlag[] = [
+  'protocol',
+  'source',
+  'destination',
+  'source-port',
+  'destination-port',
+  'external',
+  'external-port',
+  'state',
+  'client',
+  'rule',
+  'side',
+];
+
+const EPILOGUE = `natgate flows                        list them
+natgate flows count                  how many there are
+A filter is flags, or an expression: natgate flows 'tcp and src 10.0.0.0/24 and not dport 443'
+Words: proto, src, dst, host, sport, dport, port, ext, extport, reply-src, reply-dst, client, state, rule, side; and, or, not, ( )`;
+
+export function builder(argv: Argv) {
+  const own = whichGateway(argv)
+    .positional('words', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'list (default) or count; then a filter',
+    })
+    .option('json', { type: 'boolean', default: false, describe: 'Print JSON, for programs' })
+    .option('output', {
+      alias: 'o',
+      type: 'string',
+      requiresArg: true,
+      default: 'table',
+      describe: 'table, json, csv, or conntrack, with extended, id, counters after commas',
+    })
+    .option('sort', { choices: ORDERS, requiresArg: true, describe: 'The most first' })
+    .option('limit', { type: 'number', requiresArg: true, describe: 'So many at most' })
+    .option('heading', { type: 'boolean', default: true, describe: 'The first line of table and csv' })
+    .epilogue(EPILOGUE);
+  return filterOptions(own, FLOW_FLAGS);
+}
+
+export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
+  const which = gatewayNamed(argv);
+  const [first, ...rest] = argv.words.map(String);
+  const { countFlows, printFlows, requireFormat } = await import('./flow-verbs.ts');
+  const format = requireFormat(argv.output, argv.json);
+  switch (first) {
+    case 'count':
+      return countFlows(which, await filterFrom(argv, rest), argv.json);
+    default: {
+      const words = first === undefined || first === 'list' ? rest : [first, ...rest];
+      const { sort, limit, heading } = argv;
+      return printFlows(which, await filterFrom(argv, words), { format, sort, limit, heading });
+    }
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * How many ports of each external address are in use, in the state for other processes to read.
+ *
+ *     224 entries of 4 words: address (wire order; 0: none), TCP ports, UDP ports, ICMP ids
+ *
+ * Written every half second. An address has an entry once a port of it has been asked for, in the order of its number.
+ * Limits: addresses beyond the 224th are not here; the sums in the counters are of all.
+ */
+import { type ExternalAddresses, LOCAL } from '../nat/external-addresses.ts';
+
+const ENTRIES = 224;
+const WORDS = 4;
+const EVERY_MS = 500;
+export const PORT_GAUGES_BYTES = ENTRIES * WORDS * 4;
+
+/** Ports in use. */
+export interface PortGauge {
+  /** Wire order. */
+  address: number;
+  tcp: number;
+  udp: number;
+  icmp: number;
+}
+
+export class PortGauges {
+  private readonly words: Int32Array;
+  private readonly externals: ExternalAddresses;
+  private next: number | null = null;
+  private last = -1;
+  private entry = -1;
+  private readonly note: (space: { inUse: number }, number: number, table: number) => void;
+
+  /** `words`: PORT_GAUGES_BYTES of the state. */
+  constructor(words: Int32Array, externals: ExternalAddresses) {
+    this.words = words;
+    this.externals = externals;
+    this.note = (space, number, table) => this.add(space.inUse, number, table);
+  }
+
+  /** Once a batch. */
+  tick(now: number): void {
+    if (this.next !== null && ((now - this.next) | 0) < 0) return;
+    this.next = (now + EVERY_MS) | 0;
+    this.last = -1;
+    this.entry = -1;
+    this.externals.each(this.note);
+    this.words.fill(0, (this.entry + 1) * WORDS);
+  }
+
+  private add(inUse: number, number: number, table: number): void {
+    const { words } = this;
+    // Those of the private side name the flow's own interface: nobody runs short of them.
+    if (number === LOCAL) return;
+    if (number !== this.last) {
+      if (this.entry + 1 >= ENTRIES) return;
+      this.last = number;
+      this.entry++;
+      words.fill(0, this.entry * WORDS, (this.entry + 1) * WORDS);
+      words[this.entry * WORDS] = this.externals.addressOf(number);
+    }
+    words[this.entry * WORDS + 1 + table] = inUse;
+  }
+}
+
+/** Over all workers, which share the addresses. */
+export function readPortGauges(states: readonly { ports: Int32Array }[]): PortGauge[] {
+  const gauges = new Map<number, PortGauge>();
+  for (const { ports } of states) {
+    for (let at = 0; at < ports.length; at += WORDS) {
+      const address = ports[at]!;
+      if (address === 0) continue;
+      const known = gauges.get(address) ?? { address, tcp: 0, udp: 0, icmp: 0 };
+      known.tcp += ports[at + 1]!;
+      known.udp += ports[at + 2]!;
+      known.icmp += ports[at + 3]!;
+      gauges.set(address, known);
+    }
+  }
+  return [...gauges.values()];
+}
