@@ -15,8 +15,8 @@ export const STATUS: GatewayStatus = {
   workers: 1,
   traffic: { out: { packets: 5, bytes: 500 }, in: nothing },
   interfaces: [
-    { name: 'eth1', side: 'private', in: { packets: 5, bytes: 500 }, out: nothing },
-    { name: 'eth0', side: 'public', in: nothing, out: { packets: 5, bytes: 500 } },
+    { name: 'eth1', side: 'private', addresses: [], in: { packets: 5, bytes: 500 }, out: nothing },
+    { name: 'eth0', side: 'public', addresses: [], in: nothing, out: { packets: 5, bytes: 500 } },
   ],
   drops: { bad_tcp: 7 },
   refused: [],
