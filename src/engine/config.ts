@@ -58,6 +58,11 @@ export interface EngineConfig {
   helpers?: readonly HelperConfig[];
   /** Where there are several workers: which one this is, and what they share (hub.ts). */
   seat?: WorkerSeat;
+  /**
+   * A formatted tap (tap-ring.ts) for dropped packets, captures and traces, and its clock (ms since 1970, fractions count); without
+   * it nothing is written down.
+   */
+  tap?: { memory: ArrayBuffer; clock: () => number };
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

@@ -28,7 +28,7 @@ import {
   SPOOFED_SOURCE,
 } from '../core/reasons.ts';
 import { masqueradeAll } from '../nat/config.ts';
-import { D_DESTINATION, D_KIND, DIRECT, RESOLVER } from '../nat/decide.ts';
+import { ANNOUNCED, D_DESTINATION, D_KIND, DIRECT, RESOLVER } from '../nat/decide.ts';
 import type { DnsState } from '../nat/dns.ts';
 import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
 import { IpIds, needsId } from '../nat/ip-id.ts';
@@ -73,6 +73,7 @@ import { Reconfigurer } from './reconfigure.ts';
 import { NO_ROUTE_CLASS, type Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
+import { Tap } from './tap.ts';
 import { Uninvited } from './uninvited.ts';
 import { Unsolicited } from './unsolicited.ts';
 
@@ -104,6 +105,8 @@ export class Engine {
   private readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
+  /** Writes packets down for others; null where there is no memory for it. */
+  readonly tap: Tap | null;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -153,6 +156,12 @@ export class Engine {
     const { gate, mappings, unsolicited } = this;
     this.uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
     this.reconfigurer = new Reconfigurer(this, nat);
+    const { handOff } = this;
+    const parts = { bytes, meta, devices, sessions, path, gate, helpers, out, counters, handOff };
+    this.tap = config.tap
+      ? new Tap(config.tap.memory, { ...parts, clock: config.tap.clock }, config.now)
+      : null;
+    fragments.tap = this.tap;
   }
 
   /** Entries in the arena's out list. */
@@ -176,6 +185,7 @@ export class Engine {
     this.header[S_NOW] = now;
     this.linkCounters.collect();
     this.reconfigurer.step(now);
+    this.tap?.tick();
   }
 
   /** A device has another address or MTU. Flows of an external address that is gone end, as with MASQUERADE. */
@@ -215,6 +225,46 @@ export class Engine {
    * number may come again while held fragments leave.)
    */
   process(from: number, count: number, now: number): number {
+    const { tap } = this;
+    tap?.refill();
+    const done =
+      tap?.isOn === true ? this.processTapped(tap, from, count, now) : this.processAll(from, count, now);
+    if (done === count) this.counters[BATCHES]!++;
+    return done;
+  }
+
+  /** While packets are written down they are handled one by one. */
+  private processTapped(tap: Tap, from: number, count: number, now: number): number {
+    const { out, fragments } = this;
+    tap.open();
+    let i = from;
+    while (i < count) {
+      const m = i * META;
+      const sent = out.count;
+      if (fragments.isReleasing) {
+        // The packet has been handled, and what waited for it leaves.
+        const done = this.processAll(i, i + 1, now);
+        tap.more(i, sent);
+        if (done === i) break;
+        i = done;
+        continue;
+      }
+      this.lookup.batch(i, i + 1);
+      tap.begin(i, m);
+      const done = this.processAll(i, i + 1, now);
+      if (done === i && !fragments.isReleasing) {
+        tap.undo();
+        break;
+      }
+      tap.end(i, m, sent, now);
+      if (done === i) break;
+      i = done;
+    }
+    tap.publish();
+    return i;
+  }
+
+  private processAll(from: number, count: number, now: number): number {
     let first = from;
     if (this.fragments.isReleasing) {
       if (!this.fragments.release(now)) return from;
@@ -234,10 +284,12 @@ export class Engine {
       const device = DEVICES + this.meta[m + M_DEVICE]! * DEVICE_COUNTERS;
       this.counters[device + DEVICE_IN_PACKETS]!++;
       this.counters[device + DEVICE_IN_BYTES]! += this.bytes.i32[(IN_LIST >> 2) + i * 2 + 1]!;
-      if (reason !== OK) this.counters[DROPS + reason]!++;
+      if (reason !== OK) {
+        this.counters[DROPS + reason]!++;
+        this.tap?.dropped(i, m, reason, now);
+      }
       if (this.fragments.isReleasing) return i;
     }
-    this.counters[BATCHES]!++;
     return count;
   }
 
@@ -328,6 +380,7 @@ export class Engine {
     if (decider.isTwice || decider.turnsBack) decider.local = this.devices.address[to]!;
     const handle = sessions.begin(this.bytes, meta, m, state, isInside, leaves, 0, now);
     if (handle >= 0) {
+      meta[m + M_HANDLE] = handle;
       if (isInside && isAnywhere) path.remember(handle, egress, back);
       if (isTurned && protocol === PROTO_TCP) this.tracker.tcp.followLoosely(handle >> 1);
       return this.forward(slot, m, this.gate.begun(this.helpers.made(handle, expected)), egress, now);
@@ -340,6 +393,7 @@ export class Engine {
   /** The first packet of a flow that another one announced. */
   private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
     const { path, gate } = this;
+    this.sessions.decider.decision[D_KIND] = ANNOUNCED;
     const egress = path.classTowards(expected.toSide, expected.address);
     const isInside = expected.side === PRIVATE;
     const back = isInside ? path.classTowards(PRIVATE, this.meta[m + M_SOURCE]!) : NO_ROUTE_CLASS;
@@ -350,6 +404,7 @@ export class Engine {
     if (barred !== OK) return barred;
     const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
     if (handle < 0) return -handle;
+    this.meta[m + M_HANDLE] = handle;
     return this.forward(slot, m, gate.begun(this.helpers.made(handle, expected)), egress, now);
   }
 

@@ -1,0 +1,433 @@
+/**
+ * The tap: writes down packets for whoever wants to look at them. Two rings (tap-ring.ts):
+ *
+ *     drops   always: each dropped packet, its first 96 bytes, why, and for want of what. In a flood only some are written: 4 of a
+ *             batch, 512 in a tenth of a second; the rest are counted as left out
+ *     tap     while somebody captures or traces: packets that match, as they came and as they left, with all that was decided
+ *
+ *     begin() ─▶ the engine handles one packet ─▶ end() … ─▶ publish(), once a batch
+ *
+ * A packet is rewritten in its slot, so it is copied before it is handled, and the copy is given up when it turns out not to match. What
+ * matches is the packet as it came or as it leaves: that of a flow that is there already is known before. A packet that left belongs to the
+ * one during whose handling it was sent: held fragments to the first one, an ICMP error to what it answers.
+ *
+ * Invariant: it changes nothing that the engine goes by (test/engine/tap.test.ts runs engines with and without). Off, it costs a branch
+ * a batch. Limits: 8 subscribers; a packet of which the engine ran out of slots is written with what had left by then.
+ */
+import {
+  C_CREATED,
+  COLD,
+  H_DESTINATION,
+  H_PORTS,
+  H_SEQUENCE,
+  H_STATUS,
+  HOT,
+  TUPLE,
+} from '../conntrack/flow-table.ts';
+import { invertPorts } from '../conntrack/tuple.ts';
+import { OK } from '../core/reasons.ts';
+import type { Bytes } from '../wire/bytes.ts';
+import { KIND_FLOW, KIND_FRAGMENT, M_HANDLE, M_KIND, M_LENGTH, M_REASON } from '../wire/parse.ts';
+import { VNET_GSO_SIZE, VNET_GSO_TYPE, VNET_HEADER } from '../wire/vnet.ts';
+import { BATCH, IN_LIST, LINEAR_BYTES, OUT_LIST, overflowOffset, packetOffset } from './arena.ts';
+import { HANDED_BACK, HANDED_OFF } from './counters.ts';
+import type { FragmentStore } from './fragment-store.ts';
+import type { HandOff } from './hand-off.ts';
+import type { OutList } from './out-list.ts';
+import { isRead, TapFacts, type TapFactsParts } from './tap-facts.ts';
+import { meets, PRIVATE_SIDE, PUBLIC_SIDE, type TapFilter } from './tap-filter.ts';
+import {
+  KIND_DROP,
+  KIND_IN,
+  KIND_OUT,
+  T_CAUSE,
+  T_DESTINATION,
+  T_DEVICE,
+  T_FLAGS,
+  T_HANDLE,
+  T_KIND,
+  T_LENGTH,
+  T_PORTS,
+  T_PROTOCOL,
+  T_SEQUENCE,
+  T_SNAP,
+  T_SOURCE,
+  T_TIME,
+  T_VNET,
+  TAP_FROM_WORKER,
+  TAP_HEADER,
+  TAP_HELD,
+  TAP_MADE,
+  TAP_NEW,
+  TAP_PUBLIC,
+  TAP_RELATED,
+  TAP_TO_HOST,
+  TAP_TO_WORKER,
+} from './tap-record.ts';
+import { TapRing, tapPlaces, tapWordsOf } from './tap-ring.ts';
+
+/** Subscribers of a tap. */
+export const MAX_TAPS = 8;
+/** Bytes of a dropped packet. */
+export const DROP_SNAP = 96;
+const DROPS_PER_BATCH = 4;
+const WINDOW_MS = 100;
+const DROPS_PER_WINDOW = 512;
+const NONE = -1;
+
+export interface TapParts extends TapFactsParts {
+  out: OutList;
+  counters: Float64Array;
+  handOff: HandOff | null;
+  /** ms since 1970, with fractions. */
+  clock: () => number;
+}
+
+export class Tap {
+  /** Somebody captures or traces. */
+  isOn = false;
+  /** Dropped packets that may still be written in this batch. */
+  private budget = DROPS_PER_BATCH;
+  private readonly parts: TapParts;
+  private readonly bytes: Bytes;
+  private readonly meta: Int32Array;
+  private readonly hot: Int32Array;
+  /** Of the packet that is being handled, and of the one that was dropped last. */
+  private readonly record: TapFacts;
+  private readonly drop: TapFacts;
+  private readonly drops: TapRing;
+  private readonly ring: TapRing;
+  private timedAt: number;
+  private windowFrom: number;
+  private window = 0;
+  private isShort = false;
+  /** By subscriber. */
+  private programs: Int32Array[] = [];
+  private droppedOnly: boolean[] = [];
+  private sides: number[] = [];
+  private snap = 0;
+  /** Of the packet that is being handled: its copy's record, who wants it, its flow, what had been counted. */
+  private copy = NONE;
+  private wanted = 0;
+  private handle = NONE;
+  private life = 0;
+  private reason = OK;
+  private cause = NONE;
+  private handedBack = 0;
+  private handedOff = 0;
+
+  /** `memory`: a formatted tap (tap-ring.ts). `now`: ms. */
+  constructor(memory: ArrayBuffer, parts: TapParts, now: number) {
+    this.parts = parts;
+    this.bytes = parts.bytes;
+    this.meta = parts.meta;
+    this.hot = parts.sessions.table.hot;
+    this.record = new TapFacts(parts);
+    this.drop = new TapFacts(parts);
+    const places = tapPlaces(tapWordsOf(new Int32Array(memory, 0, 16)));
+    this.drops = new TapRing(memory, places.drops);
+    this.ring = new TapRing(memory, places.tap);
+    this.timedAt = (now - 1) | 0;
+    this.windowFrom = now;
+  }
+
+  /** Who captures or traces from now on: at most MAX_TAPS. */
+  set(filters: readonly TapFilter[]): void {
+    const some = filters.slice(0, MAX_TAPS);
+    this.programs = some.map(({ program }) => Int32Array.from(program));
+    this.droppedOnly = some.map(({ dropped }) => dropped);
+    this.sides = some.map(({ sides }) => sides);
+    this.snap = Math.max(0, ...some.map(({ snapLength }) => snapLength));
+    this.isOn = some.length > 0;
+  }
+
+  /** A batch begins. */
+  refill(): void {
+    this.budget = DROPS_PER_BATCH;
+  }
+
+  /** The packet of row `m` in `slot` has been dropped. */
+  dropped(slot: number, m: number, reason: number, now: number): void {
+    // What waited in the engine's own slots is not the packet that is being handled.
+    if (slot < BATCH) this.reason = reason;
+    if (!this.mayWrite(now)) return;
+    const { drop, drops } = this;
+    const length = this.lengthOf(slot, m);
+    drop.packet(m, slot, length);
+    drop.outcome(m, reason, false);
+    drop.before(drop.facts[T_HANDLE]!);
+    const snap = Math.min(length, DROP_SNAP);
+    const at = write(drops, drop.facts, KIND_DROP, snap);
+    copyPacket(this.bytes, slot, drops.words, at, snap);
+    drops.publish();
+  }
+
+  /** A fragment that waited for its first one will not leave. */
+  droppedHeld(store: FragmentStore, fragment: number, reason: number, now: number): void {
+    if (!this.mayWrite(now)) return;
+    const { drop, drops } = this;
+    const length = store.lengthOf(fragment);
+    const snap = Math.min(length, DROP_SNAP);
+    drop.held(store.deviceOf(fragment), length, reason);
+    const at = write(drops, drop.facts, KIND_DROP, snap);
+    store.copyHead(fragment, drops.words, at + TAP_HEADER, (snap + 3) >> 2);
+    addressesOf(drops.words, at);
+    drops.publish();
+  }
+
+  /** Once a batch. */
+  tick(): void {
+    if (!this.isShort) return;
+    this.isShort = false;
+    this.drops.sayLeftOut();
+  }
+
+  /** The packet of row `m` in `slot` is about to be handled; it has been looked up. */
+  begin(slot: number, m: number): void {
+    const { meta, hot, parts } = this;
+    const handle = meta[m + M_REASON] === OK && meta[m + M_KIND] === KIND_FLOW ? meta[m + M_HANDLE]! : NONE;
+    this.handle = handle;
+    this.life = handle < 0 ? 0 : hot[(handle >> 1) * HOT + H_SEQUENCE]!;
+    this.reason = OK;
+    this.copy = NONE;
+    this.handedBack = parts.counters[HANDED_BACK]!;
+    this.handedOff = parts.counters[HANDED_OFF]!;
+    parts.gate.decidedBy = NONE;
+    const length = this.lengthOf(slot, m);
+    this.record.packet(m, slot, length);
+    this.record.before(handle);
+    this.wanted = this.matching(m, handle);
+    // Whether a packet without a flow matches as it leaves is not known yet.
+    if (handle >= 0 && !this.mayNeedCopy(this.wanted)) return;
+    this.copyIn(slot, length);
+  }
+
+  /** The packet has been handled. `from`: first entry of the out list that was made meanwhile. */
+  end(slot: number, m: number, from: number, now: number): void {
+    const { meta, record, parts, ring } = this;
+    const { facts } = record;
+    const handle = meta[m + M_REASON] === OK ? meta[m + M_HANDLE]! : NONE;
+    const isNew = handle >= 0 && this.isNew(m, handle, now);
+    const { reason } = this;
+    if (handle >= 0) this.wanted |= this.matchingLeft(m, handle);
+    for (let i = 0; i < this.droppedOnly.length; i++) {
+      if (reason === OK && this.droppedOnly[i]!) this.wanted &= ~(1 << i);
+    }
+    if (this.wanted === 0) {
+      if (this.copy !== NONE) ring.cancel();
+      this.copy = NONE;
+      return;
+    }
+    record.outcome(m, reason, isNew && reason === OK);
+    const { counters, handOff, out } = parts;
+    let flags = facts[T_FLAGS]!;
+    if (isNew && reason === OK) flags |= TAP_NEW;
+    if (handOff?.isGiven(slot) === true) flags |= TAP_FROM_WORKER;
+    if (counters[HANDED_BACK]! > this.handedBack) flags |= TAP_TO_HOST;
+    else if (counters[HANDED_OFF]! > this.handedOff) flags |= TAP_TO_WORKER;
+    else if (reason === OK && meta[m + M_KIND] === KIND_FRAGMENT && out.count === from) flags |= TAP_HELD;
+    facts[T_FLAGS] = flags;
+    this.cause = this.finishIn(slot, m);
+    this.more(slot, from);
+  }
+
+  /** More has left because of the packet of end(): entries of the out list from `from` on. */
+  more(slot: number, from: number): void {
+    if (this.wanted === 0) return;
+    const { i32 } = this.bytes;
+    for (let entry = from; entry < this.parts.out.count; entry++) {
+      const at = (OUT_LIST >> 2) + entry * 2;
+      this.left(i32[at]! >>> 16, i32[at]! & 0xffff, i32[at + 1]!, slot);
+    }
+  }
+
+  /** The batch is done: readers may have it. */
+  publish(): void {
+    this.ring.publish();
+  }
+
+  /** Some of a batch is about to be handled. */
+  open(): void {
+    this.record.time(this.parts.clock());
+  }
+
+  /** The packet of begin() is not handled yet, and comes again. */
+  undo(): void {
+    if (this.copy !== NONE) this.ring.cancel();
+    this.copy = NONE;
+  }
+
+  private mayWrite(now: number): boolean {
+    if (((now - this.windowFrom) | 0) >= WINDOW_MS) {
+      this.windowFrom = now;
+      this.window = 0;
+    }
+    if (this.budget <= 0 || this.window === DROPS_PER_WINDOW) {
+      this.drops.leftOut();
+      this.isShort = true;
+      return false;
+    }
+    this.budget--;
+    this.window++;
+    if (now !== this.timedAt) {
+      this.timedAt = now;
+      this.drop.time(this.parts.clock());
+    }
+    return true;
+  }
+
+  /** Bytes of the packet as far as it is known. */
+  private lengthOf(slot: number, m: number): number {
+    if (slot >= BATCH || isRead(this.meta[m + M_REASON]!)) return this.meta[m + M_LENGTH]!;
+    return this.bytes.i32[(IN_LIST >> 2) + slot * 2 + 1]!;
+  }
+
+  /** Which subscribers want the packet as it came; of one with a flow, or as it will leave. */
+  private matching(m: number, handle: number): number {
+    const { facts } = this.record;
+    const hasPorts = this.hasPorts(m);
+    let wanted = 0;
+    for (let i = 0; i < this.programs.length; i++) {
+      const is = meets(
+        this.programs[i]!,
+        facts[T_PROTOCOL]!,
+        facts[T_SOURCE]!,
+        facts[T_DESTINATION]!,
+        facts[T_PORTS]!,
+        hasPorts,
+      );
+      if (is) wanted |= 1 << i;
+    }
+    return handle < 0 ? wanted : wanted | this.matchingLeft(m, handle);
+  }
+
+  /** Which want the packet of this flow as it leaves; an ICMP error, as what it is about. */
+  private matchingLeft(m: number, handle: number): number {
+    const { hot } = this;
+    const h = (handle >> 1) * HOT;
+    const t = h + TUPLE - (handle & 1) * TUPLE;
+    const protocol = hot[h + H_STATUS]! & 0xff;
+    const ports = invertPorts(protocol, hot[t + H_PORTS]!);
+    const isError = (this.record.facts[T_FLAGS]! & TAP_RELATED) !== 0;
+    const hasPorts = isError || this.hasPorts(m);
+    let wanted = 0;
+    for (let i = 0; i < this.programs.length; i++) {
+      const program = this.programs[i]!;
+      const own = h + (handle & 1) * TUPLE;
+      if (
+        meets(program, protocol, hot[t + H_DESTINATION]!, hot[t]!, ports, hasPorts) ||
+        (isError && meets(program, protocol, hot[own]!, hot[own + H_DESTINATION]!, hot[own + H_PORTS]!, true))
+      ) {
+        wanted |= 1 << i;
+      }
+    }
+    return wanted;
+  }
+
+  private hasPorts(m: number): boolean {
+    return this.meta[m + M_REASON] !== OK || this.meta[m + M_KIND] !== KIND_FRAGMENT;
+  }
+
+  /** Whether somebody wants it even if it is not dropped. What is dropped can be copied afterwards. */
+  private mayNeedCopy(wanted: number): boolean {
+    for (let i = 0; i < this.droppedOnly.length; i++) {
+      if ((wanted & (1 << i)) !== 0 && !this.droppedOnly[i]!) return true;
+    }
+    return false;
+  }
+
+  private copyIn(slot: number, length: number): void {
+    const snap = Math.min(length, this.snap);
+    const at = write(this.ring, this.record.facts, KIND_IN, snap);
+    copyPacket(this.bytes, slot, this.ring.words, at, snap);
+    this.copy = at;
+  }
+
+  /** Completes the record of the packet as it came, or gives it up where nobody wants that side. Its sequence. */
+  private finishIn(slot: number, m: number): number {
+    const { ring } = this;
+    const { facts } = this.record;
+    const { words } = ring;
+    if (this.copy === NONE) this.copyIn(slot, this.lengthOf(slot, m));
+    const at = this.copy;
+    const sequence = words[at + T_SEQUENCE]!;
+    if (!this.isSideWanted(facts[T_FLAGS]!)) {
+      ring.cancel();
+      return -1;
+    }
+    const snap = words[at + T_SNAP]!;
+    for (let i = T_DEVICE; i < TAP_HEADER; i++) words[at + i] = facts[i]!;
+    words[at + T_SNAP] = snap;
+    return sequence;
+  }
+
+  /** A packet of `length` bytes in `slot` is to leave by `device`, because of the one that came in `from`. */
+  private left(device: number, slot: number, length: number, from: number): void {
+    const { ring, bytes, parts } = this;
+    const { facts } = this.record;
+    const { words } = ring;
+    const side = parts.devices.side[device] === 1 ? TAP_PUBLIC : 0;
+    if (!this.isSideWanted(side)) return;
+    const snap = Math.min(length, this.snap);
+    const at = write(ring, facts, KIND_OUT, snap);
+    const offset = packetOffset(slot);
+    const vnet = offset - VNET_HEADER;
+    words[at + T_DEVICE] = device;
+    words[at + T_FLAGS] = (facts[T_FLAGS]! & ~TAP_PUBLIC) | side | (slot === from ? 0 : TAP_MADE);
+    words[at + T_LENGTH] = length;
+    words[at + T_CAUSE] = this.cause;
+    words[at + T_VNET] =
+      bytes.u8[vnet]! |
+      (bytes.u8[vnet + VNET_GSO_TYPE]! << 8) |
+      (bytes.u16[(vnet + VNET_GSO_SIZE) >> 1]! << 16);
+    copyPacket(bytes, slot, words, at, snap);
+  }
+
+  private isSideWanted(flags: number): boolean {
+    const side = (flags & TAP_PUBLIC) !== 0 ? PUBLIC_SIDE : PRIVATE_SIDE;
+    for (let i = 0; i < this.sides.length; i++) {
+      if ((this.wanted & (1 << i)) !== 0 && (this.sides[i]! & side) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** The flow of the packet that has been handled was not there before it. */
+  private isNew(m: number, handle: number, now: number): boolean {
+    if (this.meta[m + M_KIND] !== KIND_FLOW) return false;
+    if (handle >> 1 === this.handle >> 1 && this.life === this.hot[(handle >> 1) * HOT + H_SEQUENCE])
+      return false;
+    return this.parts.sessions.table.cold[(handle >> 1) * COLD + C_CREATED] === now;
+  }
+}
+
+/** A record of these facts with room for `snap` bytes: its first word. */
+function write(ring: TapRing, facts: Int32Array, kind: number, snap: number): number {
+  const { words } = ring;
+  const at = ring.claim(TAP_HEADER + ((snap + 7) >> 3) * 2);
+  words[at + T_KIND] = kind;
+  for (let i = T_TIME; i < TAP_HEADER; i++) words[at + i] = facts[i]!;
+  words[at + T_SNAP] = snap;
+  return at;
+}
+
+/** Puts the addresses of the packet behind the header of a record into it. */
+function addressesOf(words: Int32Array, at: number): void {
+  const packet = at + TAP_HEADER;
+  words[at + T_PROTOCOL] = (words[packet + 2]! >>> 8) & 0xff;
+  words[at + T_SOURCE] = words[packet + 3]!;
+  words[at + T_DESTINATION] = words[packet + 4]!;
+}
+
+/** Copies the first `length` bytes of the packet in `slot` behind the header of the record at word `at`. */
+function copyPacket(bytes: Bytes, slot: number, words: Int32Array, at: number, length: number): void {
+  const { i32 } = bytes;
+  const linear = (Math.min(length, LINEAR_BYTES) + 3) >> 2;
+  const from = packetOffset(slot) >> 2;
+  let to = at + TAP_HEADER;
+  for (let i = 0; i < linear; i++) words[to + i] = i32[from + i]!;
+  if (length <= LINEAR_BYTES) return;
+  to += LINEAR_BYTES >> 2;
+  const rest = overflowOffset(slot) >> 2;
+  const left = (length - LINEAR_BYTES + 3) >> 2;
+  for (let i = 0; i < left; i++) words[to + i] = i32[rest + i]!;
+}
