@@ -8,7 +8,7 @@ export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof NatgateError)) return EXIT.failed;
   // Asking again does not help, and a service manager need not try.
-  if (error.code === 'usage' || error.code === 'config_invalid') return EXIT.usage;
+  if (['usage', 'config_invalid', 'filter_invalid'].includes(error.code)) return EXIT.usage;
   return error.code === 'not_running' ? EXIT.notRunning : EXIT.failed;
 }
 

@@ -12,7 +12,9 @@
  *
  * Invariants: a live record has both tuples in the index, a dead one neither; no two live records share a tuple.
  * SEQUENCE is odd while a record's identity is being written, and never repeats between two lives of a record:
- * a reader that saw the same even value before and after has read one flow, and (flow, SEQUENCE) names a life.
+ * a reader that saw the same even value before and after has read one flow, and (flow, SEQUENCE) names a life. (How another
+ * process reads: gateway/observe/flow-reader.ts.) What changes while a flow lives (state and timer in H_STATUS, H_LAST, counters,
+ * H_ROUTE) does so word by word, without it; only a byte counter has two words, of which the low one is written first.
  * Limits: capacity fixed at creation, at most 2^26 flows; running out is an outcome (-1), never an exception.
  */
 
@@ -116,12 +118,17 @@ export class FlowTable {
     return capacity * RECORD_BYTES + TagIndex.slots(capacity * 2) * 4;
   }
 
+  /** Where the cold records of a table of `capacity` flows begin; the hot ones are at its beginning. */
+  static coldOffset(capacity: number): number {
+    return capacity * (HOT_BYTES + TRACK_BYTES);
+  }
+
   /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adopt(). */
   constructor(buffer: ArrayBuffer, offset: number, capacity: number, seed: readonly [number, number]) {
     this.capacity = capacity;
     this.hot = new Int32Array(buffer, offset, capacity * HOT);
     this.track = new Int32Array(buffer, offset + capacity * HOT_BYTES, capacity * TRACK);
-    this.cold = new Int32Array(buffer, offset + capacity * (HOT_BYTES + TRACK_BYTES), capacity * COLD);
+    this.cold = new Int32Array(buffer, offset + FlowTable.coldOffset(capacity), capacity * COLD);
     this.index = new TagIndex(
       new Int32Array(buffer, offset + capacity * RECORD_BYTES, TagIndex.slots(capacity * 2)),
       capacity * 2,

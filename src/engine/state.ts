@@ -87,8 +87,11 @@ export interface State {
   tableOffset: number;
 }
 
-/** Opens a formatted state. Throws NatgateError `state_foreign` when it is none, or of another version. */
-export function openState(buffer: ArrayBuffer): State {
+/**
+ * Opens a formatted state. `size`: bytes of the whole, where `buffer` is only what comes before the flow table. Throws NatgateError
+ * `state_foreign` when it is none, or of another version.
+ */
+export function openState(buffer: ArrayBuffer, size = buffer.byteLength): State {
   const header = new Int32Array(buffer, 0, 16);
   if (!isFormatted(buffer) || header[S_VERSION] !== VERSION) {
     throw new NatgateError(
@@ -98,10 +101,10 @@ export function openState(buffer: ArrayBuffer): State {
     );
   }
   const capacity = header[S_CAPACITY]!;
-  if (capacity <= 0 || buffer.byteLength < stateBytes(capacity)) {
+  if (capacity <= 0 || size < stateBytes(capacity)) {
     throw new NatgateError(
       'state_truncated',
-      `the state is truncated: ${buffer.byteLength} bytes for ${capacity} flows`,
+      `the state is truncated: ${size} bytes for ${capacity} flows`,
       'remove it with `natgate down` and start anew',
     );
   }

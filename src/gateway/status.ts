@@ -1,5 +1,4 @@
 /** What a gateway is and does at one moment, from its run record and its state file. Needs no addon, only to be root. */
-import type { FlowInfo } from '../conntrack/flow-info.ts';
 import { NatgateError } from '../core/errors.ts';
 import {
   DEVICE_COUNTERS,
@@ -12,11 +11,13 @@ import {
 import { type RuleCount, readRuleCounters } from '../engine/rule-counters.ts';
 import { readAllShortages } from '../engine/shortages.ts';
 import type { State } from '../engine/state.ts';
+import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
+import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
 import { workerStatePath } from './state-path.ts';
-import { readFlows, readStateFile } from './state-reader.ts';
+import { readStateFile } from './state-reader.ts';
 import type { WhichGateway } from './teardown.ts';
 
 export interface Traffic {
@@ -110,9 +111,9 @@ export function readStatus(which: WhichGateway): GatewayStatus {
 }
 
 /** The flows of a gateway. Throws NatgateError `not_running`. */
-export function* readFlowList(which: WhichGateway): Generator<FlowInfo> {
+export function readFlowList(which: WhichGateway): Generator<ListedFlow> {
   const record = recordOf(which);
-  for (const state of statesOf(record, true)) yield* readFlows(state, record.timeouts);
+  return listFlowsOf(record, contextOf(record, new ClientNames()));
 }
 
 /** The states of all workers. */
