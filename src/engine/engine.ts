@@ -59,6 +59,7 @@ import { BATCH, IN_LIST } from './arena.ts';
 import type { EngineConfig } from './config.ts';
 import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
+import { DropLog } from './drop-log.ts';
 import { ErrorPath } from './error-path.ts';
 import { FastPath } from './fast-path.ts';
 import { FirewallGate } from './firewall-gate.ts';
@@ -105,8 +106,9 @@ export class Engine {
   private readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
-  /** Writes packets down for others; null where there is no memory for it. */
+  /** Writing packets down for others; null where there is no memory for it. */
   readonly tap: Tap | null;
+  private readonly drops: DropLog | null;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -156,12 +158,15 @@ export class Engine {
     const { gate, mappings, unsolicited } = this;
     this.uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
     this.reconfigurer = new Reconfigurer(this, nat);
-    const { handOff } = this;
-    const parts = { bytes, meta, devices, sessions, path, gate, helpers, out, counters, handOff };
-    this.tap = config.tap
-      ? new Tap(config.tap.memory, { ...parts, clock: config.tap.clock }, config.now)
-      : null;
-    fragments.tap = this.tap;
+    const { handOff, lookup } = this;
+    const handle = (from: number, count: number, now: number) => this.processAll(from, count, now);
+    const facts = { bytes, meta, devices, sessions, path, gate, helpers };
+    const { memory, clock } = config.tap ?? {};
+    const isTapped = memory !== undefined && clock !== undefined;
+    this.drops = isTapped ? new DropLog(memory, facts, clock, config.now) : null;
+    const parts = { ...facts, out, counters, handOff, lookup, fragments, handle };
+    this.tap = isTapped ? new Tap(memory, { ...parts, clock }) : null;
+    fragments.drops = this.drops;
   }
 
   /** Entries in the arena's out list. */
@@ -185,7 +190,7 @@ export class Engine {
     this.header[S_NOW] = now;
     this.linkCounters.collect();
     this.reconfigurer.step(now);
-    this.tap?.tick();
+    this.drops?.tick();
   }
 
   /** A device has another address or MTU. Flows of an external address that is gone end, as with MASQUERADE. */
@@ -225,43 +230,11 @@ export class Engine {
    * number may come again while held fragments leave.)
    */
   process(from: number, count: number, now: number): number {
-    const { tap } = this;
-    tap?.refill();
-    const done =
-      tap?.isOn === true ? this.processTapped(tap, from, count, now) : this.processAll(from, count, now);
+    const { tap, drops } = this;
+    drops?.refill();
+    const done = tap?.isOn === true ? tap.process(from, count, now) : this.processAll(from, count, now);
     if (done === count) this.counters[BATCHES]!++;
     return done;
-  }
-
-  /** While packets are written down they are handled one by one. */
-  private processTapped(tap: Tap, from: number, count: number, now: number): number {
-    const { out, fragments } = this;
-    tap.open();
-    let i = from;
-    while (i < count) {
-      const m = i * META;
-      const sent = out.count;
-      if (fragments.isReleasing) {
-        // The packet has been handled, and what waited for it leaves.
-        const done = this.processAll(i, i + 1, now);
-        tap.more(i, sent);
-        if (done === i) break;
-        i = done;
-        continue;
-      }
-      this.lookup.batch(i, i + 1);
-      tap.begin(i, m);
-      const done = this.processAll(i, i + 1, now);
-      if (done === i && !fragments.isReleasing) {
-        tap.undo();
-        break;
-      }
-      tap.end(i, m, sent, now);
-      if (done === i) break;
-      i = done;
-    }
-    tap.publish();
-    return i;
   }
 
   private processAll(from: number, count: number, now: number): number {
@@ -286,7 +259,8 @@ export class Engine {
       this.counters[device + DEVICE_IN_BYTES]! += this.bytes.i32[(IN_LIST >> 2) + i * 2 + 1]!;
       if (reason !== OK) {
         this.counters[DROPS + reason]!++;
-        this.tap?.dropped(i, m, reason, now);
+        this.drops?.dropped(i, m, reason, now);
+        this.tap?.dropped(reason);
       }
       if (this.fragments.isReleasing) return i;
     }

@@ -66,11 +66,11 @@ import { VNET_HEADER } from '../wire/vnet.ts';
 import { BATCH, packetOffset, SLOTS } from './arena.ts';
 import { DROPS, FRAGMENTS_HELD } from './counters.ts';
 import type { Devices } from './devices.ts';
+import type { DropLog } from './drop-log.ts';
 import { FragmentStore, NONE } from './fragment-store.ts';
 import type { HandOff } from './hand-off.ts';
 import type { OutList } from './out-list.ts';
 import { DEFER, type Path } from './path.ts';
-import type { Tap } from './tap.ts';
 
 /** Row of a held fragment while it is released, in the engine's meta. */
 export const RELEASE_ROW = BATCH + 1;
@@ -106,7 +106,7 @@ export class FragmentPath {
   /** Several workers: where the fragments go whose first one was another worker's. */
   handOff: HandOff | null = null;
   /** Writes down what is dropped. */
-  tap: Tap | null = null;
+  drops: DropLog | null = null;
   /** ms, of the packet that is being handled. */
   private now: number;
 
@@ -223,7 +223,7 @@ export class FragmentPath {
       if (reason === OK) slot = NONE;
       else {
         this.counters[DROPS + reason]!++;
-        this.tap?.dropped(slot, RELEASE_ROW * META, reason, now);
+        this.drops?.dropped(slot, RELEASE_ROW * META, reason, now);
       }
     }
     this.releasing = UNKNOWN;
@@ -353,9 +353,9 @@ export class FragmentPath {
   }
 
   private clear(datagram: number, reason: number): void {
-    const { store, tap } = this;
+    const { store, drops } = this;
     for (let held = store.next(datagram); held !== NONE; held = store.next(datagram)) {
-      tap?.droppedHeld(store, held, reason, this.now);
+      drops?.droppedHeld(store, held, reason, this.now);
       store.drop(datagram);
       this.counters[DROPS + reason]!++;
     }

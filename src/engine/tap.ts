@@ -1,18 +1,15 @@
 /**
- * The tap: writes down packets for whoever wants to look at them. Two rings (tap-ring.ts):
+ * The tap: while somebody captures or traces, it writes the packets that match into a ring (tap-ring.ts), as they came and as they left,
+ * with all that was decided about them.
  *
- *     drops   always: each dropped packet, its first 96 bytes, why, and for want of what. In a flood only some are written: 4 of a
- *             batch, 512 in a tenth of a second; the rest are counted as left out
- *     tap     while somebody captures or traces: packets that match, as they came and as they left, with all that was decided
- *
- *     begin() ─▶ the engine handles one packet ─▶ end() … ─▶ publish(), once a batch
+ *     process(), for each packet:   begin() ─▶ the engine handles it ─▶ end();   at last publish
  *
  * A packet is rewritten in its slot, so it is copied before it is handled, and the copy is given up when it turns out not to match. What
  * matches is the packet as it came or as it leaves: that of a flow that is there already is known before. A packet that left belongs to the
  * one during whose handling it was sent: held fragments to the first one, an ICMP error to what it answers.
  *
  * Invariant: it changes nothing that the engine goes by (test/engine/tap.test.ts runs engines with and without). Off, it costs a branch
- * a batch. Limits: 8 subscribers; a packet of which the engine ran out of slots is written with what had left by then.
+ * a batch. Limits: 8 subscribers; on, packets are handled one by one, and each is copied unless its flow is known not to match.
  */
 import {
   C_CREATED,
@@ -27,32 +24,30 @@ import {
 import { invertPorts } from '../conntrack/tuple.ts';
 import { OK } from '../core/reasons.ts';
 import type { Bytes } from '../wire/bytes.ts';
-import { KIND_FLOW, KIND_FRAGMENT, M_HANDLE, M_KIND, M_LENGTH, M_REASON } from '../wire/parse.ts';
+import { KIND_FLOW, KIND_FRAGMENT, M_HANDLE, M_KIND, M_REASON, META } from '../wire/parse.ts';
 import { VNET_GSO_SIZE, VNET_GSO_TYPE, VNET_HEADER } from '../wire/vnet.ts';
-import { BATCH, IN_LIST, LINEAR_BYTES, OUT_LIST, overflowOffset, packetOffset } from './arena.ts';
+import { OUT_LIST, packetOffset } from './arena.ts';
 import { HANDED_BACK, HANDED_OFF } from './counters.ts';
-import type { FragmentStore } from './fragment-store.ts';
+import type { FragmentPath } from './fragment-path.ts';
 import type { HandOff } from './hand-off.ts';
+import type { Lookup } from './lookup.ts';
 import type { OutList } from './out-list.ts';
-import { isRead, TapFacts, type TapFactsParts } from './tap-facts.ts';
+import { copyPacket, lengthOf, write } from './tap-copy.ts';
+import { TapFacts, type TapFactsParts } from './tap-facts.ts';
 import { meets, PRIVATE_SIDE, PUBLIC_SIDE, type TapFilter } from './tap-filter.ts';
 import {
-  KIND_DROP,
   KIND_IN,
   KIND_OUT,
   T_CAUSE,
   T_DESTINATION,
   T_DEVICE,
   T_FLAGS,
-  T_HANDLE,
-  T_KIND,
   T_LENGTH,
   T_PORTS,
   T_PROTOCOL,
   T_SEQUENCE,
   T_SNAP,
   T_SOURCE,
-  T_TIME,
   T_VNET,
   TAP_FROM_WORKER,
   TAP_HEADER,
@@ -68,17 +63,16 @@ import { TapRing, tapPlaces, tapWordsOf } from './tap-ring.ts';
 
 /** Subscribers of a tap. */
 export const MAX_TAPS = 8;
-/** Bytes of a dropped packet. */
-export const DROP_SNAP = 96;
-const DROPS_PER_BATCH = 4;
-const WINDOW_MS = 100;
-const DROPS_PER_WINDOW = 512;
 const NONE = -1;
 
 export interface TapParts extends TapFactsParts {
   out: OutList;
   counters: Float64Array;
   handOff: HandOff | null;
+  lookup: Lookup;
+  fragments: FragmentPath;
+  /** The engine: handles packets [from, count) of the in list; returns the first that was not. */
+  handle: (from: number, count: number, now: number) => number;
   /** ms since 1970, with fractions. */
   clock: () => number;
 }
@@ -86,21 +80,13 @@ export interface TapParts extends TapFactsParts {
 export class Tap {
   /** Somebody captures or traces. */
   isOn = false;
-  /** Dropped packets that may still be written in this batch. */
-  private budget = DROPS_PER_BATCH;
   private readonly parts: TapParts;
   private readonly bytes: Bytes;
   private readonly meta: Int32Array;
   private readonly hot: Int32Array;
-  /** Of the packet that is being handled, and of the one that was dropped last. */
+  /** Of the packet that is being handled. */
   private readonly record: TapFacts;
-  private readonly drop: TapFacts;
-  private readonly drops: TapRing;
   private readonly ring: TapRing;
-  private timedAt: number;
-  private windowFrom: number;
-  private window = 0;
-  private isShort = false;
   /** By subscriber. */
   private programs: Int32Array[] = [];
   private droppedOnly: boolean[] = [];
@@ -116,19 +102,14 @@ export class Tap {
   private handedBack = 0;
   private handedOff = 0;
 
-  /** `memory`: a formatted tap (tap-ring.ts). `now`: ms. */
-  constructor(memory: ArrayBuffer, parts: TapParts, now: number) {
+  /** `memory`: a formatted tap (tap-ring.ts). */
+  constructor(memory: ArrayBuffer, parts: TapParts) {
     this.parts = parts;
     this.bytes = parts.bytes;
     this.meta = parts.meta;
     this.hot = parts.sessions.table.hot;
     this.record = new TapFacts(parts);
-    this.drop = new TapFacts(parts);
-    const places = tapPlaces(tapWordsOf(new Int32Array(memory, 0, 16)));
-    this.drops = new TapRing(memory, places.drops);
-    this.ring = new TapRing(memory, places.tap);
-    this.timedAt = (now - 1) | 0;
-    this.windowFrom = now;
+    this.ring = new TapRing(memory, tapPlaces(tapWordsOf(new Int32Array(memory, 0, 16))).tap);
   }
 
   /** Who captures or traces from now on: at most MAX_TAPS. */
@@ -141,49 +122,43 @@ export class Tap {
     this.isOn = some.length > 0;
   }
 
-  /** A batch begins. */
-  refill(): void {
-    this.budget = DROPS_PER_BATCH;
+  /** Engine.process(), one packet after the other. */
+  process(from: number, count: number, now: number): number {
+    const { out, fragments, lookup, handle, clock } = this.parts;
+    this.record.time(clock());
+    let i = from;
+    while (i < count) {
+      const m = i * META;
+      const sent = out.count;
+      const isReleasing = fragments.isReleasing;
+      if (!isReleasing) {
+        lookup.batch(i, i + 1);
+        this.begin(i, m);
+      }
+      const done = handle(i, i + 1, now);
+      if (isReleasing) {
+        // The packet had been handled; what waited for it leaves.
+        this.more(i, sent);
+      } else if (done > i || fragments.isReleasing) {
+        this.end(i, m, sent, now);
+      } else {
+        // It will come again.
+        this.undo();
+      }
+      if (done === i) break;
+      i = done;
+    }
+    this.ring.publish();
+    return i;
   }
 
-  /** The packet of row `m` in `slot` has been dropped. */
-  dropped(slot: number, m: number, reason: number, now: number): void {
-    // What waited in the engine's own slots is not the packet that is being handled.
-    if (slot < BATCH) this.reason = reason;
-    if (!this.mayWrite(now)) return;
-    const { drop, drops } = this;
-    const length = this.lengthOf(slot, m);
-    drop.packet(m, slot, length);
-    drop.outcome(m, reason, false);
-    drop.before(drop.facts[T_HANDLE]!);
-    const snap = Math.min(length, DROP_SNAP);
-    const at = write(drops, drop.facts, KIND_DROP, snap);
-    copyPacket(this.bytes, slot, drops.words, at, snap);
-    drops.publish();
-  }
-
-  /** A fragment that waited for its first one will not leave. */
-  droppedHeld(store: FragmentStore, fragment: number, reason: number, now: number): void {
-    if (!this.mayWrite(now)) return;
-    const { drop, drops } = this;
-    const length = store.lengthOf(fragment);
-    const snap = Math.min(length, DROP_SNAP);
-    drop.held(store.deviceOf(fragment), length, reason);
-    const at = write(drops, drop.facts, KIND_DROP, snap);
-    store.copyHead(fragment, drops.words, at + TAP_HEADER, (snap + 3) >> 2);
-    addressesOf(drops.words, at);
-    drops.publish();
-  }
-
-  /** Once a batch. */
-  tick(): void {
-    if (!this.isShort) return;
-    this.isShort = false;
-    this.drops.sayLeftOut();
+  /** The packet that is being handled was dropped. */
+  dropped(reason: number): void {
+    this.reason = reason;
   }
 
   /** The packet of row `m` in `slot` is about to be handled; it has been looked up. */
-  begin(slot: number, m: number): void {
+  private begin(slot: number, m: number): void {
     const { meta, hot, parts } = this;
     const handle = meta[m + M_REASON] === OK && meta[m + M_KIND] === KIND_FLOW ? meta[m + M_HANDLE]! : NONE;
     this.handle = handle;
@@ -193,7 +168,7 @@ export class Tap {
     this.handedBack = parts.counters[HANDED_BACK]!;
     this.handedOff = parts.counters[HANDED_OFF]!;
     parts.gate.decidedBy = NONE;
-    const length = this.lengthOf(slot, m);
+    const length = lengthOf(this.bytes, this.meta, slot, m);
     this.record.packet(m, slot, length);
     this.record.before(handle);
     this.wanted = this.matching(m, handle);
@@ -203,7 +178,7 @@ export class Tap {
   }
 
   /** The packet has been handled. `from`: first entry of the out list that was made meanwhile. */
-  end(slot: number, m: number, from: number, now: number): void {
+  private end(slot: number, m: number, from: number, now: number): void {
     const { meta, record, parts, ring } = this;
     const { facts } = record;
     const handle = meta[m + M_REASON] === OK ? meta[m + M_HANDLE]! : NONE;
@@ -232,7 +207,7 @@ export class Tap {
   }
 
   /** More has left because of the packet of end(): entries of the out list from `from` on. */
-  more(slot: number, from: number): void {
+  private more(slot: number, from: number): void {
     if (this.wanted === 0) return;
     const { i32 } = this.bytes;
     for (let entry = from; entry < this.parts.out.count; entry++) {
@@ -241,45 +216,9 @@ export class Tap {
     }
   }
 
-  /** The batch is done: readers may have it. */
-  publish(): void {
-    this.ring.publish();
-  }
-
-  /** Some of a batch is about to be handled. */
-  open(): void {
-    this.record.time(this.parts.clock());
-  }
-
-  /** The packet of begin() is not handled yet, and comes again. */
-  undo(): void {
+  private undo(): void {
     if (this.copy !== NONE) this.ring.cancel();
     this.copy = NONE;
-  }
-
-  private mayWrite(now: number): boolean {
-    if (((now - this.windowFrom) | 0) >= WINDOW_MS) {
-      this.windowFrom = now;
-      this.window = 0;
-    }
-    if (this.budget <= 0 || this.window === DROPS_PER_WINDOW) {
-      this.drops.leftOut();
-      this.isShort = true;
-      return false;
-    }
-    this.budget--;
-    this.window++;
-    if (now !== this.timedAt) {
-      this.timedAt = now;
-      this.drop.time(this.parts.clock());
-    }
-    return true;
-  }
-
-  /** Bytes of the packet as far as it is known. */
-  private lengthOf(slot: number, m: number): number {
-    if (slot >= BATCH || isRead(this.meta[m + M_REASON]!)) return this.meta[m + M_LENGTH]!;
-    return this.bytes.i32[(IN_LIST >> 2) + slot * 2 + 1]!;
   }
 
   /** Which subscribers want the packet as it came; of one with a flow, or as it will leave. */
@@ -348,7 +287,7 @@ export class Tap {
     const { ring } = this;
     const { facts } = this.record;
     const { words } = ring;
-    if (this.copy === NONE) this.copyIn(slot, this.lengthOf(slot, m));
+    if (this.copy === NONE) this.copyIn(slot, lengthOf(this.bytes, this.meta, slot, m));
     const at = this.copy;
     const sequence = words[at + T_SEQUENCE]!;
     if (!this.isSideWanted(facts[T_FLAGS]!)) {
@@ -398,36 +337,4 @@ export class Tap {
       return false;
     return this.parts.sessions.table.cold[(handle >> 1) * COLD + C_CREATED] === now;
   }
-}
-
-/** A record of these facts with room for `snap` bytes: its first word. */
-function write(ring: TapRing, facts: Int32Array, kind: number, snap: number): number {
-  const { words } = ring;
-  const at = ring.claim(TAP_HEADER + ((snap + 7) >> 3) * 2);
-  words[at + T_KIND] = kind;
-  for (let i = T_TIME; i < TAP_HEADER; i++) words[at + i] = facts[i]!;
-  words[at + T_SNAP] = snap;
-  return at;
-}
-
-/** Puts the addresses of the packet behind the header of a record into it. */
-function addressesOf(words: Int32Array, at: number): void {
-  const packet = at + TAP_HEADER;
-  words[at + T_PROTOCOL] = (words[packet + 2]! >>> 8) & 0xff;
-  words[at + T_SOURCE] = words[packet + 3]!;
-  words[at + T_DESTINATION] = words[packet + 4]!;
-}
-
-/** Copies the first `length` bytes of the packet in `slot` behind the header of the record at word `at`. */
-function copyPacket(bytes: Bytes, slot: number, words: Int32Array, at: number, length: number): void {
-  const { i32 } = bytes;
-  const linear = (Math.min(length, LINEAR_BYTES) + 3) >> 2;
-  const from = packetOffset(slot) >> 2;
-  let to = at + TAP_HEADER;
-  for (let i = 0; i < linear; i++) words[to + i] = i32[from + i]!;
-  if (length <= LINEAR_BYTES) return;
-  to += LINEAR_BYTES >> 2;
-  const rest = overflowOffset(slot) >> 2;
-  const left = (length - LINEAR_BYTES + 3) >> 2;
-  for (let i = 0; i < left; i++) words[to + i] = i32[rest + i]!;
 }
