@@ -5,7 +5,9 @@
  * out. So what it costs is bounded however many come (docs/decisions.md has the figures). What the device dropped is not here: only its
  * counters know.
  */
+import { FIREWALL_DROP, FIREWALL_REJECT } from '../core/reasons.ts';
 import type { Bytes } from '../wire/bytes.ts';
+import type { FirewallGate } from './firewall-gate.ts';
 import type { FragmentStore } from './fragment-store.ts';
 import { copyPacket, lengthOf, write } from './tap-copy.ts';
 import { TapFacts, type TapFactsParts } from './tap-facts.ts';
@@ -22,6 +24,7 @@ export class DropLog {
   private readonly bytes: Bytes;
   private readonly meta: Int32Array;
   private readonly clock: () => number;
+  private readonly gate: FirewallGate;
   private readonly record: TapFacts;
   private readonly ring: TapRing;
   private budget = PER_BATCH;
@@ -35,6 +38,7 @@ export class DropLog {
     this.bytes = parts.bytes;
     this.meta = parts.meta;
     this.clock = clock;
+    this.gate = parts.gate;
     this.record = new TapFacts(parts);
     this.ring = new TapRing(memory, tapPlaces(tapWordsOf(new Int32Array(memory, 0, 16))).drops);
     this.windowFrom = now;
@@ -52,7 +56,8 @@ export class DropLog {
     const { record, ring } = this;
     const length = lengthOf(this.bytes, this.meta, slot, m);
     record.packet(m, slot, length);
-    record.outcome(m, reason, false);
+    const isBarred = reason === FIREWALL_DROP || reason === FIREWALL_REJECT;
+    record.outcome(m, reason, false, isBarred ? this.gate.decidedBy : -1);
     record.before(record.facts[T_HANDLE]!);
     const snap = Math.min(length, DROP_SNAP);
     const at = write(ring, record.facts, KIND_DROP, snap);

@@ -19,8 +19,6 @@ import {
 import { invertPorts } from '../conntrack/tuple.ts';
 import {
   BAD_FRAGMENT,
-  FIREWALL_DROP,
-  FIREWALL_REJECT,
   FRAGMENT_DUPLICATE,
   FRAGMENT_FIRST_MISSING,
   FRAGMENT_LIMIT,
@@ -120,9 +118,9 @@ export interface TapFactsParts {
   helpers: Helpers;
 }
 
-/** Whether a row has the packet's addresses: parsePacket() got that far. */
+/** Whether a row surely has the packet’s addresses and length: parsePacket() got that far. */
 export function isRead(reason: number): boolean {
-  return reason === OK || reason >= BAD_FRAGMENT;
+  return reason === OK || reason > BAD_FRAGMENT;
 }
 
 export class TapFacts {
@@ -183,12 +181,15 @@ export class TapFacts {
     facts[T_LENGTH] = length;
   }
 
-  /** What was decided about it. `reason`: why it was dropped, or OK; `isNew`: its flow began with it. */
-  outcome(m: number, reason: number, isNew: boolean): void {
+  /**
+   * What was decided about it. `reason`: why it was dropped, or OK; `isNew`: its flow began with it; `firewall`: row of the rule that the
+   * firewall came to, -1: it was not asked.
+   */
+  outcome(m: number, reason: number, isNew: boolean, firewall: number): void {
     const { facts } = this;
-    const { meta, gate } = this.parts;
+    const { meta } = this.parts;
     facts[T_REASON] = reason;
-    if (reason === FIREWALL_DROP || reason === FIREWALL_REJECT || isNew) facts[T_FIREWALL] = gate.decidedBy;
+    facts[T_FIREWALL] = firewall;
     const handle = meta[m + M_REASON] === OK ? meta[m + M_HANDLE]! : -1;
     if (handle >= 0) this.flow(handle, isNew);
     else if (isAsked(meta, m, reason)) this.decision(m, reason);

@@ -193,7 +193,7 @@ export class Tap {
       this.copy = NONE;
       return;
     }
-    record.outcome(m, reason, isNew && reason === OK);
+    record.outcome(m, reason, isNew && reason === OK, parts.gate.decidedBy);
     const { counters, handOff, out } = parts;
     let flags = facts[T_FLAGS]!;
     if (isNew && reason === OK) flags |= TAP_NEW;
@@ -240,25 +240,26 @@ export class Tap {
     return handle < 0 ? wanted : wanted | this.matchingLeft(m, handle);
   }
 
-  /** Which want the packet of this flow as it leaves; an ICMP error, as what it is about. */
+  /** Which want the packet of this flow as it leaves; an ICMP error, as what it is about, which went the other way. */
   private matchingLeft(m: number, handle: number): number {
-    const { hot } = this;
     const h = (handle >> 1) * HOT;
-    const t = h + TUPLE - (handle & 1) * TUPLE;
+    const other = h + TUPLE - (handle & 1) * TUPLE;
+    if ((this.record.facts[T_FLAGS]! & TAP_RELATED) === 0)
+      return this.meeting(h, other, true, this.hasPorts(m));
+    const own = h + (handle & 1) * TUPLE;
+    return this.meeting(h, other, false, true) | this.meeting(h, own, true, true);
+  }
+
+  /** Which want a packet of the tuple at `t` of the flow record at `h`, or of its inverse. */
+  private meeting(h: number, t: number, isInverse: boolean, hasPorts: boolean): number {
+    const { hot } = this;
     const protocol = hot[h + H_STATUS]! & 0xff;
-    const ports = invertPorts(protocol, hot[t + H_PORTS]!);
-    const isError = (this.record.facts[T_FLAGS]! & TAP_RELATED) !== 0;
-    const hasPorts = isError || this.hasPorts(m);
+    const source = isInverse ? hot[t + H_DESTINATION]! : hot[t]!;
+    const destination = isInverse ? hot[t]! : hot[t + H_DESTINATION]!;
+    const ports = isInverse ? invertPorts(protocol, hot[t + H_PORTS]!) : hot[t + H_PORTS]!;
     let wanted = 0;
     for (let i = 0; i < this.programs.length; i++) {
-      const program = this.programs[i]!;
-      const own = h + (handle & 1) * TUPLE;
-      if (
-        meets(program, protocol, hot[t + H_DESTINATION]!, hot[t]!, ports, hasPorts) ||
-        (isError && meets(program, protocol, hot[own]!, hot[own + H_DESTINATION]!, hot[own + H_PORTS]!, true))
-      ) {
-        wanted |= 1 << i;
-      }
+      if (meets(this.programs[i]!, protocol, source, destination, ports, hasPorts)) wanted |= 1 << i;
     }
     return wanted;
   }
