@@ -119,6 +119,10 @@ function applyControl(
     case 'dns':
       engine.setDns(message.dns);
       break;
+    case 'taps':
+      engine.tap?.set(message.filters);
+      say({ type: 'tapped', id: message.id });
+      break;
     case 'reconfigure': {
       const { id, to } = message;
       engine.reconfigurer.apply(to, engine.sessions.now, (result) =>

@@ -26,6 +26,7 @@ import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { DnsFollower } from './dns-follower.ts';
@@ -44,6 +45,7 @@ import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
+import { createTapFiles, TAP_BYTES } from './tap-files.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
 import { packageVersion } from './version.ts';
@@ -79,6 +81,7 @@ export class Gateway {
   #dns: DnsFollower | undefined;
   /** What it was made for. */
   #resolversOf: RunOptions['dns'] = null;
+  #taps: Taps | undefined;
   #record: RunRecord | undefined;
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
@@ -124,6 +127,11 @@ export class Gateway {
         'the flows of the earlier run are forgotten: it had other --flows or --workers, or was of another version',
       );
     }
+    const tapFiles = createTapFiles(path, workers);
+    this.#open.push(() => tapFiles.forEach(({ fd }) => void closeSync(fd)));
+    const taps = new Taps(tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
+    this.#taps = taps;
+    this.#open.push(() => taps.close());
     const stateSeed = randomSeed();
 
     const follower = this.#follow();
@@ -155,7 +163,7 @@ export class Gateway {
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     this.#engine = new EngineProcess({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ownedFd],
+      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...[...files, ...tapFiles].map(({ fd }) => fd), ownedFd],
       workers,
       settings: () => ({
         type: 'start',
@@ -173,6 +181,8 @@ export class Gateway {
         flows,
         stateBytes: bytes,
         stateSeed,
+        tapBytes: TAP_BYTES,
+        taps: taps.filters,
         ownedBytes: OWNED_BYTES,
         credentials,
       }),
@@ -210,6 +220,11 @@ export class Gateway {
     );
     this.#open.push(() => watchdog.close());
     this.#announce(follower.view);
+  }
+
+  /** Captures and traces; undefined until there is memory for them. */
+  get taps(): Taps | undefined {
+    return this.#taps;
   }
 
   /** The configuration in force. */

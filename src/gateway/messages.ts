@@ -4,13 +4,14 @@
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | stop ─▶ engine ─ as they are ─▶ worker
- *     supervisor ◀─ log | reconfigured ───────── engine process ◀─ as they are ── worker
+ *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | taps | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ◀─ log | reconfigured | tapped ─ engine process ◀─ as they are ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
  */
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { Route } from '../engine/routes.ts';
+import type { TapFilter } from '../engine/tap-filter.ts';
 import type { HeldPorts } from '../host/sockets.ts';
 import type { DnsState } from '../nat/dns.ts';
 import type { Prefix } from '../wire/address.ts';
@@ -36,8 +37,8 @@ export interface ServedDevice extends DeviceSetting {
 export const FIRST_INHERITED_FD = 4;
 
 /**
- * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, then the
- * owned map.
+ * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file and a tap file
+ * per worker, then the owned map.
  */
 export interface StartMessage extends Reconfiguration {
   type: 'start';
@@ -54,6 +55,10 @@ export interface StartMessage extends Reconfiguration {
   stateBytes: number;
   /** Key of the hashes in a new state, the same for all workers. */
   stateSeed: readonly [number, number];
+  /** Of each worker's tap file. */
+  tapBytes: number;
+  /** Who captures or traces. */
+  taps: readonly TapFilter[];
   ownedBytes: number;
   credentials: Credentials;
 }
@@ -96,6 +101,13 @@ export interface DnsMessage {
   dns: DnsState | null;
 }
 
+/** Others capture or trace, or nobody. Every worker answers. */
+export interface TapsMessage {
+  type: 'taps';
+  id: number;
+  filters: readonly TapFilter[];
+}
+
 /** Finish the batch and exit with 0. */
 export interface StopMessage {
   type: 'stop';
@@ -109,6 +121,7 @@ export type ControlMessage =
   | NeighbourMessage
   | ReconfigureMessage
   | DnsMessage
+  | TapsMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -137,7 +150,13 @@ export interface ReconfiguredMessage {
   result: Reconfigured;
 }
 
-export type FromEngine = ReadyMessage | FailedMessage | LogMessage | ReconfiguredMessage;
+/** A worker writes down what these want. */
+export interface TappedMessage {
+  type: 'tapped';
+  id: number;
+}
+
+export type FromEngine = ReadyMessage | FailedMessage | LogMessage | ReconfiguredMessage | TappedMessage;
 
 const TO_ENGINE = new Set<string>([
   'start',
@@ -147,9 +166,10 @@ const TO_ENGINE = new Set<string>([
   'neighbour',
   'reconfigure',
   'dns',
+  'taps',
   'stop',
 ]);
-const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured']);
+const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured', 'tapped']);
 
 export function isToEngine(message: unknown): message is ToEngine {
   return TO_ENGINE.has(typeOf(message));
