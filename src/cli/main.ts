@@ -13,6 +13,7 @@ import * as clients from './clients.ts';
 import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
+import * as drops from './drops.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
 import * as importRules from './import.ts';
@@ -23,8 +24,12 @@ import * as plan from './plan.ts';
 import * as reload from './reload.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
+import * as trace from './trace.ts';
 import * as uninstall from './uninstall.ts';
 import * as version from './version.ts';
+
+/** Words without an option's name. */
+const WORDS: ReadonlySet<string> = new Set(['words', 'names']);
 
 const words = hideBin(process.argv);
 const cli = yargs(words)
@@ -33,6 +38,8 @@ const cli = yargs(words)
   .command(run)
   .command(down)
   .command(status)
+  .command(drops)
+  .command(trace)
   .command(check)
   .command(plan)
   .command(reload)
@@ -82,8 +89,10 @@ function lastWordCounts(argv: Record<string, unknown>): void {
   const lists = [
     REPEATABLE,
     run.REPEATABLE,
+    WORDS,
     ...((argv['_'] as unknown[])[0] === install.command ? [install.REPEATABLE] : []),
     ...((argv['_'] as unknown[])[0] === 'import' ? [importRules.REPEATABLE] : []),
+    ...((argv['_'] as unknown[])[0] === 'trace' ? [trace.REPEATABLE] : []),
   ];
   for (const [name, value] of Object.entries(argv)) {
     if (name === '_' || !Array.isArray(value) || lists.some((names) => names.has(name))) continue;

@@ -29,9 +29,10 @@ export class DropLog {
   private readonly ring: TapRing;
   private budget = PER_BATCH;
   private windowFrom: number;
-  private window = 0;
+  private window = PER_WINDOW;
   private timedAt: number;
-  private isShort = false;
+  /** Since the last tick(). */
+  private leftOut = 0;
 
   /** `memory`: a formatted tap; `clock`: ms since 1970; `now`: ms of the engine's clock. */
   constructor(memory: ArrayBuffer, parts: TapFactsParts, clock: () => number, now: number) {
@@ -46,13 +47,24 @@ export class DropLog {
   }
 
   /** A batch begins. */
-  refill(): void {
-    this.budget = PER_BATCH;
+  refill(now: number): void {
+    if (((now - this.windowFrom) | 0) >= WINDOW_MS) {
+      this.windowFrom = now;
+      this.window = PER_WINDOW;
+    }
+    this.budget = Math.min(PER_BATCH, this.window);
   }
 
-  /** The packet of row `m` in `slot` has been dropped. */
-  dropped(slot: number, m: number, reason: number, now: number): void {
-    if (!this.mayWrite(now)) return;
+  /** Whether one more packet is written. Small, for it is asked in the hot loop; what is written is apart, and rare in a flood. */
+  mayWrite(): boolean {
+    if (this.budget > 0) return true;
+    this.leftOut++;
+    return false;
+  }
+
+  /** The packet of row `m` in `slot` has been dropped, and mayWrite(). */
+  write(slot: number, m: number, reason: number, now: number): void {
+    this.spend(now);
     const { record, ring } = this;
     const length = lengthOf(this.bytes, this.meta, slot, m);
     record.packet(m, slot, length);
@@ -65,9 +77,9 @@ export class DropLog {
     ring.publish();
   }
 
-  /** A fragment that waited for its first one will not leave. */
-  droppedHeld(store: FragmentStore, fragment: number, reason: number, now: number): void {
-    if (!this.mayWrite(now)) return;
+  /** A fragment that waited for its first one will not leave, and mayWrite(). */
+  writeHeld(store: FragmentStore, fragment: number, reason: number, now: number): void {
+    this.spend(now);
     const { record, ring } = this;
     const length = store.lengthOf(fragment);
     const snap = Math.min(length, DROP_SNAP);
@@ -80,28 +92,17 @@ export class DropLog {
 
   /** Once a batch. */
   tick(): void {
-    if (!this.isShort) return;
-    this.isShort = false;
-    this.ring.sayLeftOut();
+    if (this.leftOut === 0) return;
+    this.ring.leaveOut(this.leftOut);
+    this.leftOut = 0;
   }
 
-  private mayWrite(now: number): boolean {
-    if (((now - this.windowFrom) | 0) >= WINDOW_MS) {
-      this.windowFrom = now;
-      this.window = 0;
-    }
-    if (this.budget <= 0 || this.window === PER_WINDOW) {
-      this.ring.leftOut();
-      this.isShort = true;
-      return false;
-    }
+  private spend(now: number): void {
     this.budget--;
-    this.window++;
-    if (now !== this.timedAt) {
-      this.timedAt = now;
-      this.record.time(this.clock());
-    }
-    return true;
+    this.window--;
+    if (now === this.timedAt) return;
+    this.timedAt = now;
+    this.record.time(this.clock());
   }
 }
 

@@ -231,7 +231,7 @@ export class Engine {
    */
   process(from: number, count: number, now: number): number {
     const { tap, drops } = this;
-    drops?.refill();
+    drops?.refill(now);
     const done = tap?.isOn === true ? tap.process(from, count, now) : this.processAll(from, count, now);
     if (done === count) this.counters[BATCHES]!++;
     return done;
@@ -259,7 +259,7 @@ export class Engine {
       this.counters[device + DEVICE_IN_BYTES]! += this.bytes.i32[(IN_LIST >> 2) + i * 2 + 1]!;
       if (reason !== OK) {
         this.counters[DROPS + reason]!++;
-        this.drops?.dropped(i, m, reason, now);
+        if (this.drops?.mayWrite() === true) this.drops.write(i, m, reason, now);
         this.tap?.dropped(reason);
       }
       if (this.fragments.isReleasing) return i;

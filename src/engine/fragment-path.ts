@@ -223,7 +223,7 @@ export class FragmentPath {
       if (reason === OK) slot = NONE;
       else {
         this.counters[DROPS + reason]!++;
-        this.drops?.dropped(slot, RELEASE_ROW * META, reason, now);
+        if (this.drops?.mayWrite() === true) this.drops.write(slot, RELEASE_ROW * META, reason, now);
       }
     }
     this.releasing = UNKNOWN;
@@ -355,7 +355,7 @@ export class FragmentPath {
   private clear(datagram: number, reason: number): void {
     const { store, drops } = this;
     for (let held = store.next(datagram); held !== NONE; held = store.next(datagram)) {
-      drops?.droppedHeld(store, held, reason, this.now);
+      if (drops?.mayWrite() === true) drops.writeHeld(store, held, reason, this.now);
       store.drop(datagram);
       this.counters[DROPS + reason]!++;
     }

@@ -91,12 +91,11 @@ const AT_TAIL = 1;
 const AT_NEXT = 2;
 /** Before the last claim(), for cancel(). */
 const AT_BEFORE = 3;
-const AT_LEFT_OUT = 4;
 
 export class TapRing {
   readonly words: Int32Array;
   readonly floats: Float64Array;
-  private readonly at = new Float64Array(5);
+  private readonly at = new Float64Array(4);
   private readonly state: number;
   private readonly first: number;
   private readonly size: number;
@@ -111,7 +110,6 @@ export class TapRing {
     this.at[AT_HEAD] = this.read(R_HEAD);
     this.at[AT_TAIL] = this.read(R_TAIL);
     this.at[AT_NEXT] = this.read(R_NEXT);
-    this.at[AT_LEFT_OUT] = this.read(R_LEFT_OUT);
   }
 
   /** Room for a record of `need` words (even), with its length and sequence set: its first word. Readers see it after publish(). */
@@ -146,13 +144,9 @@ export class TapRing {
     this.write(R_HEAD, this.at[AT_HEAD]!);
   }
 
-  /** A packet was not written, for the sake of speed; readers know after sayLeftOut(). */
-  leftOut(): void {
-    this.at[AT_LEFT_OUT] = this.at[AT_LEFT_OUT]! + 1;
-  }
-
-  sayLeftOut(): void {
-    this.write(R_LEFT_OUT, this.at[AT_LEFT_OUT]!);
+  /** So many packets more were not written, for the sake of speed. */
+  leaveOut(count: number): void {
+    this.write(R_LEFT_OUT, this.read(R_LEFT_OUT) + count);
   }
 
   /** Moves the tail to `until`, or the next record behind it. */

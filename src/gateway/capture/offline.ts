@@ -16,8 +16,9 @@ import { ruleNames } from '../../policy/firewall/compile.ts';
 import { type Prefix, prefixMask } from '../../wire/address.ts';
 import { forPrivateNetworks } from '../nat-options.ts';
 import { type Explained, explain } from '../observe/explain.ts';
+import type { PacketSubject } from '../observe/filter-match.ts';
 import { TapGroups } from '../observe/tap-groups.ts';
-import type { TapNames } from '../observe/tap-names.ts';
+import { subjectOf, type TapNames } from '../observe/tap-names.ts';
 import { memorySource, TapReader } from '../observe/tap-reader.ts';
 import type { RunOptions } from '../options.ts';
 import { namesByNumber } from '../reload/rule-numbers.ts';
@@ -134,8 +135,12 @@ export class OfflineGateway {
     return Math.max(inside, 0);
   }
 
-  /** What becomes of a packet that comes in by `device`. */
-  handle({ packet, time }: ReadPacket, device: number): Explained[] {
+  /** What becomes of a packet that comes in by `device`, where that is one that `matches`. */
+  handle(
+    { packet, time }: ReadPacket,
+    device: number,
+    matches: (packet: PacketSubject) => boolean = () => true,
+  ): Explained[] {
     this.pass(time);
     const { engine, link } = this;
     link.receive(device, packet);
@@ -146,7 +151,9 @@ export class OfflineGateway {
     }
     engine.tick(this.now);
     const groups = [...this.groups.take(this.reader.read().records), ...this.groups.end()];
-    return groups.map(({ came, left }) => explain(came, left, this.names));
+    return groups
+      .filter(({ came }) => matches(subjectOf(came, this.names)))
+      .map(({ came, left }) => explain(came, left, this.names));
   }
 
   /** The clock goes on to that of the capture; never back. */
