@@ -20,6 +20,12 @@ export interface DeviceConfig {
   networks?: readonly Prefix[];
 }
 
+/** A formatted tap (tap-ring.ts), and its clock: ms since 1970, fractions count. */
+export interface TapPlace {
+  memory: ArrayBuffer;
+  clock: () => number;
+}
+
 export interface EngineConfig {
   arena: ArrayBuffer;
   /** A formatted state (state.ts); flows that it holds are adopted. */
@@ -58,11 +64,8 @@ export interface EngineConfig {
   helpers?: readonly HelperConfig[];
   /** Where there are several workers: which one this is, and what they share (hub.ts). */
   seat?: WorkerSeat;
-  /**
-   * A formatted tap (tap-ring.ts) for dropped packets, captures and traces, and its clock (ms since 1970, fractions count); without
-   * it nothing is written down.
-   */
-  tap?: { memory: ArrayBuffer; clock: () => number };
+  /** For dropped packets, captures and traces; without it nothing is written down. */
+  tap?: TapPlace;
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

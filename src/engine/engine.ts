@@ -28,7 +28,7 @@ import {
   SPOOFED_SOURCE,
 } from '../core/reasons.ts';
 import { masqueradeAll } from '../nat/config.ts';
-import { ANNOUNCED, D_DESTINATION, D_KIND, DIRECT, RESOLVER } from '../nat/decide.ts';
+import { D_DESTINATION, D_KIND, DIRECT, RESOLVER } from '../nat/decide.ts';
 import type { DnsState } from '../nat/dns.ts';
 import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
 import { IpIds, needsId } from '../nat/ip-id.ts';
@@ -55,11 +55,12 @@ import {
   META,
 } from '../wire/parse.ts';
 import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
+import { Announced } from './announced.ts';
 import { BATCH, IN_LIST } from './arena.ts';
 import type { EngineConfig } from './config.ts';
 import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
-import { DropLog } from './drop-log.ts';
+import type { DropLog } from './drop-log.ts';
 import { ErrorPath } from './error-path.ts';
 import { FastPath } from './fast-path.ts';
 import { FirewallGate } from './firewall-gate.ts';
@@ -74,9 +75,10 @@ import { Reconfigurer } from './reconfigure.ts';
 import { NO_ROUTE_CLASS, type Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
-import { Tap } from './tap.ts';
+import type { Tap } from './tap.ts';
 import { Uninvited } from './uninvited.ts';
 import { Unsolicited } from './unsolicited.ts';
+import { writingDown } from './writing-down.ts';
 
 export type { DeviceConfig, EngineConfig } from './config.ts';
 
@@ -106,9 +108,9 @@ export class Engine {
   private readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
-  /** Writing packets down for others; null where there is no memory for it. */
   readonly tap: Tap | null;
   private readonly drops: DropLog | null;
+  private readonly announced: Announced;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -158,15 +160,12 @@ export class Engine {
     const { gate, mappings, unsolicited } = this;
     this.uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
     this.reconfigurer = new Reconfigurer(this, nat);
-    const { handOff, lookup } = this;
-    const handle = (from: number, count: number, now: number) => this.processAll(from, count, now);
-    const facts = { bytes, meta, devices, sessions, path, gate, helpers };
-    const { memory, clock } = config.tap ?? {};
-    const isTapped = memory !== undefined && clock !== undefined;
-    this.drops = isTapped ? new DropLog(memory, facts, clock, config.now) : null;
-    const parts = { ...facts, out, counters, handOff, lookup, fragments, handle };
-    this.tap = isTapped ? new Tap(memory, { ...parts, clock }) : null;
-    fragments.drops = this.drops;
+    this.announced = new Announced({ bytes, meta, path, gate, sessions, helpers });
+    const { handOff, lookup, processAll } = this;
+    const handle = processAll.bind(this);
+    const told = { bytes, meta, devices, sessions, path, gate, helpers };
+    const parts = Object.assign(told, { out, counters, handOff, lookup, fragments, handle });
+    ({ tap: this.tap, drops: this.drops } = writingDown(config.tap, parts, config.now));
   }
 
   /** Entries in the arena's out list. */
@@ -364,22 +363,10 @@ export class Engine {
     return -handle;
   }
 
-  /** The first packet of a flow that another one announced. */
   private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
-    const { path, gate } = this;
-    this.sessions.decider.decision[D_KIND] = ANNOUNCED;
-    const egress = path.classTowards(expected.toSide, expected.address);
-    const isInside = expected.side === PRIVATE;
-    const back = isInside ? path.classTowards(PRIVATE, this.meta[m + M_SOURCE]!) : NO_ROUTE_CLASS;
-    if (gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
-    const blocked = path.check(slot, m, egress, expected.address, now);
-    if (blocked !== OK) return blocked;
-    const barred = gate.admitExpected(m, expected, egress, now);
-    if (barred !== OK) return barred;
-    const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
-    if (handle < 0) return -handle;
-    this.meta[m + M_HANDLE] = handle;
-    return this.forward(slot, m, gate.begun(this.helpers.made(handle, expected)), egress, now);
+    const { announced } = this;
+    const refused = announced.begin(slot, m, expected, now);
+    return refused === OK ? this.forward(slot, m, announced.handle, announced.egress, now) : refused;
   }
 
   /** The part that all packets of a flow share once they may pass. */
@@ -405,16 +392,8 @@ export class Engine {
     if (meta[m + M_PROTOCOL] === PROTO_TCP && (bytes.u8[l4 + TCP_FLAGS]! & SYN) !== 0 && this.clampMss) {
       clampMss(bytes, offset, l4, path.mtuBothWays(handle) - MSS_HEADERS);
     }
-    if (needsId(bytes.u8, offset)) this.renumber(m, egress);
+    if (needsId(bytes.u8, offset)) this.fragments.renumber(m, egress, this.ids);
     path.send(egress, slot, meta[m + M_LENGTH]!);
     return OK;
-  }
-
-  /** A datagram that is, or may be, fragmented leaves the public side with an identification of its own (RFC 6864 5.3.1). */
-  private renumber(m: number, egress: number): void {
-    const { meta, path } = this;
-    if (this.devices.side[path.deviceOf(egress)] !== PUBLIC) return;
-    const id = this.ids.renumber(this.bytes, meta[m + M_OFFSET]!, meta[m + M_LENGTH]!, path.mtuOf(egress));
-    if (meta[m + M_FRAGMENT] !== 0) this.fragments.setId(id);
   }
 }

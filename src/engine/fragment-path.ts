@@ -35,9 +35,9 @@ import {
   NO_SLOT,
   OK,
 } from '../core/reasons.ts';
-import { setIpId } from '../nat/ip-id.ts';
+import { type IpIds, setIpId } from '../nat/ip-id.ts';
 import { translateHeader } from '../nat/translate.ts';
-import { PRIVATE } from '../policy/admission.ts';
+import { PRIVATE, PUBLIC } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
 import {
   FRAGMENT_OFFSET,
@@ -166,9 +166,15 @@ export class FragmentPath {
     if (this.current !== UNKNOWN) this.fragments.decide(this.current, verdict, sequence);
   }
 
-  /** Identification with which the datagram whose first fragment is being handled leaves, wire order. */
-  setId(id: number): void {
-    if (this.current !== UNKNOWN) this.fragments.setId(this.current, id);
+  /**
+   * A datagram that is, or may be, fragmented leaves the public side with an identification of its own (RFC 6864 5.3.1); what follows
+   * the first fragment that is being handled will have it, too.
+   */
+  renumber(m: number, egress: number, ids: IpIds): void {
+    const { meta, path } = this;
+    if (this.devices.side[path.deviceOf(egress)] !== PUBLIC) return;
+    const id = ids.renumber(this.out.bytes, meta[m + M_OFFSET]!, meta[m + M_LENGTH]!, path.mtuOf(egress));
+    if (meta[m + M_FRAGMENT] !== 0 && this.current !== UNKNOWN) this.fragments.setId(this.current, id);
   }
 
   /** The first fragment of row `m` has been handled, with this outcome. */

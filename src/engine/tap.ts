@@ -28,6 +28,7 @@ import { KIND_FLOW, KIND_FRAGMENT, M_HANDLE, M_KIND, M_REASON, META } from '../w
 import { VNET_GSO_SIZE, VNET_GSO_TYPE, VNET_HEADER } from '../wire/vnet.ts';
 import { OUT_LIST, packetOffset } from './arena.ts';
 import { HANDED_BACK, HANDED_OFF } from './counters.ts';
+import type { FirewallGate } from './firewall-gate.ts';
 import type { FragmentPath } from './fragment-path.ts';
 import type { HandOff } from './hand-off.ts';
 import type { Lookup } from './lookup.ts';
@@ -65,7 +66,7 @@ import { TapRing, tapPlaces, tapWordsOf } from './tap-ring.ts';
 export const MAX_TAPS = 8;
 const NONE = -1;
 
-export interface TapParts extends TapFactsParts {
+export interface TapParts {
   out: OutList;
   counters: Float64Array;
   handOff: HandOff | null;
@@ -84,6 +85,9 @@ export class Tap {
   private readonly bytes: Bytes;
   private readonly meta: Int32Array;
   private readonly hot: Int32Array;
+  private readonly cold: Int32Array;
+  private readonly gate: FirewallGate;
+  private readonly side: Int32Array;
   /** Of the packet that is being handled. */
   private readonly record: TapFacts;
   private readonly ring: TapRing;
@@ -103,12 +107,15 @@ export class Tap {
   private handedOff = 0;
 
   /** `memory`: a formatted tap (tap-ring.ts). */
-  constructor(memory: ArrayBuffer, parts: TapParts) {
+  constructor(memory: ArrayBuffer, facts: TapFactsParts, parts: TapParts) {
     this.parts = parts;
-    this.bytes = parts.bytes;
-    this.meta = parts.meta;
-    this.hot = parts.sessions.table.hot;
-    this.record = new TapFacts(parts);
+    this.bytes = facts.bytes;
+    this.meta = facts.meta;
+    this.gate = facts.gate;
+    this.side = facts.devices.side;
+    this.hot = facts.sessions.table.hot;
+    this.cold = facts.sessions.table.cold;
+    this.record = new TapFacts(facts);
     this.ring = new TapRing(memory, tapPlaces(tapWordsOf(new Int32Array(memory, 0, 16))).tap);
   }
 
@@ -167,7 +174,7 @@ export class Tap {
     this.copy = NONE;
     this.handedBack = parts.counters[HANDED_BACK]!;
     this.handedOff = parts.counters[HANDED_OFF]!;
-    parts.gate.decidedBy = NONE;
+    this.gate.decidedBy = NONE;
     const length = lengthOf(this.bytes, this.meta, slot, m);
     this.record.packet(m, slot, length);
     this.record.before(handle);
@@ -193,7 +200,7 @@ export class Tap {
       this.copy = NONE;
       return;
     }
-    record.outcome(m, reason, isNew && reason === OK, parts.gate.decidedBy);
+    record.outcome(m, reason, isNew && reason === OK, this.gate.decidedBy);
     const { counters, handOff, out } = parts;
     let flags = facts[T_FLAGS]!;
     if (isNew && reason === OK) flags |= TAP_NEW;
@@ -303,10 +310,10 @@ export class Tap {
 
   /** A packet of `length` bytes in `slot` is to leave by `device`, because of the one that came in `from`. */
   private left(device: number, slot: number, length: number, from: number): void {
-    const { ring, bytes, parts } = this;
+    const { ring, bytes } = this;
     const { facts } = this.record;
     const { words } = ring;
-    const side = parts.devices.side[device] === 1 ? TAP_PUBLIC : 0;
+    const side = this.side[device] === 1 ? TAP_PUBLIC : 0;
     if (!this.isSideWanted(side)) return;
     const snap = Math.min(length, this.snap);
     const at = write(ring, facts, KIND_OUT, snap);
@@ -336,6 +343,6 @@ export class Tap {
     if (this.meta[m + M_KIND] !== KIND_FLOW) return false;
     if (handle >> 1 === this.handle >> 1 && this.life === this.hot[(handle >> 1) * HOT + H_SEQUENCE])
       return false;
-    return this.parts.sessions.table.cold[(handle >> 1) * COLD + C_CREATED] === now;
+    return this.cold[(handle >> 1) * COLD + C_CREATED] === now;
   }
 }

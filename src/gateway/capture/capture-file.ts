@@ -73,7 +73,8 @@ class Collector implements ReadCapture {
       this.truncated++;
       return;
     }
-    this.packets.push({ time, packet: frame.slice(start, start + length), interface: name, direction });
+    const packet = Uint8Array.from(frame.subarray(start, start + length));
+    this.packets.push({ time, packet, interface: name, direction });
   }
 }
 

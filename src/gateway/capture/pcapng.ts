@@ -7,8 +7,11 @@ const INTERFACE_DESCRIPTION = 1;
 const INTERFACE_STATISTICS = 5;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-/** Packets begin with the IPv4 header. */
-export const LINKTYPE_RAW = 101;
+/**
+ * Packets begin with the IPv4 header. Not LINKTYPE_RAW (101): libpcap takes the second interface of that type for one of another type than
+ * the first, since its own number for it is 12, and `tcpdump -r` ends there.
+ */
+export const LINKTYPE_IPV4 = 228;
 
 const OPT_END = 0;
 const OPT_COMMENT = 1;
@@ -44,7 +47,7 @@ export function sectionHeader(application: string): Buffer {
 /** Interfaces are numbered from 0 in the order of their descriptions. `snapLength`: bytes, 0 for no limit. */
 export function interfaceDescription(name: string, description: string, snapLength: number): Buffer {
   const body = Buffer.alloc(8);
-  body.writeUInt16LE(LINKTYPE_RAW, 0);
+  body.writeUInt16LE(LINKTYPE_IPV4, 0);
   body.writeUInt32LE(snapLength, 4);
   return block(INTERFACE_DESCRIPTION, body, [
     [IF_NAME, text(name)],
