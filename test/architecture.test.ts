@@ -96,7 +96,10 @@ describe('imports', () => {
     const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     for (const { path, imports } of sources) {
       for (const specifier of imports.filter((name) => !name.startsWith('.'))) {
-        const [name] = specifier.split('/');
+        const name = specifier
+          .split('/')
+          .slice(0, specifier.startsWith('@') ? 2 : 1)
+          .join('/');
         if (specifier.startsWith('node:')) expect(builtinModules, path).toContain(specifier.slice(5));
         else expect(Object.keys(dependencies), path).toContain(name);
       }

@@ -146,6 +146,7 @@ test('natgate/testing', () => {
       "type NatMatch",
       "type NatName",
       "type NatRule",
+      "type OnAddressChange",
       "type Overload",
       "type PacketFields",
       "type Pass",

@@ -29,15 +29,20 @@ const COMMON: ReadonlySet<string> = new Set(['--help', '--version', '--debug']);
 const COLUMNS = '5000';
 
 /** All verbs, with theirs. `natgate`: the words that start it. */
-export function readVerbs(natgate: readonly string[], path: readonly string[] = []): Verb[] {
-  const sections = readHelp(natgate, path);
+export function readVerbs(natgate: readonly string[]): Verb[] {
+  return verbsOf(natgate, [], readHelp(natgate, []));
+}
+
+/** `sections`: the help of what `path` is. */
+function verbsOf(natgate: readonly string[], path: readonly string[], sections: readonly Section[]): Verb[] {
   const commands = sections.find(({ title }) => title === 'Commands')?.entries ?? [];
   return commands.flatMap(({ term, text }) => {
     const usage = term.replace(/^natgate /, '');
     const words = usage.split(' ').filter((word) => /^[a-z]/.test(word));
     // A verb's default command is listed among its own.
     if (words.length <= path.length) return [];
-    const own = readHelp(natgate, words).filter(({ title }) => title !== 'Commands' && title !== 'Examples');
+    const help = readHelp(natgate, words);
+    const own = help.filter(({ title }) => title !== 'Commands' && title !== 'Examples');
     for (const section of own) section.entries = section.entries.filter((entry) => !COMMON.has(entry.term));
     return [
       {
@@ -45,7 +50,7 @@ export function readVerbs(natgate: readonly string[], path: readonly string[] = 
         usage,
         summary: text,
         sections: own.filter(({ entries }) => entries.length > 0),
-        verbs: readVerbs(natgate, words),
+        verbs: verbsOf(natgate, words, help),
       },
     ];
   });

@@ -16,12 +16,14 @@ import * as down from './down.ts';
 import * as drops from './drops.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
+import * as forward from './forward.ts';
 import * as importRules from './import.ts';
 import * as install from './install.ts';
 import * as lab from './lab.ts';
 import { REPEATABLE } from './nat-options.ts';
 import * as plan from './plan.ts';
 import * as reload from './reload.ts';
+import * as rule from './rule.ts';
 import * as run from './run.ts';
 import * as status from './status.ts';
 import * as trace from './trace.ts';
@@ -45,6 +47,8 @@ const cli = yargs(words)
   .command(reload)
   .command(config)
   .command(clients)
+  .command(forward)
+  .command(rule)
   .command(doctor)
   .command(importRules)
   .command(exportRules)

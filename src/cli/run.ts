@@ -106,8 +106,7 @@ export function builder(argv: Argv) {
 export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
   const path = configPath(argv);
   const { loadConfig } = await import('../gateway/config/load.ts');
-  const load = () => loadConfig({ ...gatewayNamed(argv), flags: argv, path });
-  const { options, warnings } = load();
+  const { options, document, warnings } = loadConfig({ ...gatewayNamed(argv), flags: argv, path });
   const { runGateway } = await import('../gateway/supervisor.ts');
-  await runGateway(options, warnings, { flags: argv, load });
+  await runGateway({ options, document, flags: argv }, warnings);
 }

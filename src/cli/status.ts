@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs';
+import type { GatewayStatus } from '../gateway/status.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'status';
@@ -24,9 +25,14 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     const list = readFlowList(which);
     if (json) write(JSON.stringify(Array.from(list, flowObject), null, 2));
     else for (const flow of list) write(flowLine(flow));
-  } else if (json) write(JSON.stringify(readStatus(which), null, 2));
+    return;
+  }
+  const { ask, mayAsk } = await import('./client.ts');
+  // Members of its group may ask the gateway; the state file is root's.
+  const status = mayAsk(which) ? await ask<GatewayStatus>(which, 'GET', '/v1/status') : readStatus(which);
+  if (json) write(JSON.stringify(status, null, 2));
   else {
     const { statusText } = await import('./status-text.ts');
-    write(statusText(readStatus(which), Date.now()));
+    write(statusText(status, Date.now()));
   }
 }

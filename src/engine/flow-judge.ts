@@ -191,7 +191,7 @@ class Side {
     return !this.dedicated.has(address) && this.pairs.toInternal(address) === NO_ADDRESS;
   }
 
-  /** The forward that leads the flow at `h` to where it goes. */
+  /** The forward that leads the flow at `h` to where it goes: the first that is about it, if one of its targets is that. */
   forwardOf(hot: Int32Array, h: number): Forward | undefined {
     const protocol = hot[h + H_STATUS]! & 0xff;
     const destination = hot[h + H_DESTINATION]!;
@@ -199,17 +199,18 @@ class Side {
     const port = hot[h + H_PORTS]! >>> 16;
     const number = swap16(port);
     const internalPort = hot[h + TUPLE + H_PORTS]! & 0xffff;
-    return this.config.forwards.find(
-      (forward) =>
-        forward.protocol === protocol &&
-        number >= forward.ports.first &&
-        number <= forward.ports.last &&
-        (forward.address === 0 ? this.isShared(destination) : forward.address === destination) &&
-        (forward.sources.length === 0 || isWithin(forward.sources, hot[h]!)) &&
-        forward.targets.some(
-          (target) => target.address === internal && targetPort(forward, target, port) === internalPort,
-        ),
+    const forward = this.config.forwards.find(
+      ({ protocol: own, ports, address, sources }) =>
+        own === protocol &&
+        number >= ports.first &&
+        number <= ports.last &&
+        (address === 0 ? this.isShared(destination) : address === destination) &&
+        (sources.length === 0 || isWithin(sources, hot[h]!)),
     );
+    const isThere = forward?.targets.some(
+      (target) => target.address === internal && targetPort(forward, target, port) === internalPort,
+    );
+    return isThere === true ? forward : undefined;
   }
 
   pairOf(address: number, end: 'internal' | 'external'): EndCause {

@@ -40,7 +40,7 @@ import type { RunOptions } from './options.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
-import type { ReloadResult } from './reload/result.ts';
+import type { Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
@@ -155,6 +155,7 @@ export class Gateway {
       statePath: path,
       workers,
       dns: options.dns !== null,
+      control: options.control.socket,
       started: new Date().toISOString(),
     };
     writeRunRecord(this.#directory, this.#record);
@@ -237,9 +238,7 @@ export class Gateway {
    * cannot be had; then the engine has it, from one batch to the next; then what the host no longer needs goes. Throws NatgateError,
    * and nothing has changed. One at a time.
    */
-  async reconfigure(
-    asked: RunOptions,
-  ): Promise<Omit<ReloadResult, 'time' | 'applied' | 'problems' | 'remedy'>> {
+  async reconfigure(asked: RunOptions): Promise<Taken> {
     const { names, journal } = this.#setup;
     const follower = this.#follower;
     const engine = this.#engine;

@@ -7,6 +7,7 @@
 import type { Forward, NatConfig, NatMatch, NatRule, PortRange, Prefix, PrefixPair } from '../nat/config.ts';
 import { contains, dedicatedPrefixes, overlaps } from '../nat/dedicated.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { overlappingForwards } from './overlapping-forwards.ts';
 
 /** A key of the behaviour of a rule, as the file and, after two dashes, the command line have it. */
 type BehaviourKey = 'block-size' | 'deterministic' | 'pooling' | 'ports-per-host';
@@ -31,7 +32,7 @@ export function contradictions(nat: NatConfig): Contradiction[] {
   return [
     ...repeatedExemptions(nat.rules),
     ...nat.rules.flatMap((rule, number) => (rule.action === 'none' ? [] : behaviourFaults(rule, number))),
-    ...nat.forwards.flatMap((forward, number) => overlappingForward(forward, number, nat.forwards)),
+    ...uselessForwards(nat.forwards),
     ...nat.prefixes.flatMap((pair, number) => pairFaults(pair, number, nat)),
     ...ownTargets(nat),
   ];
@@ -149,26 +150,14 @@ function behaviourFaults({ behaviour, ports, addresses, action }: NatRule, numbe
   return found;
 }
 
-function overlappingForward(forward: Forward, number: number, all: readonly Forward[]): Contradiction[] {
-  const clash = all.find(
-    (other, i) =>
-      i < number &&
-      other.protocol === forward.protocol &&
-      other.address === forward.address &&
-      other.ports.first <= forward.ports.last &&
-      forward.ports.first <= other.ports.last,
-  );
-  if (clash === undefined) return [];
-  const first = Math.max(clash.ports.first, forward.ports.first);
-  return [
-    {
-      at: { of: 'forward', number },
-      subject: `--forward ${forward.name}`,
-      what: `port ${first} is forwarded by --forward ${clash.name} already`,
-      remedy:
-        'give it another external port or address; several hosts that take turns go into one forward: =HOST,HOST',
-    },
-  ];
+function uselessForwards(forwards: readonly Forward[]): Contradiction[] {
+  return overlappingForwards(forwards).map(({ number, earlier, port }) => ({
+    at: { of: 'forward', number },
+    subject: `--forward ${forwards[number]!.name}`,
+    what: `port ${port} is forwarded by --forward ${forwards[earlier]!.name} already`,
+    remedy:
+      'give it another external port or address; several hosts that take turns go into one forward: =HOST,HOST',
+  }));
 }
 
 function pairFaults(pair: PrefixPair, number: number, { prefixes, rules }: NatConfig): Contradiction[] {

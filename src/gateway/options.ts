@@ -2,6 +2,7 @@
  * What `natgate run` is asked to do, as text that a user typed and as checked values.
  * The parsers throw NatgateError `usage`: the command line exits with 2, a test sees the message.
  */
+import { join } from 'node:path';
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { NatgateError } from '../core/errors.ts';
 import { type HelperConfig, type HelperName, helperKinds } from '../nat/alg/registry.ts';
@@ -27,6 +28,21 @@ export interface DnsOptions {
   upstream: readonly number[];
   /** The resolvers of the gateway's own /etc/resolv.conf, as they are when they are needed. */
   system: boolean;
+}
+
+export interface ControlOptions {
+  /** Path of the unix socket; null: there is none. */
+  socket: string | null;
+  /** Its group, a name or a GID; null: root's. */
+  group: string | null;
+  /** Its permissions. */
+  mode: number;
+}
+
+export const DEFAULT_CONTROL_MODE = 0o660;
+
+export function controlSocket(stateRoot: string, name: string): string {
+  return join(stateRoot, name, 'control.sock');
 }
 
 export const LOG_LEVELS = ['error', 'warning', 'info'] as const;
@@ -71,6 +87,9 @@ export interface RunOptions {
   firewall: FirewallConfig;
   /** Null: natgate has nothing to do with DNS. */
   dns: DnsOptions | null;
+  control: ControlOptions;
+  /** Where metrics are served; null: nowhere. The address is in wire order; `public`: the world may ask. */
+  metrics: { address: number; port: number; public: boolean } | null;
   log: LogOptions;
   /** The file that this came from, which SIGHUP and `natgate reload` read again; null: from the command line alone. */
   configPath: string | null;

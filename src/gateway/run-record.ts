@@ -35,6 +35,8 @@ export interface RunRecord {
   workers?: number;
   /** Whether the private addresses answer DNS. */
   dns?: boolean;
+  /** The control socket; null: there is none. Earlier versions say nothing. */
+  control?: string | null;
   /** When the gateway started, ISO 8601. */
   started: string;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */

@@ -2,6 +2,8 @@
 import { NatgateError } from '../core/errors.ts';
 import {
   DEVICE_COUNTERS,
+  DEVICE_IN_BYTES,
+  DEVICE_IN_PACKETS,
   DEVICE_OUT_BYTES,
   DEVICE_OUT_PACKETS,
   DEVICES,
@@ -45,6 +47,8 @@ export interface GatewayStatus {
   workers: number;
   /** `out`: what went to the public side; `in`: what went to private hosts. Packets as the engine sees them. */
   traffic: { out: Traffic; in: Traffic };
+  /** By interface, private ones first; `in`: what came from there, `out`: what went there. */
+  interfaces: { name: string; side: 'private' | 'public'; in: Traffic; out: Traffic }[];
   /** By name (core/reasons.ts), without those that are zero. */
   drops: Record<string, number>;
   /** Private hosts that were refused something (a port, a flow), by rule and drop reason, most refused first. */
@@ -71,6 +75,10 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     }
     return traffic;
   };
+  const passed = (device: number, packets: number, bytes: number): Traffic => ({
+    packets: counters[DEVICES + device * DEVICE_COUNTERS + packets]!,
+    bytes: counters[DEVICES + device * DEVICE_COUNTERS + bytes]!,
+  });
   // The public interface is the last device.
   const inside = record.private.length;
   const flows = {
@@ -95,6 +103,12 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     flows: { count: flows.tcp + flows.udp + flows.icmp + flows.other, capacity, ...flows },
     workers: states.length,
     traffic: { out: sent(inside, 1), in: sent(0, inside) },
+    interfaces: [...record.private, record.public].map((name, device) => ({
+      name,
+      side: device < inside ? ('private' as const) : ('public' as const),
+      in: passed(device, DEVICE_IN_PACKETS, DEVICE_IN_BYTES),
+      out: passed(device, DEVICE_OUT_PACKETS, DEVICE_OUT_BYTES),
+    })),
     drops,
     refused: readAllShortages(states).map(({ host, rule, reason, count }) => ({
       host: formatAddress(host),

@@ -13,42 +13,33 @@
  * everything (or, with `--linger`, leaves someone who will).
  */
 import { NatgateError } from '../core/errors.ts';
+import { readInterfaces } from '../host/interfaces.ts';
 import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
-import type { RunArguments } from './config/flags.ts';
-import type { Loaded } from './config/load.ts';
+import { checkServices, startServices } from './control/services.ts';
 import { Gateway } from './gateway.ts';
 import { type Log, logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
-import type { RunOptions } from './options.ts';
+import { foresee } from './reload/plan.ts';
 import { type Reload, reloader } from './reload/reload.ts';
+import { RunningConfig, type RunningSource } from './reload/running.ts';
 import { runDirectory } from './run-record.ts';
+import { recordOf, statesOf } from './status.ts';
 import { engineCredentials } from './user.ts';
 import { workersWarning } from './workers-option.ts';
 
 const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
 
-/** Where the configuration came from. */
-export interface ConfigSource {
-  /** Those of the command line, which are stronger than a file. */
-  flags: RunArguments;
-  /** Reads both again. Throws NatgateError with all that is wrong. */
-  load(): Loaded;
-}
-
 /**
- * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration; `source`: what SIGHUP reads again.
- * Everything it changed is undone when the promise settles. Says on stderr what a person should know. Rejects with NatgateError when
- * the gateway cannot start or cannot go on.
+ * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration. Everything it changed is
+ * undone when the promise settles. Says on stderr what a person should know. Rejects with NatgateError when the gateway cannot start or
+ * cannot go on.
  */
-export async function runGateway(
-  options: RunOptions,
-  warnings: readonly string[] = [],
-  source: ConfigSource | null = null,
-): Promise<void> {
+export async function runGateway(source: RunningSource, warnings: readonly string[] = []): Promise<void> {
+  const { options } = source;
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
-  const hangUp = onHangUp(options.configPath === null || source === null ? end.stop : null);
+  const hangUp = onHangUp(options.configPath === null ? end.stop : null);
   let log = logger(options.log, (text) => process.stderr.write(text));
   for (const line of warnings) log(line, 'warning');
   const credentials = engineCredentials(options.user);
@@ -65,10 +56,14 @@ export async function runGateway(
   const tooMany = workersWarning(options.workers);
   if (tooMany !== null) log(tooMany, 'warning');
   const names = [...interfaces.private, interfaces.public];
+  const outside = readInterfaces([options.public]).flatMap(({ addresses }) =>
+    addresses.map((one) => one.address),
+  );
+  await checkServices(options, outside);
   const manager = new ServiceManager(process.env);
   const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
   const say: Log = (line, level, hint) => log(line, level, hint);
-  const flags = source?.flags ?? {};
+  const { flags } = source;
   const gateway = new Gateway({
     options,
     flags,
@@ -79,22 +74,27 @@ export async function runGateway(
     log: say,
     fail: end.fail,
   });
+  const running = new RunningConfig(source, {
+    async reconfigure(next) {
+      const taken = await gateway.reconfigure(next);
+      log = logger(next.log, (text) => process.stderr.write(text));
+      return taken;
+    },
+    foresee: (next) => foresee(gateway.options, next, statesOf(recordOf(options), true)),
+  });
+  const reload = reloader({ running, log: say, directory: runDirectory(stateRoot, name) });
+  let services: (() => void) | undefined;
   let failure: unknown;
   try {
     await Promise.race([gateway.start(), end.promise]);
-    if (source !== null) {
-      const { load } = source;
-      const onApplied = (loaded: Loaded) => {
-        log = logger(loaded.options.log, (text) => process.stderr.write(text));
-      };
-      const directory = runDirectory(stateRoot, name);
-      hangUp.reloads(reloader({ gateway, load, log: say, onApplied, directory }));
-    }
+    if (options.configPath !== null) hangUp.reloads(reload);
+    services = await startServices(running, reload, say);
     await end.promise;
   } catch (error) {
     failure = error;
   }
   manager.stopping();
+  services?.();
   try {
     await gateway.stop(failure === undefined ? gateway.options.lingerSeconds : 0);
   } catch (error) {

@@ -71,6 +71,8 @@ function removeFiles(directory: string, state: string | null): void {
   if (state !== null) removeStateFiles(state);
   rmSync(recordPath(directory), { force: true });
   for (const name of RELOAD_FILES) rmSync(join(directory, name), { force: true });
+  // Of a gateway that was killed.
+  rmSync(join(directory, 'control.sock'), { force: true });
   try {
     rmdirSync(directory);
   } catch {

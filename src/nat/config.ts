@@ -20,6 +20,12 @@ export type PortChoice = 'preserve' | 'random' | 'sequential';
  */
 export type Overload = 'never' | 'exhausted' | 'always';
 
+/**
+ * What becomes of flows whose external address the public interface loses: they end, as with MASQUERADE; they stay as
+ * they are (the address may come back); or they go on from the new address, which only some protocols bear.
+ */
+export type OnAddressChange = 'end' | 'keep' | 'remap';
+
 /** How a rule translates. */
 export interface NatBehaviour {
   /** Of what, beside the internal endpoint, the external one depends (RFC 4787 4.1). */
@@ -106,6 +112,8 @@ export interface NatRule {
   ports: PortRange;
   /** In RFC 4787's words. */
   behaviour: NatBehaviour;
+  /** When the public interface's address changes; `end` where it says nothing. */
+  onAddressChange?: OnAddressChange;
   /**
    * What flows and mappings remember of it, 0 to MAX_RULE_NUMBER, each rule its own; its position where it says nothing. A
    * rule that outlives a change of the configuration keeps its number (gateway/reload/rule-numbers.ts).
@@ -142,6 +150,8 @@ export interface Forward {
   affinitySeconds: number;
   /** Twice NAT: the target sees the gateway's own private address as the source. */
   twice: boolean;
+  /** When the public interface's address changes, of a forward of that; `end` where it says nothing. */
+  onAddressChange?: OnAddressChange;
 }
 
 /** Two prefixes of one length, translated address by address, both ways (1:1 NAT; NETMAP). */

@@ -20,6 +20,7 @@ export {
   type NatConfig,
   type NatMatch,
   type NatRule,
+  type OnAddressChange,
   type Overload,
   type PortChoice,
   type PortRange,

@@ -3,23 +3,27 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { valuesAt } from '../../src/cli/completion.ts';
+import { buildProgram, type Program } from './program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+let program: Program;
 let stateRoot: string;
 
 beforeAll(() => {
+  program = buildProgram();
   stateRoot = mkdtempSync(join(tmpdir(), 'natgate-completion-'));
   for (const name of ['office', 'other', '.lock']) mkdirSync(join(stateRoot, name));
 });
-afterAll(() => rmSync(stateRoot, { recursive: true }));
+afterAll(() => {
+  program.remove();
+  rmSync(stateRoot, { recursive: true });
+});
 
 /** What bash offers when the last of these words is being typed. */
 function complete(...words: string[]): string[] {
   const script = `
-    natgate() { "$NODE" --import tsx "$MAIN" "$@"; }
+    natgate() { "$NODE" "$MAIN" "$@"; }
     source <(natgate completion)
     COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
     _natgate_yargs_completions
@@ -30,7 +34,7 @@ function complete(...words: string[]): string[] {
       PATH: process.env['PATH'],
       SHELL: '/bin/bash',
       NODE: process.execPath,
-      MAIN,
+      MAIN: program.main,
       NATGATE_STATE_ROOT: stateRoot,
     },
   });

@@ -3,18 +3,22 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { buildProgram, type Program } from './program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+let program: Program;
 let folder: string;
 beforeAll(() => {
+  program = buildProgram();
   folder = mkdtempSync(join(tmpdir(), 'natgate-cli-config-'));
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => {
+  program.remove();
+  rmSync(folder, { recursive: true });
+});
 
 function natgate(...words: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', MAIN, ...words], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program.main, ...words], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], NATGATE_STATE_ROOT: folder, LC_ALL: 'C' },
   });

@@ -3,24 +3,28 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NO_FREE_PORT } from '../../src/core/reasons.ts';
 import { stateBytes } from '../../src/engine/state.ts';
 import { packageVersion } from '../../src/gateway/version.ts';
 import { thisProcess } from '../../src/host/process-identity.ts';
+import { buildProgram, type Program } from './program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+let program: Program;
 let root: string;
 
 beforeAll(() => {
+  program = buildProgram();
   root = mkdtempSync(join(tmpdir(), 'natgate-cli-'));
 });
-afterAll(() => rmSync(root, { recursive: true }));
+afterAll(() => {
+  program.remove();
+  rmSync(root, { recursive: true });
+});
 
 function natgate(line: string, env: Record<string, string> = {}) {
   const words = line.split(' ').filter(Boolean);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', MAIN, ...words], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program.main, ...words], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], NATGATE_STATE_ROOT: root, LC_ALL: 'C', ...env },
   });

@@ -12,20 +12,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import {
-  BATCH,
-  IN_LIST,
-  LINEAR_BYTES,
-  OUT_LIST,
-  overflowOffset,
-  packetOffset,
-} from '../../src/engine/arena.ts';
-import { addon, type Exchange } from '../../src/link/addon.ts';
-import { VNET_HEADER } from '../../src/wire/vnet.ts';
 import type { Output } from './output.ts';
 import type { Side } from './step.ts';
+import { TunLink } from './tun-link.ts';
 
-const DEVICES: readonly Side[] = ['private', 'public'];
 const SECOND_LOOK_MS = 20;
 
 const SYSCTLS: readonly (readonly [string, string])[] = [
@@ -53,57 +43,27 @@ const RECIPE: readonly string[] = [
 ];
 
 export class KernelGateway {
-  private readonly exchange: Exchange;
-  private readonly u8: Uint8Array;
-  private readonly i32: Int32Array;
+  private readonly link: TunLink;
 
   constructor() {
     for (const [name, value] of SYSCTLS) writeFileSync(`/proc/sys/${name}`, value);
-    const fds = ['p0', 'w0'].map((name) => addon().tunOpen(name).fd);
+    this.link = new TunLink(['p0', 'w0']);
     ip('link set lo up');
     ip('addr add 10.77.0.1/16 dev p0');
     ip('addr add 198.18.0.1/24 dev w0');
     for (const name of ['p0', 'w0']) ip(`link set ${name} up mtu 1500 txqueuelen 1000`);
     ip('route add default dev w0');
     for (const rule of RECIPE) execFileSync('iptables', ['-w', ...rule.split(' ')]);
-    this.exchange = addon().exchangeOpen(fds, addon().eventfd());
-    this.u8 = new Uint8Array(this.exchange.arena);
-    this.i32 = new Int32Array(this.exchange.arena);
   }
 
   /** Sends a packet in and returns what came out of it. */
   send(from: Side, packet: Uint8Array): Output[] {
-    const at = packetOffset(BATCH);
-    this.u8.fill(0, at - VNET_HEADER, at);
-    this.u8.set(packet.subarray(0, LINEAR_BYTES), at);
-    if (packet.length > LINEAR_BYTES) this.u8.set(packet.subarray(LINEAR_BYTES), overflowOffset(BATCH));
-    this.i32[OUT_LIST >> 2] = (DEVICES.indexOf(from) << 16) | BATCH;
-    this.i32[(OUT_LIST >> 2) + 1] = packet.length;
-    return this.read(1, 0);
+    return this.link.send(from, packet);
   }
 
   /** What came later than expected. */
   lookAgain(): Output[] {
-    return this.read(0, SECOND_LOOK_MS);
-  }
-
-  private read(writes: number, timeoutMs: number): Output[] {
-    const count = this.exchange.run(writes, timeoutMs);
-    if (count < 0) throw new Error(`the TUN devices are gone: error ${-count}`);
-    const outputs: Output[] = [];
-    for (let slot = 0; slot < count; slot++) {
-      const entry = (IN_LIST >> 2) + slot * 2;
-      const length = this.i32[entry + 1]!;
-      const packet = new Uint8Array(length);
-      const at = packetOffset(slot);
-      packet.set(this.u8.subarray(at, at + Math.min(length, LINEAR_BYTES)));
-      if (length > LINEAR_BYTES) {
-        const rest = overflowOffset(slot);
-        packet.set(this.u8.subarray(rest, rest + length - LINEAR_BYTES), LINEAR_BYTES);
-      }
-      if (packet[0]! >> 4 === 4) outputs.push({ to: DEVICES[this.i32[entry]!]!, packet });
-    }
-    return outputs;
+    return this.link.receive(SECOND_LOOK_MS);
   }
 }
 

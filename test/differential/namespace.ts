@@ -9,18 +9,35 @@ import { Namespace, PREFIX, removeNamespaces } from '../netns/support/topology.t
 const INSIDE = fileURLToPath(new URL('inside.ts', import.meta.url));
 let made = 0;
 
-/** `inside`: which inside.ts, by default the one beside this file. Returns the exit status and what it printed. */
+export interface InsideOptions {
+  /** Which inside.ts, by default the one beside this file. */
+  inside?: string;
+  quiet?: boolean;
+  /** A second, empty namespace is made, and the run is told of it by `--namespace`. */
+  second?: boolean;
+}
+
+/** Returns the exit status and what it printed. */
 export async function runInside(
   args: readonly string[],
-  options: { inside?: string; quiet?: boolean } = {},
+  options: InsideOptions = {},
 ): Promise<{ code: number; output: string }> {
   const name = `${PREFIX}${process.env['NATGATE_TEST_RUN'] ?? process.pid}-${process.pid}d${++made}`;
   const namespace = new Namespace(name);
-  const remove = () => removeNamespaces([name]);
+  const names = [name, ...(options.second ? [`${name}s`] : [])];
+  const more = options.second ? ['--namespace', `${name}s`] : [];
+  const remove = () => removeNamespaces(names);
   process.on('exit', remove);
-  execFileSync('ip', ['netns', 'add', name]);
+  for (const each of names) execFileSync('ip', ['netns', 'add', each]);
   try {
-    const argv = namespace.argv([process.execPath, '--import', 'tsx', options.inside ?? INSIDE, ...args]);
+    const argv = namespace.argv([
+      process.execPath,
+      '--import',
+      'tsx',
+      options.inside ?? INSIDE,
+      ...args,
+      ...more,
+    ]);
     const child = spawn(argv[0]!, argv.slice(1), {
       stdio: ['ignore', options.quiet ? 'pipe' : 'inherit', options.quiet ? 'pipe' : 'inherit'],
     });

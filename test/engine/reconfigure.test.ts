@@ -287,6 +287,19 @@ describe('what is let in', () => {
     });
   });
 
+  it('ends those that an earlier forward would lead elsewhere now', () => {
+    const lab = new Lab(nat([masquerade], [forward('a', 80, X)]));
+    lab.in('198.18.0.2:7', '198.18.0.1:80');
+    lab.in('198.18.0.3:7', '198.18.0.1:80');
+    const first = forward('b', 80, Y, { sources: [parsePrefix('198.18.0.3/32')!] });
+    expect(lab.reconfigure(nat([masquerade], [first, forward('a', 80, X)]))).toEqual({
+      ended: [{ kind: 'forward', name: 'a', count: 1 }],
+      kept: 1,
+    });
+    expect(lab.in('198.18.0.3:8', '198.18.0.1:80')).toBe(`198.18.0.3:8 > ${Y}`);
+    expect(lab.in('198.18.0.4:8', '198.18.0.1:80')).toBe(`198.18.0.4:8 > ${X}`);
+  });
+
   it('ends the flows of a 1:1 pair that is gone, both ways', () => {
     const lab = new Lab(nat([masquerade], [], [PAIR]));
     expect(lab.out('10.77.0.9:5000')).toBe(`198.18.1.9:5000 > ${REMOTE}`);

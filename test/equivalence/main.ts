@@ -26,7 +26,7 @@ async function main(args: readonly string[]): Promise<number> {
   );
   removeStale();
   const inside = fileURLToPath(new URL('inside.ts', import.meta.url));
-  return (await runInside(argumentsOf(options), { inside })).code;
+  return (await runInside(argumentsOf(options), { inside, second: options.live !== null })).code;
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

@@ -2,9 +2,10 @@
  * Rule sets as iptables-restore reads them, from a seed: nat and filter with user chains, jumps, gotos, returns, negations. `p0` is the
  * private side, 10.77.0.0/16, `w0` the public one, 198.18.0.1/24.
  *
- * Chains lead to later chains only. What a set must not have is what makes verdicts depend on more than the packet: rates, times.
+ * Chains lead to later chains only. What makes verdicts depend on more than the packet is certain while a set is tried (chances.ts).
  */
 import type { Dice } from '../differential/dice.ts';
+import { Chances } from './chances.ts';
 
 export const HOSTS = ['10.77.0.5', '10.77.0.6', '10.77.0.9', '10.77.0.12', '10.77.1.20'] as const;
 export const SERVERS = ['8.8.8.8', '8.8.4.4', '1.1.1.1', '93.184.216.34'] as const;
@@ -41,10 +42,15 @@ const FLAGS = [
 export interface RuleSet {
   number: number;
   text: string;
+  /** Some time must be between first packets. */
+  isPaced: boolean;
 }
 
-export function ruleSet(dice: Dice, number: number): RuleSet {
-  return { number, text: [...nat(dice), ...filter(dice)].join('\n').concat('\n') };
+/** `now`: ms since 1970, for schedules. */
+export function ruleSet(dice: Dice, number: number, now: number): RuleSet {
+  const chances = new Chances(dice, number, now);
+  const text = [...nat(dice), ...filter(dice, chances)].join('\n').concat('\n');
+  return { number, text, isPaced: chances.isPaced };
 }
 
 const not = (dice: Dice, percent = 20) => (dice.chance(percent) ? '! ' : '');
@@ -69,9 +75,13 @@ function nat(dice: Dice): string[] {
       ? `-m multiport --dports ${port},${10_000 + port}`
       : `-m ${protocol} --dport ${port}`;
     const to = dice.pick(['', '', `:${dice.pick([80, 8000, 443])}`]);
-    pre.push(
-      `-A PREROUTING ${where}${from} -p ${protocol} ${ports} -j DNAT --to-destination ${dice.pick(HOSTS)}${to}`,
-    );
+    const dnat = (source: string) =>
+      pre.push(
+        `-A PREROUTING ${where}${source} -p ${protocol} ${ports} -j DNAT --to-destination ${dice.pick(HOSTS)}${to}`,
+      );
+    // Who comes from there is led elsewhere than the others; the first rule decides.
+    for (let n = dice.chance(30) ? dice.int(1, 2) : 0; n > 0; n--) dnat(` -s ${dice.pick(REMOTE)}`);
+    dnat(from);
   }
   if (dice.chance(30)) {
     pre.push('-A PREROUTING -d 198.18.0.9/32 -j DNAT --to-destination 10.77.0.9');
@@ -113,7 +123,7 @@ function nat(dice: Dice): string[] {
   ];
 }
 
-function filter(dice: Dice): string[] {
+function filter(dice: Dice, chances: Chances): string[] {
   const count = dice.int(0, 4);
   const chains = Array.from({ length: count }, (_, i) => `c${i + 1}`);
   const rules: string[] = [];
@@ -131,7 +141,7 @@ function filter(dice: Dice): string[] {
   }
   const fill = (chain: string, later: readonly string[], most: number) => {
     for (let i = dice.int(1, most); i > 0; i--)
-      rules.push(`-A ${chain} ${match(dice)}${target(dice, chain, later)}`);
+      rules.push(`-A ${chain} ${rule(dice, chances, chain, later)}`);
   };
   fill('FORWARD', chains, 8);
   chains.forEach((chain, i) => {
@@ -151,7 +161,17 @@ function filter(dice: Dice): string[] {
   ];
 }
 
-function match(dice: Dice): string {
+function rule(dice: Dice, chances: Chances, chain: string, later: readonly string[]): string {
+  const parts = matches(dice);
+  const chance = chances.match();
+  const isTcp = parts.includes('-p tcp');
+  // Matches are asked in their order: a limit before others counts what they would not let through.
+  if (chance !== null && dice.chance(75)) parts.push(chance);
+  else if (chance !== null) parts.unshift(chance);
+  return [...parts, target(dice, chain, later, isTcp)].join(' ');
+}
+
+function matches(dice: Dice): string[] {
   const parts: string[] = [];
   const add = (percent: number, make: () => string) => {
     if (dice.chance(percent)) parts.push(make());
@@ -203,16 +223,16 @@ function match(dice: Dice): string {
   );
   add(6, () => `-m addrtype ${not(dice)}--dst-type LOCAL`);
   add(10, () => `-m comment --comment "rule ${dice.int(1, 99)} of \\"it\\""`);
-  return parts.length === 0 ? '' : `${parts.join(' ')} `;
+  return parts;
 }
 
-function target(dice: Dice, chain: string, later: readonly string[]): string {
+function target(dice: Dice, chain: string, later: readonly string[], isTcp: boolean): string {
   const targets = [
     '-j ACCEPT',
     '-j ACCEPT',
     '-j DROP',
     `-j REJECT --reject-with ${dice.pick(REJECTS)}`,
-    '-j REJECT',
+    isTcp && dice.chance(60) ? '-j REJECT --reject-with tcp-reset' : '-j REJECT',
   ];
   if (later.length > 0)
     targets.push(`-j ${dice.pick(later)}`, `-j ${dice.pick(later)}`, `-g ${dice.pick(later)}`);

@@ -13,6 +13,12 @@ export function verdict(flow: Flow, outputs: readonly Output[], hidesPort: boole
   return outputs.map((output) => described(flow, output, hidesPort)).join(' and ');
 }
 
+/** Whether the sender was told that the packet does not go on. */
+export function isRejection(flow: Flow, { to, packet }: Output): boolean {
+  const { protocol, type, flags } = readPacket(packet);
+  return to === flow.side && (protocol === 1 ? type === 3 : protocol === 6 && flags.includes('R'));
+}
+
 function described(flow: Flow, { to, packet }: Output, hidesPort: boolean): string {
   const fields = readPacket(packet);
   if (fields.protocol === 1 && [3, 11, 12].includes(fields.type)) {

@@ -360,11 +360,31 @@ describe('forward', () => {
       'port 5010 is forwarded',
     ],
     [
+      ['tcp:80=192.168.1.10,from=198.51.100.0/24', 'tcp:80=192.168.1.11,from=198.51.100.7'],
+      '--forward tcp:80=192.168.1.11,from=198.51.100.7: port 80 is forwarded by --forward tcp:80=192.168.1.10,from=198.51.100.0/24 already',
+    ],
+    [
+      [
+        'tcp:82=192.168.1.12,from=198.51.100.0/24',
+        'tcp:70-90=192.168.1.10',
+        'tcp:60-80=192.168.1.11,from=198.51.100.7',
+      ],
+      'tcp:60-80=192.168.1.11,from=198.51.100.7: port 70 is forwarded by --forward tcp:70-90=192.168.1.10',
+    ],
+    [
       ['tcp:203.0.113.9:80=203.0.113.9:8080'],
       '203.0.113.9 is an external address of the gateway\nname the address that the host has on the private',
     ],
   ])('%j is refused', (forward, message) => {
     expect(refusal(() => parse({ forward }))).toContain(message);
+  });
+
+  test.each([
+    [['tcp:80=192.168.1.10,from=198.51.100.0/25', 'tcp:80=192.168.1.11,from=198.51.100.128/25']],
+    [['tcp:80=192.168.1.10,from=198.51.100.7', 'tcp:70-90=192.168.1.11,from=198.51.100.0/24']],
+    [['tcp:80=192.168.1.10,from=198.51.100.0/24', 'tcp:80=192.168.1.11']],
+  ])('%j: who comes from elsewhere is led elsewhere', (forward) => {
+    expect(parse({ forward }).forwards).toHaveLength(2);
   });
 
   test('a target in the pool is refused', () => {

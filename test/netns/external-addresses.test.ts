@@ -66,10 +66,7 @@ natgateOnly('dedicated external addresses', () => {
     before = await hostState(net.gateway);
   });
   afterEach(async () => {
-    for (const gateway of running.splice(0)) {
-      if (gateway.process.running) await gateway.process.stop('SIGKILL');
-      await gateway.cli('down', [], { check: false });
-    }
+    for (const gateway of running.splice(0)) await gateway.cleanUp();
     await net.destroy();
   });
 

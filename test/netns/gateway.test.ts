@@ -40,10 +40,7 @@ natgateOnly('the processes of a gateway', () => {
   });
   afterEach(async () => {
     for (const process of started.splice(0)) if (process.running) await process.stop('SIGKILL');
-    for (const gateway of gateways.splice(0)) {
-      if (gateway.process.running) await gateway.process.stop('SIGKILL');
-      await gateway.cli('down', [], { check: false });
-    }
+    for (const gateway of gateways.splice(0)) await gateway.cleanUp();
     await topology.destroy();
     rmSync(folder, { recursive: true, force: true });
   });

@@ -33,10 +33,7 @@ natgateOnly('the life of a gateway', () => {
     before = await hostState(topology.gateway);
   });
   afterEach(async () => {
-    for (const gateway of running.splice(0)) {
-      if (gateway.process.running) await gateway.process.stop('SIGKILL');
-      await gateway.cli('down', [], { check: false });
-    }
+    for (const gateway of running.splice(0)) await gateway.cleanUp();
     await topology.destroy();
   });
 
@@ -239,7 +236,8 @@ natgateOnly('the life of a gateway', () => {
     const gateway = await start();
     const connection = await client.connect([SERVER, 7], [CLIENT, 49001]);
     await connection.echo('counted');
-    const status = await gateway.status();
+    const status = JSON.parse((await gateway.cli('status', ['--json'])).stdout);
+    expect(await gateway.status()).toMatchObject({ name: gateway.name, flows: status.flows });
     expect(status).toMatchObject({
       name: gateway.name,
       private: ['g0'],

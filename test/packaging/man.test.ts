@@ -1,44 +1,29 @@
 /** The manual page has what the command line has, and is roff. */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseHelp } from '../../packaging/man/help.ts';
 import { manualPage } from '../../packaging/man/page.ts';
 import { toRoff } from '../../packaging/man/roff.ts';
+import { buildProgram, type Program } from '../cli/program.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-let root: string;
-let main: string;
+let program: Program;
 let page: string;
 
 const help = (verb: string) =>
-  spawnSync(process.execPath, [main, ...verb.split(' ').filter(Boolean), '--help'], {
+  spawnSync(process.execPath, [program.main, ...verb.split(' ').filter(Boolean), '--help'], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   }).stdout;
 
-/** As one file: the help of every verb is asked for twice. It finds package.json where that of the sources is. */
 beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'natgate-man-'));
-  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'));
-  copyFileSync(join(ROOT, 'package.json'), join(root, 'package.json'));
-  main = join(root, 'dist/cli/main.mjs');
-  buildSync({
-    entryPoints: [join(ROOT, 'src/cli/main.ts')],
-    outfile: main,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    packages: 'external',
-    logLevel: 'error',
-  });
-  page = manualPage([process.execPath, main]);
+  program = buildProgram();
+  page = manualPage([process.execPath, program.main]);
 }, 400_000);
-afterAll(() => rmSync(root, { recursive: true }));
+afterAll(() => program.remove());
 
 it('has a section for every verb, and in it every flag of its help', () => {
   const names = [

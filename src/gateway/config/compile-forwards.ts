@@ -22,6 +22,7 @@ export function compileForwards(
   sets: Sets,
   reader: Reader,
 ): { path: Path; forward: Forward }[] {
+  const change = document.nat['on-address-change'];
   const names = new Set<string>();
   return elements(['forwards'], document.forwards).flatMap(({ path, value }) => {
     const forwards =
@@ -30,13 +31,18 @@ export function compileForwards(
             parseForward(value, reader.text(path, 'forward', value, FORWARD_EXAMPLE)),
           )
         : forwardOf(reader, path, value, sets);
+    const own = typeof value === 'string' ? undefined : value['on-address-change'];
+    const onAddressChange = own ?? change;
     if (typeof value !== 'string' && value.name !== undefined) {
       if (names.has(value.name)) {
         reader.error([...path, 'name'], `another forward has the name ${value.name}`, 'give each its own');
       }
       names.add(value.name);
     }
-    return (forwards ?? []).map((forward) => ({ path, forward }));
+    return (forwards ?? []).map((forward) => ({
+      path,
+      forward: onAddressChange === 'end' ? forward : { ...forward, onAddressChange },
+    }));
   });
 }
 

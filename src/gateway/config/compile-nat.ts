@@ -56,6 +56,7 @@ export function compileNat(
     addresses: pool,
     ports: pool.length === 0 ? ports : poolPorts(behaviour),
     behaviour,
+    ...onAddressChange(document.nat['on-address-change']),
   };
   const sources: Sources = { rules: [], forwards: [], prefixes: [] };
   const rules: NatRule[] = [];
@@ -131,6 +132,10 @@ function poolPorts({ blockSize }: NatBehaviour): PortRange {
   return blockSize === 0 ? POOL_PORTS : BLOCK_POOL_PORTS;
 }
 
+function onAddressChange(value: ConfigDocument['nat']['on-address-change']) {
+  return value === 'end' ? {} : { onAddressChange: value };
+}
+
 function poolOf(reader: Reader, path: Path, value: string | readonly string[]): number[] {
   const pool = new Pool();
   for (const { path: at, value: text } of elements<string>(path, value)) {
@@ -166,6 +171,7 @@ function ruleOf(reader: Reader, path: Path, rule: Rule, around: Surroundings): N
     ...target,
     ports: range,
     behaviour: { ...behaviour, pairedPooling },
+    ...onAddressChange(nat['on-address-change']),
   };
 }
 

@@ -7,8 +7,10 @@
 import type { Timeouts } from '../../conntrack/timeouts.ts';
 import { defaultTimeouts } from '../../conntrack/timeouts.ts';
 import type { HelperConfig } from '../../nat/alg/registry.ts';
-import { hostAddress, prefix } from '../nat-syntax.ts';
+import { hostAddress, port, prefix, splitOnce } from '../nat-syntax.ts';
 import {
+  type ControlOptions,
+  controlSocket,
   DEFAULT_PORTS,
   type DnsOptions,
   type PrivateInterface,
@@ -65,6 +67,8 @@ export function compile(document: ConfigDocument, identity: Identity, reader: Re
     unsolicited: document.unsolicited,
     firewall: compileFirewall(document.firewall, sets, served, reader),
     dns: dnsOf(document.dns, reader),
+    control: controlOf(document.control, identity, reader),
+    metrics: metricsOf(document.metrics, reader),
     log: document.log,
   };
   // Of what is wrong in itself nothing follows.
@@ -137,4 +141,50 @@ function dnsOf(dns: ConfigDocument['dns'], reader: Reader): DnsOptions | null {
     hostAddress(reader.text(at, 'dns', text, '192.0.2.53'), text),
   );
   return { upstream: upstream ?? [], system: false };
+}
+
+function controlOf(control: ConfigDocument['control'], identity: Identity, reader: Reader): ControlOptions {
+  const { socket, mode } = control;
+  const at = (key: string) => ['control', key];
+  if (!['auto', 'off'].includes(socket) && !socket.startsWith('/')) {
+    reader.error(
+      at('socket'),
+      `${socket} is no absolute path`,
+      'give auto, off, or a path that begins with /',
+    );
+  } else if (Buffer.byteLength(socket) > 107) {
+    reader.error(
+      at('socket'),
+      'the path is longer than the 107 bytes of a unix socket',
+      'give a shorter one',
+    );
+  }
+  if (!/^0?[0-7]{3}$/.test(mode)) {
+    reader.error(at('mode'), `${mode} is no permissions`, 'give three octal digits in quotes, e.g. "0660"');
+  }
+  if (control.group !== undefined && !/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/.test(control.group)) {
+    reader.error(at('group'), `${control.group} is no name of a group`, 'give a name or a GID');
+  }
+  const path = socket === 'auto' ? controlSocket(identity.stateRoot, identity.name) : socket;
+  return {
+    socket: socket === 'off' ? null : path,
+    group: control.group ?? null,
+    mode: Number.parseInt(mode, 8),
+  };
+}
+
+function metricsOf(value: ConfigDocument['metrics'], reader: Reader): RunOptions['metrics'] {
+  if (value === 'off') return null;
+  const isText = typeof value === 'string';
+  const text = isText ? value : value.listen;
+  const path = isText ? ['metrics'] : ['metrics', 'listen'];
+  const found = reader.attempt(path, () => {
+    const from = reader.text(path, 'metrics', text, '127.0.0.1:9469, or off');
+    const [addressText, portText] = splitOnce(text, ':') ?? [text, ''];
+    const address = ['127.0.0.1', '0.0.0.0'].includes(addressText)
+      ? { '127.0.0.1': 0x0100007f, '0.0.0.0': 0 }[addressText]!
+      : hostAddress(from, addressText);
+    return { address, port: port(from, portText), public: !isText && value.public };
+  });
+  return found ?? null;
 }

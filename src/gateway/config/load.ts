@@ -93,7 +93,11 @@ export function loadConfig(request: Omit<Request, 'file'> & { path: string | nul
   const examined = examine({ ...request, file });
   const { options, document, problems } = examined;
   if (options === null || document === null) throw failure(path, problems);
-  return { options, document, warnings: problems.map((problem) => problemLine(path ?? '', problem, false)) };
+  return { options, document, warnings: warningLines(path, problems) };
+}
+
+export function warningLines(path: string | null, problems: readonly Problem[]): string[] {
+  return problems.map((problem) => problemLine(path ?? '', problem, false));
 }
 
 /** What is wrong with a flag is said as such, and first. */

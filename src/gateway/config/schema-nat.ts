@@ -33,6 +33,7 @@ const FILTERINGS = [
 ] as const;
 const PORT_CHOICES = ['preserve', 'random', 'sequential'] as const;
 const OVERLOADS = ['never', 'exhausted', 'always'] as const;
+export const ON_ADDRESS_CHANGE = ['end', 'keep', 'remap'] as const;
 
 /** Keys of `nat`, which every rule may have too. */
 const behaviour = {
@@ -68,6 +69,10 @@ const behaviour = {
   deterministic: flag().meta({
     description: 'The block of a private host follows from its address (RFC 7422)',
   }),
+  'on-address-change': word(ON_ADDRESS_CHANGE).meta({
+    description:
+      'What becomes of the flows when the public interface loses its address: they end, they are kept in case it comes back, or they go on from the new one',
+  }),
 };
 
 /** `nat`: the behaviour of every rule that says nothing else. */
@@ -83,6 +88,7 @@ export const natDefaults = map({
   quarantine: behaviour.quarantine.default(defaultBehaviour.quarantineSeconds),
   'block-size': behaviour['block-size'].default(defaultBehaviour.blockSize),
   deterministic: behaviour.deterministic.default(defaultBehaviour.deterministic),
+  'on-address-change': behaviour['on-address-change'].default('end'),
 });
 
 export const natLimits = {
@@ -143,6 +149,7 @@ export const forward = z.union([
     twice: flag().default(false).meta({
       description: 'The target sees the gateway’s private address as the source',
     }),
+    'on-address-change': behaviour['on-address-change'].optional(),
   }),
 ]);
 

@@ -120,6 +120,32 @@ export const configSchema = map({
   })
     .prefault({})
     .meta({ description: 'What natgate says on stderr' }),
+  control: map({
+    socket: text('auto, off, or a path').default('auto').meta({
+      description:
+        'Unix socket for `natgate forward`, `reload` and others: auto (in the run directory), off, or a path',
+    }),
+    group: label('the name of a group')
+      .optional()
+      .meta({ description: 'Group of the socket; without it, root’s' }),
+    mode: text('permissions in quotes, e.g. "0660"').default('0660').meta({
+      description: 'Permissions of the socket, octal, in quotes',
+    }),
+  })
+    .prefault({})
+    .meta({ description: 'Control socket' }),
+  metrics: z
+    .union([
+      text('off, or ADDRESS:PORT, e.g. 127.0.0.1:9469'),
+      map({
+        listen: text('ADDRESS:PORT, e.g. 127.0.0.1:9469').meta({ description: 'ADDRESS:PORT' }),
+        public: flag().default(false).meta({
+          description: 'It may be an address of the public interface, or 0.0.0.0: the world may ask',
+        }),
+      }),
+    ])
+    .default('off')
+    .meta({ description: 'Where metrics are served (Prometheus): off, ADDRESS:PORT, or a map' }),
   engine: map({
     workers: whole(1, 16).default(1).meta({ description: 'Threads that forward: 1, 2, 4, 8 or 16' }),
     user: label('an account').optional().meta({

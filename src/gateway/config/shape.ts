@@ -54,7 +54,7 @@ export function shapeOf(value: unknown): Shape {
 }
 
 /** `within`: path of what the issue's path begins at. */
-function problemsOf(issue: Issue, within: Path, root: unknown): ShapeProblem[] {
+export function problemsOf(issue: Issue, within: Path, root: unknown): ShapeProblem[] {
   const path = [...within, ...(issue.path as (string | number)[])];
   const value = valueAt(root, path);
   if (issue.code === 'unrecognized_keys') {

@@ -43,7 +43,8 @@ interface Taken {
   protocol: number;
   address: string;
   ports: Range;
-  hasSources: boolean;
+  /** Null: all. */
+  sources: Ranges | null;
 }
 
 /** Pairs of an inward and an outward rule that together are a 1:1 translation. */
@@ -290,8 +291,7 @@ function forwardsOf(
     for (const address of addresses) {
       const known = isShared(address) ? '' : address;
       if (known !== '' && overlap(whole, [parseNetwork(known)!])) continue;
-      const free = freePorts(taken, protocol, known, ports);
-      if (typeof free === 'string') return free;
+      const free = freePorts(taken, protocol, known, ports, sources);
       for (const range of free) {
         for (const [external, internal] of mapped(range, targets)) {
           if (internal === null)
@@ -311,7 +311,7 @@ function forwardsOf(
             to: targets.ranges,
             ports: { first: internal, last: internal + external.last - external.first },
           });
-          taken.push({ protocol, address: known, ports: external, hasSources: sources !== null });
+          taken.push({ protocol, address: known, ports: external, sources });
         }
       }
     }
@@ -321,18 +321,18 @@ function forwardsOf(
   return made;
 }
 
-/** Ports that no rule before it has. One that has them for some sources only leaves the others to this one, which natgate cannot. */
+/** Ports that no rule before it has for all of its sources. Of those that one has for some, the first that fits decides, here as there. */
 function freePorts(
   taken: readonly Taken[],
   protocol: number,
   address: string,
   ports: Ranges,
-): Range[] | string {
+  sources: Ranges | null,
+): Range[] {
   let free = [...ports];
   for (const other of taken) {
     if (other.protocol !== protocol || other.address !== address || !overlap(free, [other.ports])) continue;
-    if (other.hasSources)
-      return `port ${portText(other.ports)} leads elsewhere for some sources already: natgate has one forward for a port`;
+    if (without(sources ?? ALL_ADDRESSES, other.sources ?? ALL_ADDRESSES).length > 0) continue;
     free = without(free, [other.ports]);
   }
   return free;

@@ -5,6 +5,7 @@
 import { NatgateError } from '../../core/errors.ts';
 import { icmpType, protocol as protocolNumber, tcpFlags } from '../config/words.ts';
 import { OptionText } from '../nat-syntax.ts';
+import { limitTrouble } from './limit-order.ts';
 import { problem } from './parse-rule.ts';
 import { ALL_ADDRESSES, parseNetwork, parseSpan, type Range } from './ranges.ts';
 import { connections, hashRate, rate, schedule } from './read-chances.ts';
@@ -46,6 +47,8 @@ export function readOptions(rule: Rule, sets: Sets, seen: Set<string>): Reading 
     else single(option, reading, lose);
   }
   for (const [module, options] of groups) grouped(module, options, { reading, lose, sets, seen });
+  const trouble = limitTrouble(rule);
+  if (trouble !== null) lose(trouble);
   return reading;
 }
 

@@ -42,6 +42,8 @@ const RESTART: readonly (readonly [string, (options: RunOptions) => unknown])[] 
   ['engine.workers', (options) => options.workers],
   ['engine.user', (options) => options.user],
   ['engine.txqueuelen', (options) => options.txQueueLength],
+  ['control', (options) => options.control],
+  ['metrics', (options) => options.metrics],
 ];
 
 const SETTINGS: readonly (readonly [string, (options: RunOptions) => unknown])[] = [

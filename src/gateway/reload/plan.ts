@@ -22,7 +22,7 @@ import { Bogons } from '../../policy/firewall/bogons.ts';
 import { Firewall } from '../../policy/firewall/firewall.ts';
 import { isSameFirewall } from '../../policy/firewall-config.ts';
 import { formatAddress } from '../../wire/address.ts';
-import { type Loaded, loadConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
 import type { RunOptions } from '../options.ts';
 import { runDirectory } from '../run-record.ts';
 import { recordOf, statesOf } from '../status.ts';
@@ -38,10 +38,8 @@ export interface EndingFlow {
   flow: FlowInfo;
 }
 
-export interface Plan {
-  /** The file. */
-  file: string;
-  warnings: string[];
+/** What another configuration would do to a running gateway. */
+export interface Foreseen {
   changes: Difference;
   /** Why a reload would be refused, and how to mend it; null: it would not. */
   refused: { what: string; remedy: string } | null;
@@ -49,6 +47,12 @@ export interface Plan {
   host: string[];
   ending: EndingFlow[];
   kept: number;
+}
+
+export interface Plan extends Foreseen {
+  /** The file. */
+  file: string;
+  warnings: string[];
 }
 
 /** `file`: another one than that of the gateway. Throws what loadConfig() throws, and NatgateError `not_running`. */
@@ -70,19 +74,16 @@ export function readPlan(which: WhichGateway, file: string | null): Plan {
       'name the file whose effect shall be shown',
     );
   }
-  const loaded: Loaded = loadConfig({ ...which, flags: applied.flags, path });
-  const before = applied.options;
-  const next = { ...loaded.options, nat: numberRules(before.nat.rules, loaded.options.nat) };
+  const { options, warnings } = loadConfig({ ...which, flags: applied.flags, path });
+  return { file: path, warnings, ...foresee(applied.options, options, statesOf(record, true)) };
+}
+
+/** `before`: in force, with the numbers of its rules; `states`: of its workers, with their flows. */
+export function foresee(before: RunOptions, asked: RunOptions, states: readonly State[]): Foreseen {
+  const next = { ...asked, nat: numberRules(before.nat.rules, asked.nat) };
   const changes = difference(before, next);
-  const flows = judged(before, next, statesOf(record, true));
-  return {
-    file: path,
-    warnings: loaded.warnings,
-    changes,
-    refused: refusal(changes, next),
-    host: hostLines(before, next),
-    ...flows,
-  };
+  const refused = refusal(changes, next);
+  return { changes, refused, host: hostLines(before, next), ...judged(before, next, states) };
 }
 
 function refusal(changes: Difference, next: RunOptions): Plan['refused'] {

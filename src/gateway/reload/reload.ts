@@ -2,24 +2,19 @@
  * Reloading: the file is read again and put in force, or nothing changes and the reason is said. One at a time; who asks while one is
  * under way gets another after it, since the file may have changed meanwhile.
  */
-import type { Loaded } from '../config/load.ts';
-import type { Gateway } from '../gateway.ts';
 import type { Log } from '../log.ts';
 import { type ReloadResult, readRequest, refused, resultLine, writeResult } from './result.ts';
+import type { RunningConfig } from './running.ts';
 
 export interface ReloadParts {
-  gateway: Gateway;
-  /** The file and the flags, read again. Throws NatgateError. */
-  load(): Loaded;
+  running: RunningConfig;
   log: Log;
-  /** Called with what is in force now, before the result is said. */
-  onApplied(loaded: Loaded): void;
   /** The run directory, where who asked by a signal finds the result. */
   directory: string;
 }
 
-/** Never rejects. The result is in the log and in the run directory as well. */
-export type Reload = () => Promise<ReloadResult>;
+/** Never rejects. The result is in the log and in the run directory as well; `error`: why nothing has changed. */
+export type Reload = () => Promise<{ result: ReloadResult; error: unknown }>;
 
 export function reloader(parts: ReloadParts): Reload {
   let last: Promise<unknown> = Promise.resolve();
@@ -30,21 +25,15 @@ export function reloader(parts: ReloadParts): Reload {
   };
 }
 
-async function reload({ gateway, load, log, onApplied, directory }: ReloadParts): Promise<ReloadResult> {
+async function reload({ running, log, directory }: ReloadParts): ReturnType<Reload> {
   const request = readRequest(directory);
   let result: ReloadResult;
+  let failure: unknown;
   try {
-    const loaded = load();
-    const done = await gateway.reconfigure(loaded.options);
-    result = {
-      time: new Date().toISOString(),
-      applied: true,
-      problems: loaded.warnings,
-      remedy: '',
-      ...done,
-    };
-    onApplied(loaded);
+    const { warnings, ...taken } = await running.reload();
+    result = { time: new Date().toISOString(), applied: true, problems: warnings, remedy: '', ...taken };
   } catch (error) {
+    failure = error;
     result = refused(error);
   }
   try {
@@ -55,5 +44,5 @@ async function reload({ gateway, load, log, onApplied, directory }: ReloadParts)
   log(resultLine(result), result.applied ? 'info' : 'error', result.remedy);
   if (result.applied) for (const line of result.problems) log(line, 'warning');
   for (const line of result.leftovers) log(`the host could not be taken back: ${line}`, 'warning');
-  return result;
+  return { result, error: failure };
 }

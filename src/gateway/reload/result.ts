@@ -9,15 +9,9 @@ import type { EndedFlows } from '../../engine/reconfigure.ts';
 import { type Difference, isNothing, type ListChange } from './difference.ts';
 import { REQUEST, RESULT } from './files.ts';
 
-export interface ReloadResult {
-  /** ISO 8601. */
-  time: string;
-  /** False: nothing has changed, and `problems` say why. */
-  applied: boolean;
-  /** Each a line, as `natgate check` has them, or a message. */
-  problems: string[];
-  /** How to mend it; empty where `problems` say it. */
-  remedy: string;
+/** How a running gateway took another configuration over. */
+export interface Taken {
+  /** Null: nothing has changed. */
   changes: Difference | null;
   /** Flows that ended, by cause, and how many go on. */
   ended: EndedFlows[];
@@ -26,6 +20,17 @@ export interface ReloadResult {
   restarted: boolean;
   /** What of the host could not be taken back; it will be when the gateway stops. */
   leftovers: string[];
+}
+
+export interface ReloadResult extends Taken {
+  /** ISO 8601. */
+  time: string;
+  /** False: nothing has changed, and `problems` say why. */
+  applied: boolean;
+  /** Each a line, as `natgate check` has them, or a message. */
+  problems: string[];
+  /** How to mend it; empty where `problems` say it. */
+  remedy: string;
 }
 
 export function refused(error: unknown): ReloadResult {

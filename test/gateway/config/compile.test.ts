@@ -33,6 +33,8 @@ test('two lines are the recipe, and what the two flags say', () => {
     unsolicited: 'silent',
     firewall: defaultFirewall,
     dns: null,
+    control: { socket: '/run/natgate/default/control.sock', group: null, mode: 0o660 },
+    metrics: null,
     log: { level: 'info', format: 'text' },
   });
 });
@@ -170,7 +172,7 @@ describe('nat-rules', () => {
   const text = `${TWO}
 external: 203.0.113.8
 sets: {office: [192.168.1.4-192.168.1.7, 192.168.1.16/28]}
-nat: {mapping: adm}
+nat: {mapping: adm, on-address-change: keep}
 nat-rules:
   - name: voice
     from: "@office"
@@ -182,6 +184,7 @@ nat-rules:
     mapping: eim
     quarantine: 0
     ports-per-host: 7
+    on-address-change: remap
   - {from: 10.0.0.0/8, translate: masquerade, pooling: paired}
   - {to: 10.9.0.0/16, translate: none}
   - {protocol: icmp}
@@ -210,17 +213,19 @@ nat-rules:
       addresses: [address('203.0.113.9'), address('203.0.113.10')],
       ports: { first: 10_000, last: 59_999 },
       behaviour: { mapping: 'endpoint-independent', quarantineSeconds: 0, portsPerHost: 7 },
+      onAddressChange: 'remap',
     });
     expect(second).toMatchObject({
       addresses: [],
       ports: { first: 32_768, last: 65_535 },
       behaviour: { mapping: 'address-dependent', quarantineSeconds: 120, portsPerHost: 0 },
+      onAddressChange: 'keep',
     });
     expect(fourth).toMatchObject({
       addresses: [address('203.0.113.8')],
       match: { ...matchAll, protocols: [1] },
     });
-    expect(rest).toMatchObject({ match: matchAll, behaviour: { mapping: 'address-dependent' } });
+    expect(rest).toMatchObject({ match: matchAll, onAddressChange: 'keep' });
   });
 
   test('say what is unusual about each', () => {
@@ -239,7 +244,7 @@ test('forwards as maps', () => {
   const text = `${TWO}
 sets: {partners: [198.51.100.0/24, 192.0.2.1]}
 forwards:
-  - {name: web, protocol: tcp+udp, port: 5000-5009, address: 203.0.113.9, to: ["192.168.1.10:6000", 192.168.1.11], from: ["@partners"], affinity: 600, twice: true}
+  - {name: web, protocol: tcp+udp, port: 5000-5009, address: 203.0.113.9, to: ["192.168.1.10:6000", 192.168.1.11], from: ["@partners"], affinity: 600, twice: true, on-address-change: remap}
 `;
   const { forwards } = optionsOf(text).nat;
   const common = {
@@ -253,6 +258,7 @@ forwards:
     sources: [prefix('192.0.2.1/32'), prefix('198.51.100.0/24')],
     affinitySeconds: 600,
     twice: true,
+    onAddressChange: 'remap',
   };
   expect(forwards).toEqual([
     { ...common, protocol: 6 },
@@ -428,16 +434,23 @@ firewall:
   ]);
 });
 
-test('dns and log', () => {
+test('dns, log, control and metrics', () => {
   const text = `${TWO}
 dns: {upstream: [192.0.2.53, 192.0.2.54]}
 log: {level: warning, format: json}
+control: {socket: /run/office.sock, group: adm, mode: "600"}
+metrics: 127.0.0.1:9469
 `;
   expect(optionsOf(text)).toMatchObject({
     dns: { upstream: [address('192.0.2.53'), address('192.0.2.54')], system: false },
     log: { level: 'warning', format: 'json' },
+    control: { socket: '/run/office.sock', group: 'adm', mode: 0o600 },
+    metrics: { address: address('127.0.0.1'), port: 9469 },
   });
-  expect(optionsOf(`${TWO}dns: system\n`)).toMatchObject({ dns: { upstream: [], system: true } });
+  expect(optionsOf(`${TWO}dns: system\ncontrol: {socket: off}`)).toMatchObject({
+    dns: { upstream: [], system: true },
+    control: { socket: null },
+  });
 });
 
 test('a problem that is found later, on the host, has its place in the file; a flag has none', () => {

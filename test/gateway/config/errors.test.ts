@@ -163,6 +163,18 @@ describe('types and ranges', () => {
     ],
     ['dns: [192.0.2.53, here]', '3:19: dns[1]: here is no IPv4 address; e.g. 192.0.2.53'],
     [
+      'metrics: 127.0.0.1',
+      '3:10: metrics: an empty word is no port or range of ports within 1-65535; e.g. 127.0.0.1:9469, or off',
+    ],
+    [
+      'control: {mode: 0660}',
+      '3:17: control.mode: 660 is not allowed here; give permissions in quotes, e.g. "0660"',
+    ],
+    [
+      'control: {socket: here}',
+      '3:19: control.socket: here is no absolute path; give auto, off, or a path that begins with /',
+    ],
+    [
       'helpers: [ftp, irc=21]',
       '3:16: helpers[1]: irc=21: port 21 has the helper ftp already; give each port one helper',
     ],

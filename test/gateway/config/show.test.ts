@@ -62,6 +62,7 @@ const behaviour = {
   parity: maybe(fc.boolean()),
   overload: maybe(fc.constantFrom('never', 'exhausted', 'always')),
   quarantine: maybe(fc.integer({ min: 0, max: 86_400 })),
+  'on-address-change': maybe(fc.constantFrom('end', 'keep', 'remap')),
 };
 
 const natRule = fc.record({
@@ -138,6 +139,7 @@ const document = fc.record({
   helpers: maybe(fc.constantFrom(['ftp'], ['tftp=6969', { name: 'irc', port: 6668 }], [])),
   dns: maybe(fc.constantFrom('off', 'system', ['192.0.2.53'], { upstream: '192.0.2.53' })),
   log: maybe(fc.record({ level: maybe(fc.constantFrom('error', 'info')) })),
+  metrics: maybe(fc.constantFrom('off', '127.0.0.1:9469')),
 });
 
 /** Without the keys that are undefined, as a file has it. */

@@ -190,6 +190,21 @@ describe('PREROUTING', () => {
     expect(counts).toMatchObject({ needless: 1, changed: 0 });
   });
 
+  it('leads a port elsewhere by source, the first rule first', () => {
+    const { file, counts } = nat(
+      '-A PREROUTING -i eth0 -s 198.51.100.0/24 -p tcp --dport 80 -j DNAT --to-destination 192.168.1.10\n' +
+        '-A PREROUTING -i eth0 -s 203.0.113.0/24 -p tcp --dport 80 -j DNAT --to-destination 192.168.1.11\n' +
+        '-A PREROUTING -i eth0 -s 203.0.113.7 -p tcp --dport 80 -j DNAT --to-destination 192.168.1.12\n' +
+        `-A PREROUTING -i eth0 -p tcp --dport 80:81 -j DNAT --to-destination 192.168.1.13${MASQUERADE}`,
+    );
+    expect(file['forwards']).toEqual([
+      { protocol: 'tcp', port: 80, to: '192.168.1.10', from: '198.51.100.0/24' },
+      { protocol: 'tcp', port: 80, to: '192.168.1.11', from: '203.0.113.0/24' },
+      { protocol: 'tcp', port: '80-81', to: '192.168.1.13' },
+    ]);
+    expect(counts).toMatchObject({ needless: 1, changed: 0 });
+  });
+
   it('makes one-to-one of a DNAT and an SNAT that belong together, and of two NETMAPs', () => {
     const { file } = nat(
       [
@@ -407,6 +422,28 @@ describe('packets of connections that exist', () => {
       `-A FORWARD -s 10.0.0.7 -m limit --limit 10/s -j ACCEPT\n${BACK} -j ACCEPT`,
     );
     expect(notCarried[0]).toContain('--limit 10/s');
+  });
+
+  it.each([
+    ['-p tcp -m limit --limit 10/s -m tcp --dport 80', 'write -m limit after that'],
+    ['-m connlimit --connlimit-above 9 -m iprange --src-range 10.0.0.1-10.0.0.9', 'write -m connlimit after'],
+    ['-m limit --limit 10/s -m time --datestop 2036-01-01', 'write -m limit after'],
+    ['-m limit --limit 10/s -m connlimit --connlimit-above 9', 'write -m limit after'],
+    ['-m limit --limit 10/s -m hashlimit --hashlimit-upto 1/s --hashlimit-name x', 'one limit each'],
+    ['-p udp -m multiport --ports 53,54 -m limit --limit 10/s', 'the limit would be twice as much'],
+  ])('does not count otherwise than %s', (matches, why) => {
+    const { notCarried, counts } = forward(`-A FORWARD ${matches} -j DROP`, 'ACCEPT');
+    expect(notCarried).toEqual([expect.stringContaining(why)]);
+    expect(counts.changed).toBe(1);
+  });
+
+  it.each([
+    '-m limit --limit 10/s -s 10.0.0.7 -i eth1 -p tcp',
+    '-m limit --limit 10/s -m comment --comment "ten a second"',
+    '-p tcp -m tcp --dport 80 -m time --datestop 2036-01-01 -m connlimit --connlimit-above 9 -m limit --limit 10/s',
+    '-p udp -m multiport ! --ports 53,54 -m limit --limit 10/s',
+  ])('counts as %s', (matches) => {
+    expect(forward(`-A FORWARD ${matches} -j DROP`, 'ACCEPT').notCarried).toEqual([]);
   });
 
   it('says that ICMP errors pass', () => {

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { readStatus } from '../../../src/gateway/status.ts';
 import { RECIPE_PAGE, RECIPE_SAVED } from '../../gateway/iptables/recipe.ts';
 import { MAIN } from './contender.ts';
 import { type Background, type CommandResult, type RunOptions, run } from './process.ts';
@@ -73,8 +74,9 @@ export class Natgate implements Gateway {
     return run(this.ns.argv([process.execPath, MAIN, verb, ...which, ...args]), options);
   }
 
+  /** What `natgate status --json` prints, without a process for it. */
   async status(): Promise<{ drops: Record<string, number> } & Record<string, unknown>> {
-    return JSON.parse((await this.cli('status', ['--json'])).stdout);
+    return JSON.parse(JSON.stringify(readStatus({ name: this.name, stateRoot: this.ns.stateRoot })));
   }
 
   /** The pid of the engine process: the child of the supervisor. */
@@ -91,8 +93,17 @@ export class Natgate implements Gateway {
       await this.cli('down', [], { check: false });
       throw new Error(`natgate ended with ${code}\n${this.process.stderr}`);
     }
-    const left = join(this.ns.stateRoot, this.name);
-    if (existsSync(left)) throw new Error(`${left} was left behind`);
+    if (existsSync(this.#directory)) throw new Error(`${this.#directory} was left behind`);
+  }
+
+  /** Ends it however it is, and undoes what it left. */
+  async cleanUp(): Promise<void> {
+    if (this.process.running) await this.process.stop('SIGKILL');
+    if (existsSync(this.#directory)) await this.cli('down', [], { check: false });
+  }
+
+  get #directory(): string {
+    return join(this.ns.stateRoot, this.name);
   }
 }
 

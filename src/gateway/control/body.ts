@@ -1,0 +1,90 @@
+/**
+ * The body of a request, before anything parses it: how long it is, how deep, and whether it is JSON. Of other methods than POST
+ * it is never read.
+ */
+import type { MiddlewareHandler } from 'hono';
+import { errorBody } from './errors.ts';
+
+export const MAX_BODY_BYTES = 1_048_576;
+const MAX_DEPTH = 32;
+
+/** What the parsed body is kept as: validation says what is wrong by it. */
+export interface Parsed {
+  Variables: { parsed: unknown };
+}
+
+export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
+  if (c.req.method !== 'POST') return next();
+  const type = c.req.header('content-type') ?? '';
+  if (!/^application\/json\s*(;|$)/i.test(type)) {
+    return c.json(
+      errorBody(
+        'not_json',
+        'the body is not application/json',
+        'send the header `content-type: application/json`',
+      ),
+      415,
+    );
+  }
+  const text = await limitedText(c.req.raw, Number(c.req.header('content-length') ?? 0));
+  if (text === null) {
+    c.header('connection', 'close');
+    return c.json(
+      errorBody(
+        'body_too_large',
+        `the body has more than ${MAX_BODY_BYTES} bytes`,
+        'a configuration is smaller',
+      ),
+      413,
+    );
+  }
+  // Whoever reads it after this gets it from here; what is kept is a promise, whatever its type says.
+  Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
+  if (depthOf(text) > MAX_DEPTH) {
+    return c.json(errorBody('bad_json', 'the body is nested too deeply', `${MAX_DEPTH} levels at most`), 400);
+  }
+  try {
+    c.set('parsed', JSON.parse(text));
+  } catch (error) {
+    const why = (error as Error).message;
+    return c.json(
+      errorBody('bad_json', `the body is no JSON: ${why}`, 'e.g. {"text": "private: eth1"}'),
+      400,
+    );
+  }
+  return next();
+};
+
+/** Null: it is longer than is allowed; no more of it is read. */
+async function limitedText({ body }: Request, announced: number): Promise<string | null> {
+  if (announced > MAX_BODY_BYTES) return null;
+  if (body === null) return '';
+  const reader = body.getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return Buffer.concat(parts).toString('utf8');
+    length += value.length;
+    if (length > MAX_BODY_BYTES) {
+      await reader.cancel();
+      return null;
+    }
+    parts.push(value);
+  }
+}
+
+/** Of brackets outside of texts. */
+export function depthOf(text: string): number {
+  let [depth, most, isText] = [0, 0, false];
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (isText) {
+      if (character === '\\') i++;
+      else if (character === '"') isText = false;
+    } else if (character === '"') isText = true;
+    else if (character === '{' || character === '[') most = Math.max(most, ++depth);
+    else if (character === '}' || character === ']') depth--;
+  }
+  return most;
+}
