@@ -8,6 +8,7 @@ import { hideBin } from 'yargs/helpers';
 import { NatgateError } from '../core/errors.ts';
 import { packageVersion } from '../gateway/version.ts';
 import * as bench from './bench.ts';
+import * as capture from './capture.ts';
 import * as check from './check.ts';
 import * as clients from './clients.ts';
 import * as config from './config.ts';
@@ -42,6 +43,7 @@ const cli = yargs(words)
   .command(status)
   .command(drops)
   .command(trace)
+  .command(capture)
   .command(check)
   .command(plan)
   .command(reload)

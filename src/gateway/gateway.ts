@@ -26,6 +26,7 @@ import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
@@ -223,9 +224,12 @@ export class Gateway {
     this.#announce(follower.view);
   }
 
-  /** Captures and traces; undefined until there is memory for them. */
-  get taps(): Taps | undefined {
-    return this.#taps;
+  /** Captures, traces, drops. */
+  get live(): Live {
+    return liveOf(
+      () => this.#taps,
+      () => this.#record,
+    );
   }
 
   /** The configuration in force. */

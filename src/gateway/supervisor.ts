@@ -88,7 +88,7 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
   try {
     await Promise.race([gateway.start(), end.promise]);
     if (options.configPath !== null) hangUp.reloads(reload);
-    services = await startServices(running, reload, say);
+    services = await startServices(running, reload, gateway.live, say);
     await end.promise;
   } catch (error) {
     failure = error;

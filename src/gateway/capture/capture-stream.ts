@@ -1,5 +1,5 @@
 /**
- * A capture as pcapng, piece by piece: the head at once, then what each look at the rings brings, at last the counts. Whoever takes the
+ * A capture as pcapng, piece by piece: the head at once, then what each look at the rings brings, at last (and after each gap) the counts. Whoever takes the
  * pieces sets the pace: while he does not take one the rings go on, and what he misses is counted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -72,6 +72,15 @@ async function* pieces(
   let missed = 0;
   let left = request.count ?? Number.POSITIVE_INFINITY;
   const wanted = matcher(request);
+  // Which interface they were of is not known: the first one has them.
+  const statistics = () => {
+    const ended = Date.now();
+    return Buffer.concat(
+      counts.map((received, i) =>
+        interfaceStatistics({ interface: i, started, ended, received, dropped: i === 0 ? missed : 0 }),
+      ),
+    );
+  };
   yield Buffer.concat([
     sectionHeader(`natgate ${packageVersion()}`),
     ...devices.map(({ name, side }) => interfaceDescription(name, side, request.snapLength)),
@@ -88,6 +97,8 @@ async function* pieces(
       counts[record.device]!++;
       blocks.push(blockOf(record, known, request.snapLength));
     }
+    // Whoever ends the capture by hanging up knows what he missed, too.
+    if (polled.missed > 0) blocks.push(statistics());
     if (blocks.length > 0) yield Buffer.concat(blocks);
     const isOver = left === 0 || signal.aborted || subscription.isClosed || Date.now() >= until;
     if (isOver) break;
@@ -95,13 +106,7 @@ async function* pieces(
       await sleep(Math.max(Math.min(LOOK_MS, until - Date.now()), 1), undefined, { signal }).catch(() => {});
     }
   }
-  const ended = Date.now();
-  // Which interface they were of is not known: the first one has them.
-  yield Buffer.concat(
-    counts.map((received, i) =>
-      interfaceStatistics({ interface: i, started, ended, received, dropped: i === 0 ? missed : 0 }),
-    ),
-  );
+  yield statistics();
 }
 
 /** What the engine could not decide. */

@@ -14,7 +14,9 @@ import type { Taps } from './taps.ts';
 const SNAP = 256;
 
 /** `missed`: packets and what left of them that could not be told since the last one. */
-export type Traced = { kind: 'packet'; packet: Explained } | { kind: 'missed'; records: number };
+export type Traced =
+  /** The engine writes: what matches from now on will come. */
+  { kind: 'ready' } | { kind: 'packet'; packet: Explained } | { kind: 'missed'; records: number };
 
 /** `signal` ends it. Throws as Taps.subscribe(). */
 export async function* traceStream(
@@ -33,6 +35,7 @@ export async function* traceStream(
   });
   const groups = new TapGroups();
   try {
+    yield { kind: 'ready' };
     while (!signal.aborted && !subscription.isClosed) {
       const { records, missed, more } = subscription.poll();
       const known = names();

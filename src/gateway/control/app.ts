@@ -7,6 +7,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { JSONValue } from 'hono/utils/types';
 import { nearestName } from '../../core/nearest.ts';
+import type { Live } from '../capture/live.ts';
 import { type Change, forwardName, type RuleInput, ruleName } from '../config/change.ts';
 import { type Problem, pathText } from '../config/problems.ts';
 import { problemsOf } from '../config/shape.ts';
@@ -19,6 +20,7 @@ import type { GatewayStatus } from '../status.ts';
 import { type Parsed, requireJson } from './body.ts';
 import { errorBody, errorOf } from './errors.ts';
 import * as schemas from './schemas.ts';
+import { tapRoutes } from './tap-routes.ts';
 
 export interface ControlledGateway {
   running: RunningConfig;
@@ -26,6 +28,8 @@ export interface ControlledGateway {
   version: string;
   status(): GatewayStatus;
   reload: Reload;
+  /** Its packets as they pass. */
+  live: Live;
   log: Log;
 }
 
@@ -51,6 +55,7 @@ export function controlApp({
   version,
   status,
   reload,
+  live,
   log,
 }: ControlledGateway): OpenAPIHono<Parsed> {
   const app = new OpenAPIHono<Parsed>({
@@ -209,6 +214,7 @@ export function controlApp({
       return c.json(result, 200);
     },
   );
+  tapRoutes(app, live);
   app.get('/v1/openapi.json', (c) => c.json(openApiDocument(app, version)));
   app.notFound((c) => {
     const path = new URL(c.req.url).pathname;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { liveOf } from '../../../src/gateway/capture/live.ts';
 import { loadConfig } from '../../../src/gateway/config/load.ts';
 import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts';
 import { boundedServer } from '../../../src/gateway/control/http-server.ts';
@@ -62,7 +63,11 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
-  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, log });
+  const live = liveOf(
+    () => undefined,
+    () => undefined,
+  );
+  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, live, log });
 });
 
 async function ask(method: string, route: string, body?: unknown, headers: Record<string, string> = {}) {
