@@ -19,6 +19,7 @@ import {
 import { invertPorts } from '../conntrack/tuple.ts';
 import {
   BAD_FRAGMENT,
+  FILTERED,
   FRAGMENT_DUPLICATE,
   FRAGMENT_FIRST_MISSING,
   FRAGMENT_LIMIT,
@@ -28,9 +29,12 @@ import {
   HAND_OFF_LATE,
   HOST_FLOW_LIMIT,
   HOST_PORT_LIMIT,
+  NO_EXTERNAL_ADDRESS,
   NO_FREE_PORT,
+  NO_HAIRPIN,
   OK,
   TABLE_FULL,
+  TUPLE_IN_USE,
 } from '../core/reasons.ts';
 import { ANNOUNCED, D_DESTINATION, D_KIND, D_MAPPING, D_RULE, DIRECT } from '../nat/decide.ts';
 import { ICMP, OTHER, portTableOf } from '../nat/external-addresses.ts';
@@ -273,7 +277,7 @@ export class TapFacts {
     const { mappings, rules, table } = sessions;
     const isInside = devices.side[meta[m + M_DEVICE]!] === PRIVATE;
     facts[T_FOUND_BY] = decision[D_KIND]!;
-    facts[T_RULE] = decision[D_RULE]!;
+    if (BY_RULE.has(reason)) facts[T_RULE] = decision[D_RULE]!;
     facts[T_CLIENT] = isInside ? meta[m + M_SOURCE]! : 0;
     if (!isInside && decision[D_KIND] !== DIRECT) facts[T_CLIENT] = decision[D_DESTINATION]!;
     this.way(path.routes.classOf(decision[D_DESTINATION]!));
@@ -312,6 +316,18 @@ export class TapFacts {
     this.facts[T_MTU] = path.mtuOf(egress);
   }
 }
+
+/** These are what a NAT rule says, or are for want of what it gives. */
+const BY_RULE = new Set([
+  FILTERED,
+  HOST_FLOW_LIMIT,
+  HOST_PORT_LIMIT,
+  NO_EXTERNAL_ADDRESS,
+  NO_FREE_PORT,
+  NO_HAIRPIN,
+  TABLE_FULL,
+  TUPLE_IN_USE,
+]);
 
 /** For these a packet may be dropped before anything is decided about a flow. */
 const EARLY = new Set([
