@@ -22,6 +22,12 @@ export interface DeviceConfig {
   networks?: readonly Prefix[];
 }
 
+/** A formatted tap (tap-ring.ts), and its clock: ms since 1970, fractions count. */
+export interface TapPlace {
+  memory: ArrayBuffer;
+  clock: () => number;
+}
+
 export interface EngineConfig {
   arena: ArrayBuffer;
   /** A formatted state (state.ts); flows that it holds are adopted. */
@@ -60,6 +66,8 @@ export interface EngineConfig {
   helpers?: readonly HelperConfig[];
   /** Where there are several workers: which one this is, and what they share (hub.ts). */
   seat?: WorkerSeat;
+  /** For dropped packets, captures and traces; without it nothing is written down. */
+  tap?: TapPlace;
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

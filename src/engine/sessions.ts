@@ -42,7 +42,7 @@ import {
   RESOLVER,
 } from '../nat/decide.ts';
 import { Dns, type DnsState } from '../nat/dns.ts';
-import { ExternalAddresses, ICMP, SHARED, TCP, UDP } from '../nat/external-addresses.ts';
+import { ExternalAddresses, SHARED } from '../nat/external-addresses.ts';
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
@@ -66,11 +66,8 @@ import {
   FLOWS_STARTED,
   FLOWS_TCP,
   FLOWS_UDP,
-  IDS_ICMP,
   PORTS_OVERLOADED,
   PORTS_RECYCLED,
-  PORTS_TCP,
-  PORTS_UDP,
   QUARANTINE_CUT,
 } from './counters.ts';
 import type { Devices } from './devices.ts';
@@ -172,7 +169,7 @@ export class Sessions {
       own,
       ...(seat && { protocols: new Int32Array(seat.hub.protocols) }),
     });
-    this.gauges = new PortGauges(state.ports, externals);
+    this.gauges = new PortGauges(state.ports, state.counters, externals);
     this.mappings.onForeign = (table, address, port, begins) =>
       this.ownership!.mapping(table, address, port, begins);
     this.prefixes = new PrefixPairs(nat.prefixes);
@@ -312,15 +309,12 @@ export class Sessions {
   tick(now: number): void {
     this.now = now;
     const { counters, mappings } = this;
-    const { externals, allocator } = mappings;
+    const { allocator } = mappings;
     this.tracker.expire(now);
     mappings.expire(now);
     counters[PORTS_RECYCLED] = allocator.recycled;
     counters[QUARANTINE_CUT] = allocator.quarantineCut;
     counters[PORTS_OVERLOADED] = allocator.overloaded;
-    counters[PORTS_TCP] = externals.inUse(TCP);
-    counters[PORTS_UDP] = externals.inUse(UDP);
-    counters[IDS_ICMP] = externals.inUse(ICMP);
     this.gauges.tick(now);
   }
 

@@ -14,6 +14,7 @@ import { isStateOf, openState, stateBytes } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
 import { MAX_WORKERS, type PortClass } from '../nat/port-class.ts';
 import { workerStatePath } from './state-path.ts';
+import { removeTapFiles } from './tap-files.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const SHARED_MEMORY = '/dev/shm';
@@ -34,6 +35,7 @@ export function statePath(directory: string, name: string): string {
 /** All that may lie there, whatever the number of workers was. */
 export function removeStateFiles(path: string): void {
   for (let worker = 0; worker < MAX_WORKERS; worker++) rmSync(workerStatePath(path, worker), { force: true });
+  removeTapFiles(path);
 }
 
 export interface StateFiles {

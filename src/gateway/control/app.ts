@@ -19,12 +19,14 @@ import { gatewayRoutes } from './routes/gateway.ts';
 import { natRoutes } from './routes/nat.ts';
 import { reloadRoutes } from './routes/reload.ts';
 import type { ControlApp, ControlledGateway } from './routes/route.ts';
+import { tapRoutes } from './routes/taps.ts';
 
 const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[] = [
   gatewayRoutes,
   natRoutes,
   firewallRoutes,
   reloadRoutes,
+  tapRoutes,
 ];
 
 export function controlApp(gateway: ControlledGateway): ControlApp {

@@ -14,6 +14,8 @@ export interface ErrorBody {
 export type ErrorStatus = 400 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
 
 const STATUS: Record<string, ErrorStatus> = {
+  filter_invalid: 400,
+  too_many_taps: 429,
   no_such_forward: 404,
   no_such_chain: 404,
   no_such_rule: 404,

@@ -1,5 +1,6 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
+import type { Live } from '../capture/live.ts';
 import type { Log } from '../log.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
@@ -22,7 +23,12 @@ export async function checkServices(options: RunOptions, outside: readonly numbe
 }
 
 /** Resolves with what ends them. Rejects with NatgateError; nothing is left then. */
-export async function startServices(running: RunningConfig, reload: Reload, log: Log): Promise<() => void> {
+export async function startServices(
+  running: RunningConfig,
+  reload: Reload,
+  live: Live,
+  log: Log,
+): Promise<() => void> {
   const { options } = running;
   const status = () => readStatus(options);
   const closers: (() => void)[] = [];
@@ -36,6 +42,7 @@ export async function startServices(running: RunningConfig, reload: Reload, log:
         version: packageVersion(),
         status,
         reload,
+        live,
         log,
         streams: new Streams(),
       });
