@@ -1,6 +1,6 @@
 /**
  * The body of a request, before anything parses it: how long it is, how deep, and whether it is JSON. Of other methods than POST
- * it is never read.
+ * and DELETE it is never read; a DELETE may have none.
  */
 import type { MiddlewareHandler } from 'hono';
 import { errorBody } from './errors.ts';
@@ -14,7 +14,8 @@ export interface Parsed {
 }
 
 export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
-  if (c.req.method !== 'POST') return next();
+  const isDelete = c.req.method === 'DELETE';
+  if (c.req.method !== 'POST' && !(isDelete && announcesBody((name) => c.req.header(name)))) return next();
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     return c.json(
@@ -38,6 +39,7 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
       413,
     );
   }
+  if (isDelete && text === '') return next();
   // Whoever reads it after this gets it from here; what is kept is a promise, whatever its type says.
   Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
   if (depthOf(text) > MAX_DEPTH) {
@@ -54,6 +56,14 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
   }
   return next();
 };
+
+function announcesBody(header: (name: string) => string | undefined): boolean {
+  return (
+    header('content-type') !== undefined ||
+    header('transfer-encoding') !== undefined ||
+    Number(header('content-length') ?? 0) > 0
+  );
+}
 
 /** Null: it is longer than is allowed; no more of it is read. */
 async function limitedText({ body }: Request, announced: number): Promise<string | null> {

@@ -14,7 +14,10 @@ export interface ErrorBody {
 export type ErrorStatus = 400 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
 
 const STATUS: Record<string, ErrorStatus> = {
-  filter_invalid: 400,
+  filter_invalid: 422,
+  bad_cursor: 422,
+  bad_limit: 422,
+  bad_interval: 422,
   too_many_taps: 429,
   no_such_forward: 404,
   no_such_chain: 404,
@@ -25,6 +28,7 @@ const STATUS: Record<string, ErrorStatus> = {
   config_unreadable: 409,
   no_file: 409,
   not_ready: 503,
+  engine_away: 503,
   too_many_streams: 429,
   restart_needed: 409,
 };

@@ -30,7 +30,10 @@ export async function bytesAnswer(
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(stream) {
-        const piece = await (next ?? pieces.next());
+        const piece = await (next ?? pieces.next()).catch((error: unknown) => {
+          leave();
+          throw error;
+        });
         next = null;
         if (piece.done !== true) return stream.enqueue(piece.value);
         leave();

@@ -26,6 +26,9 @@ export const health = z
 
 const ruleCount = z.object({ name: z.string(), flows: count(), bytes: count() });
 
+const byProtocol = z.object({ tcp: count(), udp: count(), icmp: count() });
+const externalUse = z.object({ address: z.string(), inUse: byProtocol, ports: byProtocol });
+
 export const status = z
   .object({
     name: z.string(),
@@ -52,8 +55,16 @@ export const status = z
     workers: z.int(),
     traffic: z.object({ out: traffic, in: traffic }),
     interfaces: z.array(
-      z.object({ name: z.string(), side: z.enum(['private', 'public']), in: traffic, out: traffic }),
+      z.object({
+        name: z.string(),
+        side: z.enum(['private', 'public']),
+        addresses: z.array(z.string()).describe('IPv4, with the length of their prefix'),
+        in: traffic,
+        out: traffic,
+      }),
     ),
+    externals: z.array(externalUse).describe('External addresses of which a port has been in use'),
+    config: z.string().nullable().describe('The file that it was started with'),
     drops: z.record(z.string(), count()),
     refused: z.array(z.object({ host: z.string(), rule: z.string(), reason: z.string(), count: count() })),
     firewall: z.array(ruleCount),

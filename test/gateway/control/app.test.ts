@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FlowInfo } from '../../../src/conntrack/flow-info.ts';
+import { NatgateError } from '../../../src/core/errors.ts';
 import { liveOf } from '../../../src/gateway/capture/live.ts';
 import { loadConfig } from '../../../src/gateway/config/load.ts';
 import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts';
@@ -13,6 +14,7 @@ import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import * as schemas from '../../../src/gateway/control/schemas.ts';
 import { listenAt } from '../../../src/gateway/control/socket.ts';
 import { Streams } from '../../../src/gateway/control/streams.ts';
+import { FlowService } from '../../../src/gateway/observe/flow-service.ts';
 import type { RunOptions } from '../../../src/gateway/options.ts';
 import { difference } from '../../../src/gateway/reload/difference.ts';
 import type { EndingFlow } from '../../../src/gateway/reload/plan.ts';
@@ -50,6 +52,10 @@ const FLOW: FlowInfo = {
   assured: false,
   unreplied: true,
   related: false,
+};
+
+const noRecord = (): never => {
+  throw new NatgateError('not_ready', 'it is starting', 'try again');
 };
 
 let became: RunOptions[];
@@ -90,7 +96,9 @@ beforeEach(() => {
     running,
     version: '1.2.3',
     status: () => STATUS,
+    record: noRecord,
     reload,
+    flows: new FlowService(noRecord, async () => null),
     live,
     log,
     streams: new Streams(),
@@ -142,14 +150,18 @@ describe('answers', () => {
       Object.entries(methods).map(([method, { responses }]) => ({ route, method, responses })),
     );
     expect(operations.map(({ route, method }) => `${method} ${route}`).sort()).toEqual([
+      'delete /v1/flows',
       'delete /v1/forwards/{name}',
       'delete /v1/rules/{chain}/{name}',
       'get /v1/config',
       'get /v1/drops',
+      'get /v1/flows',
+      'get /v1/flows/count',
       'get /v1/forwards',
       'get /v1/health',
       'get /v1/nat-rules',
       'get /v1/rules',
+      'get /v1/stats',
       'get /v1/status',
       'get /v1/trace',
       'post /v1/capture',
