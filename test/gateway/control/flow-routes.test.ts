@@ -127,6 +127,26 @@ describe('refusals end nothing, and say why', () => {
   });
 });
 
+it('a body that is announced and not there is none', async () => {
+  const headers = { 'content-type': 'application/json' };
+  const response = await app.request('/v1/flows', { method: 'DELETE', headers });
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({
+    error: { message: expect.stringMatching(/^filter: it is missing/) },
+  });
+  expect(deleted).toBe(0);
+});
+
+it('a body that is no JSON is refused', async () => {
+  const headers = { 'content-type': 'application/json' };
+  const response = await app.request('/v1/flows', { method: 'DELETE', headers, body: '{"all": ' });
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: { code: 'bad_json' } });
+  const unnamed = await app.request('/v1/flows', { method: 'DELETE', body: '{"all": true}' });
+  expect(unnamed.status).toBe(415);
+  expect(deleted).toBe(0);
+});
+
 describe('counters', () => {
   it('are there once, as the schema says', async () => {
     const { status, body } = await ask('GET', '/v1/stats');
