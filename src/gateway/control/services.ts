@@ -15,15 +15,21 @@ import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
+import { readPageFiles, readToken } from './page-server.ts';
 import { listenAt, requireFree } from './socket.ts';
-import { Streams } from './streams.ts';
+import { MAX_STREAMS, Streams } from './streams.ts';
+
+const PAGE_STREAMS = 12;
 
 /** What would fail later, before anything of the host is changed. `outside`: addresses of the public interface. */
 export async function checkServices(options: RunOptions, outside: readonly number[]): Promise<void> {
   const { control, metrics } = options;
   socketGroup(control.group);
   if (control.socket !== null) await requireFree(control.socket);
-  if (metrics !== null) requirePrivate(metrics, outside, options.public);
+  if (metrics === null) return;
+  requirePrivate(metrics, outside, options.public);
+  if (metrics.tokenFile !== null) readToken(metrics.tokenFile);
+  if (metrics.page) readPageFiles();
 }
 
 /** What services need of the gateway itself. */
@@ -52,8 +58,9 @@ export async function startServices(
     for (const step of closers.splice(0).reverse()) step();
   };
   try {
-    if (options.control.socket !== null) {
-      const app = controlApp({
+    // Each with streams of its own: the page takes none from the socket.
+    const makeApp = (most: number) =>
+      controlApp({
         running,
         version: packageVersion(),
         status,
@@ -62,8 +69,10 @@ export async function startServices(
         live: gateway.live,
         flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
         log,
-        streams: new Streams(),
+        streams: new Streams({ most }),
       });
+    if (options.control.socket !== null) {
+      const app = makeApp(MAX_STREAMS);
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));
       const { socket: path, mode, group } = options.control;
@@ -71,7 +80,10 @@ export async function startServices(
       closers.push(() => server.closeAllConnections());
     }
     if (options.metrics !== null) {
-      const server = await serveMetrics(options.metrics, status, (line) => log(line, 'error'));
+      const { page, tokenFile } = options.metrics;
+      const token = tokenFile === null ? null : readToken(tokenFile);
+      const pages = page ? { app: makeApp(PAGE_STREAMS), token, files: readPageFiles() } : null;
+      const server = await serveMetrics(options.metrics, status, (line) => log(line, 'error'), pages);
       closers.push(() => {
         server.close();
         server.closeAllConnections();
