@@ -14,6 +14,7 @@ import { CLIENT, createTopology, GATEWAY_PUBLIC, SERVER, type Topology } from '.
 const BASE = 'http://127.0.0.1:9469/';
 const TOKEN = 'a-token-of-the-test-0123456789';
 const TCP = `tcp and src ${CLIENT} and dport 7001`;
+const WANTS_SHOTS = process.env['NATGATE_SCREENSHOTS'] === '1';
 const SHOTS = fileURLToPath(new URL('../../docs/screenshots/', import.meta.url));
 
 natgateOnly('the web page', () => {
@@ -63,8 +64,10 @@ natgateOnly('the web page', () => {
     JSON.parse((await natgate.cli(verb, [...words, '--json'])).stdout);
   const shows = (text: string) =>
     browser.until(`document.getElementById('view').innerText.includes(${JSON.stringify(text)})`);
+  const forShots = (ms: number) =>
+    WANTS_SHOTS ? new Promise((resolve) => setTimeout(resolve, ms)) : undefined;
   const shot = async (name: string) => {
-    if (process.env['NATGATE_SCREENSHOTS'] !== '1') return;
+    if (!WANTS_SHOTS) return;
     mkdirSync(SHOTS, { recursive: true });
     writeFileSync(join(SHOTS, `${name}.png`), await browser.screenshot());
   };
@@ -89,6 +92,8 @@ natgateOnly('the web page', () => {
     await browser.until(`/Out\\s+[4-6]\\d\\d kbit\\/s/.test(${section('Now')}.innerText)`);
     await browser.until(`${section('Destinations')}.innerText.includes('${SERVER}')`);
     expect(await browser.value(`document.querySelectorAll('.uplot canvas').length`)).toBe(2);
+    // So that there is something to see.
+    await forShots(30_000);
     await shot('overview-light');
   });
 
@@ -117,7 +122,9 @@ natgateOnly('the web page', () => {
         'Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)',
       );
       expect(width, view).toBeLessThanOrEqual(360);
-      if (view === '#/') await shot('overview-phone');
+      if (view !== '#/') continue;
+      await forShots(20_000);
+      await shot('overview-phone');
     }
     await browser.size(1280, 900);
   });
@@ -126,7 +133,7 @@ natgateOnly('the web page', () => {
     await browser.open(`${BASE}#/flows`);
     await shows('2 flows');
     await search(TCP);
-    await shows('1 flows');
+    await shows('1 flow');
     const [flow] = await json('flows', TCP);
     await shows(`tcp ${CLIENT}:${flow.original.sport}`);
     await shows(`${SERVER}:7001`);
@@ -149,7 +156,6 @@ natgateOnly('the web page', () => {
     await browser.open(`${BASE}#/flow/${flow.id}`);
     await shows(`${CLIENT}:${flow.original.sport} ⇒ ${GATEWAY_PUBLIC}:${flow.reply.dport}`);
     await shows(`${SERVER}:7001, unchanged`);
-    await shot('flow-light');
     const button = `document.querySelector('main form button')`;
     expect(await browser.value(`${button}.disabled`)).toBe(true);
     const enter = (token: string) =>
@@ -163,6 +169,16 @@ natgateOnly('the web page', () => {
     await enter(TOKEN);
     await shows('The flow has ended.');
     expect(await json('flows', TCP)).toEqual([]);
+    expect(browser.errors).toEqual([]);
+  });
+
+  it('charts what a flow moves', async () => {
+    const [flow] = await json('flows', 'icmp');
+    await browser.open(`${BASE}#/flow/${flow.id}`);
+    await shows('icmp');
+    await browser.until(`document.querySelector('.uplot canvas') !== null`);
+    await forShots(20_000);
+    await shot('flow-light');
     expect(browser.errors).toEqual([]);
   });
 

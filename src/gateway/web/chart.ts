@@ -12,6 +12,9 @@ export interface Line {
 const KEPT = 300;
 const HEIGHT = 150;
 
+/** Seconds since 1970 as the local time of day. */
+const clock = (time: number) => new Date(time * 1000).toLocaleTimeString([], { hour12: false });
+
 export class Chart {
   readonly element: HTMLElement;
   readonly #lines: readonly Line[];
@@ -55,7 +58,7 @@ export class Chart {
       width,
       height: HEIGHT,
       series: [
-        {},
+        { label: 'time', value: (_, time) => (time === null ? '' : clock(time)) },
         ...this.#lines.map((line) => ({
           label: line.name,
           stroke: colour(line.colour),
@@ -65,10 +68,10 @@ export class Chart {
         })),
       ],
       axes: [
-        { ...axis, space: 80 },
+        { ...axis, space: 80, values: (_, times) => times.map(clock) },
         { ...axis, size: 78, values: (_, values) => values.map((value) => this.#format(value)) },
       ],
-      scales: { y: { range: (_, _least, most) => [0, Math.max(most * 1.1, 1)] } },
+      scales: { y: { range: (_, _least, most) => [0, Math.max(most * 1.1, 10)] } },
       cursor: { drag: { x: false, y: false } },
     };
     this.#plot = new uPlot(options, this.#data as uPlot.AlignedData, this.element);

@@ -57,7 +57,7 @@ export function flows(query: URLSearchParams): View {
     try {
       const page = await get<FlowPage>('/v1/flows', words);
       const found = await get<{ count: number }>('/v1/flows/count', filter === '' ? {} : { filter: filter! });
-      count.textContent = `${whole(found.count)} flows`;
+      count.textContent = found.count === 1 ? '1 flow' : `${whole(found.count)} flows`;
       result.replaceChildren(flowTable(page.flows));
       const next = page.cursor;
       if (next === null) return;

@@ -2,6 +2,7 @@
 import { get, type Status, type Top, type Usage } from './api.ts';
 import { Chart } from './chart.ts';
 import { type Child, el, section, table } from './dom.ts';
+import { endpoint } from './flows.ts';
 import { bits, bytes, packets, protocol, rate, whole } from './format.ts';
 import type { Rates } from './live.ts';
 import type { Context, View } from './view.ts';
@@ -66,7 +67,11 @@ export function overview({ status: first, every }: Context): View {
         usageTable('Address', top.destinations, (each) => flowsLink(`host ${each.address}`, each.address)),
       );
       services!.replaceChildren(
-        usageTable('Service', top.ports, (each) => `${protocol(each.protocol)} ${each.address}:${each.port}`),
+        usageTable(
+          'Service',
+          top.ports,
+          (each) => `${protocol(each.protocol)} ${endpoint(each.address, each.port)}`,
+        ),
       );
     }),
   ];
@@ -117,6 +122,7 @@ function portBars({ externals }: Status): HTMLElement[] {
     ...(['tcp', 'udp', 'icmp'] as const).map((name) => {
       const share = ports[name] === 0 ? 0 : inUse[name] / ports[name];
       const bar = el('div');
+      if (share > 0) bar.style.minWidth = '2px';
       bar.style.width = `${(Math.min(share, 1) * 100).toFixed(2)}%`;
       const text = `${name} ${whole(inUse[name])} of ${whole(ports[name])}`;
       return el('div', {}, text, el('div', { class: 'meter', 'aria-hidden': 'true' }, bar));
@@ -147,7 +153,6 @@ function usageTable<T extends Usage>(name: string, all: T[], label: (each: T) =>
       bits(each.outRate * 8),
       bits(each.inRate * 8),
       bytes(each.out + each.in),
-      whole(each.flows),
     ]);
-  return table([name, '#Out', '#In', '~#Total', '~#Flows'], rows, 'No flow lives.');
+  return table([name, '#Out', '#In', '~#Total'], rows, 'No flow lives.');
 }

@@ -10,7 +10,9 @@ export function startTheme(button: HTMLButtonElement, changed: () => void): void
   const apply = () => {
     const isDark = choice === 'dark' || (choice === 'system' && dark.matches);
     document.documentElement.dataset['theme'] = isDark ? 'dark' : 'light';
-    button.textContent = `Theme: ${choice}`;
+    button.textContent = choice;
+    button.setAttribute('aria-label', `Theme: ${choice}`);
+    button.title = 'Theme';
     changed();
   };
   button.addEventListener('click', () => {
