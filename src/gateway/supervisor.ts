@@ -87,7 +87,7 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
   let failure: unknown;
   try {
     const serve = async () => {
-      services = startServices(running, reload, gateway.live, say);
+      services = startServices(running, reload, gateway, say);
       await services;
     };
     await Promise.race([gateway.start(serve), end.promise]);

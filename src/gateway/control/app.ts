@@ -15,10 +15,12 @@ import { problemsOf } from '../config/shape.ts';
 import { type Parsed, requireJson } from './body.ts';
 import { errorBody, errorOf } from './errors.ts';
 import { firewallRoutes } from './routes/firewall.ts';
+import { flowRoutes } from './routes/flows.ts';
 import { gatewayRoutes } from './routes/gateway.ts';
 import { natRoutes } from './routes/nat.ts';
 import { reloadRoutes } from './routes/reload.ts';
 import type { ControlApp, ControlledGateway } from './routes/route.ts';
+import { statsRoutes } from './routes/stats.ts';
 import { tapRoutes } from './routes/taps.ts';
 
 const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[] = [
@@ -26,6 +28,8 @@ const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[]
   natRoutes,
   firewallRoutes,
   reloadRoutes,
+  flowRoutes,
+  statsRoutes,
   tapRoutes,
 ];
 
@@ -35,7 +39,11 @@ export function controlApp(gateway: ControlledGateway): ControlApp {
       if (result.success) return undefined;
       const problems = result.error.issues
         .flatMap((issue) =>
-          problemsOf(issue as z.core.$ZodIssue, [], result.target === 'json' ? c.get('parsed') : {}),
+          problemsOf(
+            issue as z.core.$ZodIssue,
+            [],
+            result.target === 'json' ? c.get('parsed') : c.req.query(),
+          ),
         )
         .map(({ path, what, remedy }) => ({ path: pathText(path), what, remedy }));
       const { path, what, remedy } = problems[0]!;

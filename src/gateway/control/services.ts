@@ -1,11 +1,13 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
-import type { Live } from '../capture/live.ts';
+import type { Gateway } from '../gateway.ts';
 import type { Log } from '../log.ts';
+import { sampleCounters } from '../observe/counters.ts';
+import { FlowService } from '../observe/flow-service.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
-import { readStatus } from '../status.ts';
+import { readStatus, recordOf } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
@@ -26,7 +28,7 @@ export async function checkServices(options: RunOptions, outside: readonly numbe
 export async function startServices(
   running: RunningConfig,
   reload: Reload,
-  live: Live,
+  gateway: Gateway,
   log: Log,
 ): Promise<() => void> {
   const { options } = running;
@@ -42,7 +44,12 @@ export async function startServices(
         version: packageVersion(),
         status,
         reload,
-        live,
+        flows: new FlowService(
+          () => recordOf(options),
+          (worker, flows) => gateway.deleteFlows(worker, flows),
+        ),
+        counters: () => sampleCounters(recordOf(options)),
+        live: gateway.live,
         log,
         streams: new Streams(),
       });

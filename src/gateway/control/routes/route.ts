@@ -4,6 +4,8 @@ import type { JSONValue } from 'hono/utils/types';
 import type { Live } from '../../capture/live.ts';
 import type { Change } from '../../config/change.ts';
 import type { Log } from '../../log.ts';
+import type { CounterSample } from '../../observe/counters.ts';
+import type { FlowService } from '../../observe/flow-service.ts';
 import type { Reload } from '../../reload/reload.ts';
 import { changeLines, endedCount } from '../../reload/result.ts';
 import type { RunningConfig } from '../../reload/running.ts';
@@ -22,6 +24,9 @@ export interface ControlledGateway {
   version: string;
   status(): GatewayStatus;
   reload: Reload;
+  flows: FlowService;
+  /** At this moment. Throws NatgateError `not_running`. */
+  counters(): CounterSample;
   /** Its packets as they pass. */
   live: Live;
   /** Answers that go on. */
