@@ -1,13 +1,15 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
-import type { Gateway } from '../gateway.ts';
+import { NatgateError } from '../../core/errors.ts';
+import type { Live } from '../capture/live.ts';
 import type { Log } from '../log.ts';
-import { sampleCounters } from '../observe/counters.ts';
+import type { DeleteFlows } from '../observe/delete-flows.ts';
 import { FlowService } from '../observe/flow-service.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
-import { readStatus, recordOf } from '../status.ts';
+import type { RunRecord } from '../run-record.ts';
+import { readStatus } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
@@ -25,15 +27,27 @@ export async function checkServices(options: RunOptions, outside: readonly numbe
   if (metrics !== null) requirePrivate(metrics, outside, options.public);
 }
 
+/** What services need of the gateway itself. */
+export interface ServedGateway {
+  /** Null before it is up. */
+  readonly record: RunRecord | null;
+  readonly live: Live;
+  deleteFlows: DeleteFlows;
+}
+
 /** Resolves with what ends them. Rejects with NatgateError; nothing is left then. */
 export async function startServices(
   running: RunningConfig,
   reload: Reload,
-  gateway: Gateway,
+  gateway: ServedGateway,
   log: Log,
 ): Promise<() => void> {
   const { options } = running;
   const status = () => readStatus(options);
+  const record = () => {
+    if (gateway.record === null) throw new NatgateError('not_ready', 'the gateway is starting', 'try again');
+    return gateway.record;
+  };
   const closers: (() => void)[] = [];
   const close = () => {
     for (const step of closers.splice(0).reverse()) step();
@@ -45,12 +59,9 @@ export async function startServices(
         version: packageVersion(),
         status,
         reload,
-        flows: new FlowService(
-          () => recordOf(options),
-          (worker, flows) => gateway.deleteFlows(worker, flows),
-        ),
-        counters: () => sampleCounters(recordOf(options)),
+        record,
         live: gateway.live,
+        flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
         log,
         streams: new Streams(),
       });
