@@ -30,6 +30,8 @@ import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { DnsFollower } from './dns-follower.ts';
 import { EngineProcess } from './engine-process.ts';
+import { EventHub } from './events/hub.ts';
+import type { EventSettings } from './events/messages.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
 import type { Log } from './log.ts';
@@ -39,7 +41,7 @@ import type { RunOptions } from './options.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
-import type { Taken } from './reload/result.ts';
+import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
@@ -76,6 +78,9 @@ export class Gateway {
   readonly #open: (() => void)[] = [];
   #engine: EngineProcess | undefined;
   #steering: Steering | undefined;
+  #events: EventHub | undefined;
+  /** Those of the workers, mapped. */
+  #states: () => ArrayBuffer[] = () => [];
   #dns: DnsFollower | undefined;
   /** What it was made for. */
   #resolversOf: RunOptions['dns'] = null;
@@ -128,6 +133,10 @@ export class Gateway {
       );
     }
     const stateSeed = randomSeed();
+    const events = new EventHub({ path, flows, workers, adopt: journal.adopted && !isNew }, log);
+    this.#events = events;
+    this.#states = () => files.map(({ fd }) => addon().mmap(fd, bytes, true));
+    events.configure(eventSettings(options));
 
     const follower = this.#follow();
     this.#follower = follower;
@@ -159,7 +168,7 @@ export class Gateway {
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     this.#engine = new EngineProcess({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ownedFd],
+      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ...events.fds, ownedFd],
       workers,
       settings: () => ({
         type: 'start',
@@ -177,16 +186,25 @@ export class Gateway {
         flows,
         stateBytes: bytes,
         stateSeed,
+        eventBytes: events.bytes,
         ownedBytes: OWNED_BYTES,
         credentials,
       }),
-      onReady: () => log('the packet engine forwards again'),
+      onReady: () => {
+        log('the packet engine forwards again');
+        events.say({ event: 'engine', what: 'restarted' });
+      },
+      onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
-      emptyState: () => files.forEach(({ fd }) => void emptyStateFile(fd, bytes)),
+      emptyState: () => {
+        events.forget(this.#states());
+        for (const { fd } of files) emptyStateFile(fd, bytes);
+      },
       log,
     });
     await this.#engine.start();
     if (this.#stopping) return;
+    events.say({ event: 'engine', what: 'started', adopted: journal.adopted && !isNew });
 
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
     const steering = new Steering(
@@ -246,7 +264,14 @@ export class Gateway {
       before,
       next,
     );
-    host.prepare();
+    // What an engine that has them already says of rules has their names.
+    this.#events?.configure(eventSettings(next, this.#record?.rules));
+    try {
+      host.prepare();
+    } catch (error) {
+      this.#events?.configure(eventSettings(before, this.#record?.rules));
+      throw error;
+    }
     this.#options = next;
     const done = await engine.reconfigure(this.#settings(follower.view));
     this.#followResolvers(next.dns);
@@ -261,7 +286,10 @@ export class Gateway {
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options: next, flags: this.#setup.flags ?? {} });
     const { ended, kept } = done ?? { ended: [], kept: 0 };
-    return { changes, ended, kept, restarted: done === null, leftovers };
+    const taken = { changes, ended, kept, restarted: done === null, leftovers };
+    const text = changeLines(changes).join('; ');
+    this.#events?.say({ event: 'reload', applied: true, text, ended: endedCount(taken), kept });
+    return taken;
   }
 
   /** What is written down of it for other processes; null before it is up. */
@@ -272,6 +300,11 @@ export class Gateway {
   /** Ends flows of a worker, pairs of number and H_SEQUENCE, at most DELETED_AT_ONCE; null: there is no engine at the moment. */
   deleteFlows(worker: number, flows: Int32Array): Promise<number | null> {
     return this.#engine?.deleteFlows(worker, flows) ?? Promise.resolve(null);
+  }
+
+  /** Once it has started. */
+  get events(): EventHub {
+    return this.#events!;
   }
 
   /** What the engine is told of the configuration in force. */
@@ -294,6 +327,9 @@ export class Gateway {
       this.#steering?.detach();
     }
     await this.#engine?.stop();
+    const lingers = lingerSeconds > 0 && this.#record !== undefined;
+    this.#events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
+    await this.#events?.close(lingers ? null : this.#states());
     for (const close of this.#open.splice(0).reverse()) close();
     if (lingerSeconds > 0 && this.#record !== undefined) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
@@ -367,9 +403,14 @@ export class Gateway {
     const conflicts = conflict !== null;
     if (external === this.#external && conflicts === this.#conflicts) return;
     const isFirst = this.#external === undefined;
+    const addressText = (address: number) => (address === 0 ? null : formatAddress(address));
+    if (!isFirst && external !== this.#external) {
+      const [before, after] = [addressText(this.#external!), addressText(external)];
+      this.#events?.say({ event: 'address', interface: options.public, before, after });
+    }
     this.#external = external;
     this.#conflicts = conflicts;
-    const text = external === 0 ? null : formatAddress(external);
+    const text = addressText(external);
     this.#record = { ...this.#record!, external: text };
     writeRunRecord(this.#directory, this.#record);
 
@@ -386,4 +427,9 @@ export class Gateway {
     if (isFirst) manager.ready(line);
     else manager.status(line);
   }
+}
+
+/** `earlier`: names that the numbers had, which flows may remember. */
+function eventSettings({ events, nat }: RunOptions, earlier?: string[]): EventSettings {
+  return { sinks: events, rules: namesByNumber(nat.rules, earlier) };
 }

@@ -38,8 +38,8 @@ export interface ServedDevice extends DeviceSetting {
 export const FIRST_INHERITED_FD = 4;
 
 /**
- * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, then the
- * owned map.
+ * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, then an
+ * event ring per worker, then the owned map.
  */
 export interface StartMessage extends Reconfiguration {
   type: 'start';
@@ -56,6 +56,8 @@ export interface StartMessage extends Reconfiguration {
   stateBytes: number;
   /** Key of the hashes in a new state, the same for all workers. */
   stateSeed: readonly [number, number];
+  /** Of each worker's event ring. */
+  eventBytes: number;
   ownedBytes: number;
   credentials: Credentials;
 }

@@ -23,6 +23,7 @@ export interface WorkerInput {
   start: StartMessage;
   tunFds: number[];
   stateFd: number;
+  eventFd: number;
   ownedFd: number;
   /** By worker. */
   wakeFds: number[];
@@ -39,10 +40,11 @@ try {
 }
 
 function main(own: WorkerInput): void {
-  const { number, hub, start, tunFds, stateFd, ownedFd, wakeFds, flags, control } = own;
+  const { number, hub, start, tunFds, stateFd, eventFd, ownedFd, wakeFds, flags, control } = own;
   const native = addon();
   const state = native.mmap(stateFd, start.stateBytes, true);
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
+  const events = { memory: native.mmap(eventFd, start.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   const worker = { workers: start.workers, number };
   if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
@@ -54,7 +56,7 @@ function main(own: WorkerInput): void {
   const wake = (other: number) => native.eventfdWake(wakeFds[other]!);
   const seat = hub === null ? {} : { seat: { number, hub, wake } };
   const log = (line: string) => say({ type: 'log', line });
-  const config = { state, owned, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
+  const config = { state, owned, events, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   say({ type: 'ready' });

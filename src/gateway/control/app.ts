@@ -14,6 +14,7 @@ import { pathText } from '../config/problems.ts';
 import { problemsOf } from '../config/shape.ts';
 import { type Parsed, requireJson } from './body.ts';
 import { errorBody, errorOf } from './errors.ts';
+import { eventRoutes } from './routes/events.ts';
 import { firewallRoutes } from './routes/firewall.ts';
 import { gatewayRoutes } from './routes/gateway.ts';
 import { natRoutes } from './routes/nat.ts';
@@ -25,6 +26,7 @@ const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[]
   natRoutes,
   firewallRoutes,
   reloadRoutes,
+  eventRoutes,
 ];
 
 export function controlApp(gateway: ControlledGateway): ControlApp {

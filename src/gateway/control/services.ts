@@ -1,5 +1,6 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
+import type { EventHub } from '../events/hub.ts';
 import type { Log } from '../log.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
@@ -22,7 +23,12 @@ export async function checkServices(options: RunOptions, outside: readonly numbe
 }
 
 /** Resolves with what ends them. Rejects with NatgateError; nothing is left then. */
-export async function startServices(running: RunningConfig, reload: Reload, log: Log): Promise<() => void> {
+export async function startServices(
+  running: RunningConfig,
+  reload: Reload,
+  subscribe: EventHub['subscribe'],
+  log: Log,
+): Promise<() => void> {
   const { options } = running;
   const status = () => readStatus(options);
   const closers: (() => void)[] = [];
@@ -38,6 +44,7 @@ export async function startServices(running: RunningConfig, reload: Reload, log:
         reload,
         log,
         streams: new Streams(),
+        subscribe,
       });
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));

@@ -81,7 +81,15 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
-  app = controlApp({ running, version: '1.2.3', status: () => STATUS, reload, log, streams: new Streams() });
+  app = controlApp({
+    running,
+    version: '1.2.3',
+    status: () => STATUS,
+    reload,
+    log,
+    streams: new Streams(),
+    subscribe: () => () => {},
+  });
 });
 
 async function ask(method: string, route: string, body?: unknown, headers: Record<string, string> = {}) {

@@ -2,6 +2,7 @@
 import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { JSONValue } from 'hono/utils/types';
 import type { Change } from '../../config/change.ts';
+import type { EventHub } from '../../events/hub.ts';
 import type { Log } from '../../log.ts';
 import type { Reload } from '../../reload/reload.ts';
 import { changeLines, endedCount } from '../../reload/result.ts';
@@ -23,6 +24,8 @@ export interface ControlledGateway {
   reload: Reload;
   /** Answers that go on. */
   streams: Streams;
+  /** To events (EventHub.subscribe). */
+  subscribe: EventHub['subscribe'];
   log: Log;
 }
 
