@@ -1,6 +1,6 @@
 /** The control socket's client: one request, one answer, and an error that says what to do. */
 import { statSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ErrorBody } from '../gateway/control/errors.ts';
 import { groupName } from '../gateway/control/group.ts';
@@ -47,9 +47,34 @@ export async function ask<T>(which: Which, method: string, path: string, body?: 
   const text = body === undefined ? '' : JSON.stringify(body);
   const headers = body === undefined ? {} : { 'content-type': 'application/json' };
   const { status, answer } = await exchange({ socketPath, method, path, headers }, text);
-  let content: unknown;
+  const content = contentOf(answer, socketPath);
+  if (status < 300) return content as T;
+  throw refusal(content as ErrorBody);
+}
+
+/** An answer that goes on, as a stream. Rejects as ask() does. */
+export async function openStream(
+  which: Which,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<IncomingMessage> {
+  const socketPath = socketOf(which);
+  const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const sent = request({ socketPath, method, path, headers, host: 'natgate' }, resolve);
+    sent.on('error', (error) => reject(explained(error, socketPath)));
+    sent.end(body === undefined ? '' : JSON.stringify(body));
+  });
+  if ((response.statusCode ?? 0) < 300) return response;
+  const parts: Buffer[] = [];
+  for await (const part of response) parts.push(part as Buffer);
+  throw refusal(contentOf(Buffer.concat(parts).toString(), socketPath) as ErrorBody);
+}
+
+function contentOf(answer: string, socketPath: string): unknown {
   try {
-    content = JSON.parse(answer);
+    return JSON.parse(answer);
   } catch {
     throw new NatgateError(
       'bad_answer',
@@ -57,16 +82,17 @@ export async function ask<T>(which: Which, method: string, path: string, body?: 
       'see who listens there',
     );
   }
-  if (status < 300) return content as T;
-  const { error } = content as ErrorBody;
+}
+
+function refusal({ error }: ErrorBody): NatgateError {
   if (error.code === 'no_such_route') {
-    throw new NatgateError(
+    return new NatgateError(
       'gateway_old',
       'the gateway that runs does not know this request',
       'start it anew with this version',
     );
   }
-  throw new NatgateError(error.code, error.message, error.hint);
+  return new NatgateError(error.code, error.message, error.hint);
 }
 
 function exchange(

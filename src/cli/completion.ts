@@ -2,6 +2,7 @@
  * Values for shell completion; names of verbs and options yargs completes itself. Loaded only when a shell asks.
  */
 import { readdirSync } from 'node:fs';
+import { reasonNames } from '../core/reasons.ts';
 import { helperKinds } from '../nat/alg/registry.ts';
 import { protocolNames } from '../wire/protocols.ts';
 import { CONTENDERS, WORKLOADS } from './bench/options.ts';
@@ -22,8 +23,11 @@ const VALUES: Readonly<Record<string, (before: readonly string[]) => readonly st
   only: () => [...CONTENDERS, ...WORKLOADS],
   output: () => ['table', 'json', 'csv', 'conntrack'],
   protocol: () => protocolNames,
-  side: () => ['private', 'public'],
   workers: () => ['1', '2', '4', '8', '16'],
+  reason: () => reasonNames.slice(1),
+  side: () => ['private', 'public', 'both'],
+  write: PATHS,
+  packet: PATHS,
   'state-root': PATHS,
   root: PATHS,
   config: PATHS,

@@ -8,11 +8,13 @@ import { hideBin } from 'yargs/helpers';
 import { NatgateError } from '../core/errors.ts';
 import { packageVersion } from '../gateway/version.ts';
 import * as bench from './bench.ts';
+import * as capture from './capture.ts';
 import * as check from './check.ts';
 import * as clients from './clients.ts';
 import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
+import * as drops from './drops.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
 import * as flows from './flows.ts';
@@ -28,6 +30,7 @@ import * as run from './run.ts';
 import * as stats from './stats.ts';
 import * as status from './status.ts';
 import * as top from './top.ts';
+import * as trace from './trace.ts';
 import * as uninstall from './uninstall.ts';
 import * as version from './version.ts';
 
@@ -44,6 +47,9 @@ const cli = yargs(words)
   .command(flows)
   .command(stats)
   .command(top)
+  .command(drops)
+  .command(trace)
+  .command(capture)
   .command(check)
   .command(plan)
   .command(reload)
@@ -98,6 +104,7 @@ function lastWordCounts(argv: Record<string, unknown>): void {
     WORDS,
     ...((argv['_'] as unknown[])[0] === install.command ? [install.REPEATABLE] : []),
     ...((argv['_'] as unknown[])[0] === 'import' ? [importRules.REPEATABLE] : []),
+    ...((argv['_'] as unknown[])[0] === 'trace' ? [trace.REPEATABLE] : []),
   ];
   for (const [name, value] of Object.entries(argv)) {
     if (name === '_' || !Array.isArray(value) || lists.some((names) => names.has(name))) continue;

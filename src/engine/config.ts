@@ -23,6 +23,12 @@ export interface DeviceConfig {
   networks?: readonly Prefix[];
 }
 
+/** A formatted tap (tap-ring.ts), and its clock: ms since 1970, fractions count. */
+export interface TapPlace {
+  memory: ArrayBuffer;
+  clock: () => number;
+}
+
 export interface EngineConfig {
   arena: ArrayBuffer;
   /** A formatted state (state.ts); flows that it holds are adopted. */
@@ -63,6 +69,8 @@ export interface EngineConfig {
   seat?: WorkerSeat;
   /** Where events go (event-log.ts); default: nowhere. */
   events?: EventPlace;
+  /** For dropped packets, captures and traces; without it nothing is written down. */
+  tap?: TapPlace;
   /** Seed of port searches. */
   seed: number;
   /** ms, int32. */

@@ -57,10 +57,12 @@ import {
 } from '../wire/parse.ts';
 import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
 import { AddressChange } from './address-change.ts';
+import { Announced } from './announced.ts';
 import { BATCH, IN_LIST } from './arena.ts';
 import type { DeviceConfig, EngineConfig } from './config.ts';
 import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
+import type { DropLog } from './drop-log.ts';
 import { ErrorPath } from './error-path.ts';
 import { FastPath } from './fast-path.ts';
 import { FirewallGate } from './firewall-gate.ts';
@@ -75,8 +77,10 @@ import { Reconfigurer } from './reconfigure.ts';
 import { NO_ROUTE_CLASS, type Route } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
+import type { Tap } from './tap.ts';
 import { Uninvited } from './uninvited.ts';
 import { Unsolicited } from './unsolicited.ts';
+import { writingDown } from './writing-down.ts';
 
 export type { DeviceConfig, EngineConfig } from './config.ts';
 
@@ -108,6 +112,9 @@ export class Engine {
   readonly gate: FirewallGate;
   /** While it sweeps, what is in the out list should leave, and tick() come, without a wait. */
   readonly addressChange: AddressChange;
+  readonly tap: Tap | null;
+  private readonly drops: DropLog | null;
+  private readonly announced: Announced;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -139,16 +146,8 @@ export class Engine {
     const { prefixes } = this.sessions;
     this.errors = new ErrorPath({ devices, table, path, out, meta, counters, ids, helpers, prefixes });
     const { sessions, fragments, errors } = this;
-    this.handOff = handOffOf(config.seat, {
-      sessions,
-      devices,
-      out,
-      meta,
-      counters,
-      fragments,
-      errors,
-      helpers,
-    });
+    const worked = { sessions, devices, out, meta, counters, fragments, errors, helpers };
+    this.handOff = handOffOf(config.seat, worked);
     this.gate = new FirewallGate(config, state, { devices, path, sessions, out, meta, counters });
     this.addressChange = new AddressChange({ sessions, devices, path, helpers, out, counters });
     this.clampMss = config.clampMss ?? true;
@@ -158,6 +157,12 @@ export class Engine {
     const { gate, mappings, unsolicited } = this;
     this.uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
     this.reconfigurer = new Reconfigurer(this, nat);
+    this.announced = new Announced({ bytes, meta, path, gate, sessions, helpers });
+    const { handOff, lookup, processAll } = this;
+    const handle = processAll.bind(this);
+    const told = { bytes, meta, devices, sessions, path, gate, helpers };
+    const parts = Object.assign(told, { out, counters, handOff, lookup, fragments, handle });
+    ({ tap: this.tap, drops: this.drops } = writingDown(config.tap, parts, config.now));
   }
 
   /** Entries in the arena's out list. */
@@ -182,6 +187,7 @@ export class Engine {
     this.header[S_NOW] = now;
     this.linkCounters.collect();
     this.reconfigurer.step(now);
+    this.drops?.tick();
   }
 
   /** A device has another address or MTU, the public one perhaps former addresses still: see address-change.ts. */
@@ -219,6 +225,14 @@ export class Engine {
    * number may come again while held fragments leave.)
    */
   process(from: number, count: number, now: number): number {
+    const { tap, drops } = this;
+    drops?.refill(now);
+    const done = tap?.isOn === true ? tap.process(from, count, now) : this.processAll(from, count, now);
+    if (done === count) this.counters[BATCHES]!++;
+    return done;
+  }
+
+  private processAll(from: number, count: number, now: number): number {
     let first = from;
     if (this.fragments.isReleasing) {
       if (!this.fragments.release(now)) return from;
@@ -238,10 +252,13 @@ export class Engine {
       const device = DEVICES + this.meta[m + M_DEVICE]! * DEVICE_COUNTERS;
       this.counters[device + DEVICE_IN_PACKETS]!++;
       this.counters[device + DEVICE_IN_BYTES]! += this.bytes.i32[(IN_LIST >> 2) + i * 2 + 1]!;
-      if (reason !== OK) this.counters[DROPS + reason]!++;
+      if (reason !== OK) {
+        this.counters[DROPS + reason]!++;
+        if (this.drops?.mayWrite() === true) this.drops.write(i, m, reason, now);
+        this.tap?.dropped(reason);
+      }
       if (this.fragments.isReleasing) return i;
     }
-    this.counters[BATCHES]!++;
     return count;
   }
 
@@ -333,6 +350,7 @@ export class Engine {
     if (decider.isTwice || decider.turnsBack) decider.local = this.devices.address[to]!;
     const handle = sessions.begin(this.bytes, meta, m, state, isInside, leaves, 0, now);
     if (handle >= 0) {
+      meta[m + M_HANDLE] = handle;
       if (isInside && isAnywhere) path.remember(handle, egress, back);
       if (isTurned && protocol === PROTO_TCP) this.tracker.tcp.followLoosely(handle >> 1);
       return this.forward(slot, m, this.gate.begun(this.helpers.made(handle, expected)), egress, now);
@@ -342,20 +360,10 @@ export class Engine {
     return -handle;
   }
 
-  /** The first packet of a flow that another one announced. */
   private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
-    const { path, gate } = this;
-    const egress = path.classTowards(expected.toSide, expected.address);
-    const isInside = expected.side === PRIVATE;
-    const back = isInside ? path.classTowards(PRIVATE, this.meta[m + M_SOURCE]!) : NO_ROUTE_CLASS;
-    if (gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
-    const blocked = path.check(slot, m, egress, expected.address, now);
-    if (blocked !== OK) return blocked;
-    const barred = gate.admitExpected(m, expected, egress, now);
-    if (barred !== OK) return barred;
-    const handle = this.sessions.beginExpected(this.bytes, this.meta, m, expected, now);
-    if (handle < 0) return -handle;
-    return this.forward(slot, m, gate.begun(this.helpers.made(handle, expected)), egress, now);
+    const { announced } = this;
+    const refused = announced.begin(slot, m, expected, now);
+    return refused === OK ? this.forward(slot, m, announced.handle, announced.egress, now) : refused;
   }
 
   /** The part that all packets of a flow share once they may pass. */
@@ -381,16 +389,8 @@ export class Engine {
     if (meta[m + M_PROTOCOL] === PROTO_TCP && (bytes.u8[l4 + TCP_FLAGS]! & SYN) !== 0 && this.clampMss) {
       clampMss(bytes, offset, l4, path.mtuBothWays(handle) - MSS_HEADERS);
     }
-    if (needsId(bytes.u8, offset)) this.renumber(m, egress);
+    if (needsId(bytes.u8, offset)) this.fragments.renumber(m, egress, this.ids);
     path.send(egress, slot, meta[m + M_LENGTH]!);
     return OK;
-  }
-
-  /** A datagram that is, or may be, fragmented leaves the public side with an identification of its own (RFC 6864 5.3.1). */
-  private renumber(m: number, egress: number): void {
-    const { meta, path } = this;
-    if (this.devices.side[path.deviceOf(egress)] !== PUBLIC) return;
-    const id = this.ids.renumber(this.bytes, meta[m + M_OFFSET]!, meta[m + M_LENGTH]!, path.mtuOf(egress));
-    if (meta[m + M_FRAGMENT] !== 0) this.fragments.setId(id);
   }
 }

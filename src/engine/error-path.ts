@@ -22,6 +22,7 @@ import { IP_TTL, PROTO_GRE } from '../wire/ipv4.ts';
 import {
   M_DESTINATION,
   M_DEVICE,
+  M_HANDLE,
   M_L4,
   M_LENGTH,
   M_OFFSET,
@@ -102,6 +103,7 @@ export class ErrorPath {
       protocol,
     );
     if (handle < 0) return this.handleUnrelated(slot, m, protocol);
+    meta[m + M_HANDLE] = handle;
     const tuple = (handle >> 1) * HOT + (handle & 1) * TUPLE;
     const side = this.devices.side[meta[m + M_DEVICE]!];
     if (side !== table.sideOf(handle) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]) {

@@ -145,6 +145,15 @@ export class FirewallGate {
     return true;
   }
 
+  /** The row of the counters that the last verdict is of; -1: it was not asked since that was set. */
+  get decidedBy(): number {
+    return this.firewall.decidedBy;
+  }
+
+  set decidedBy(row: number) {
+    this.firewall.decidedBy = row;
+  }
+
   /** What each rule, and each default, has matched. */
   ruleCounts(): RuleCount[] {
     return readRuleCounters(this.firewall.names, [this.firewall.counters]);

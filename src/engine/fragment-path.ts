@@ -36,16 +36,25 @@ import {
   NO_SLOT,
   OK,
 } from '../core/reasons.ts';
-import { setIpId } from '../nat/ip-id.ts';
+import { type IpIds, setIpId } from '../nat/ip-id.ts';
 import { translateHeader } from '../nat/translate.ts';
-import { PRIVATE } from '../policy/admission.ts';
+import { PRIVATE, PUBLIC } from '../policy/admission.ts';
 import { be16 } from '../wire/bytes.ts';
-import { FRAGMENT_OFFSET, IP_DESTINATION, IP_FRAGMENT, IP_ID, MORE_FRAGMENTS } from '../wire/ipv4.ts';
+import {
+  FRAGMENT_OFFSET,
+  IP_DESTINATION,
+  IP_FRAGMENT,
+  IP_ID,
+  IP_PROTOCOL,
+  IP_SOURCE,
+  MORE_FRAGMENTS,
+} from '../wire/ipv4.ts';
 import {
   KIND_FRAGMENT,
   M_DESTINATION,
   M_DEVICE,
   M_FRAGMENT,
+  M_HANDLE,
   M_KIND,
   M_L4,
   M_LENGTH,
@@ -58,6 +67,7 @@ import { VNET_HEADER } from '../wire/vnet.ts';
 import { BATCH, packetOffset, SLOTS } from './arena.ts';
 import { DROPS, FRAGMENTS_HELD } from './counters.ts';
 import type { Devices } from './devices.ts';
+import type { DropLog } from './drop-log.ts';
 import { FragmentStore, NONE } from './fragment-store.ts';
 import type { HandOff } from './hand-off.ts';
 import type { OutList } from './out-list.ts';
@@ -96,6 +106,10 @@ export class FragmentPath {
   private nextExpiry: number;
   /** Several workers: where the fragments go whose first one was another worker's. */
   handOff: HandOff | null = null;
+  /** Writes down what is dropped. */
+  drops: DropLog | null = null;
+  /** ms, of the packet that is being handled. */
+  private now: number;
 
   constructor(parts: FragmentPathParts, now: number) {
     this.devices = parts.devices;
@@ -109,6 +123,7 @@ export class FragmentPath {
     this.store = new FragmentStore(parts.seed);
     this.fragments.onForget = (datagram, expired) => this.forget(datagram, expired);
     this.nextExpiry = now;
+    this.now = now;
     // What an earlier process held is lost with it.
     this.counters[DROPS + FRAGMENT_TIMEOUT]! += this.counters[FRAGMENTS_HELD]!;
     this.counters[FRAGMENTS_HELD] = 0;
@@ -127,6 +142,7 @@ export class FragmentPath {
   /** A first fragment is about to be handled: OK, or why it must not be. */
   beginFirst(m: number, now: number): number {
     const { fragments } = this;
+    this.now = now;
     if (this.handOff?.isQuestion(m / META) === true) {
       // The datagram is another worker's.
       this.current = UNKNOWN;
@@ -151,9 +167,15 @@ export class FragmentPath {
     if (this.current !== UNKNOWN) this.fragments.decide(this.current, verdict, sequence);
   }
 
-  /** Identification with which the datagram whose first fragment is being handled leaves, wire order. */
-  setId(id: number): void {
-    if (this.current !== UNKNOWN) this.fragments.setId(this.current, id);
+  /**
+   * A datagram that is, or may be, fragmented leaves the public side with an identification of its own (RFC 6864 5.3.1); what follows
+   * the first fragment that is being handled will have it, too.
+   */
+  renumber(m: number, egress: number, ids: IpIds): void {
+    const { meta, path } = this;
+    if (this.devices.side[path.deviceOf(egress)] !== PUBLIC) return;
+    const id = ids.renumber(this.out.bytes, meta[m + M_OFFSET]!, meta[m + M_LENGTH]!, path.mtuOf(egress));
+    if (meta[m + M_FRAGMENT] !== 0 && this.current !== UNKNOWN) this.fragments.setId(this.current, id);
   }
 
   /** The first fragment of row `m` has been handled, with this outcome. */
@@ -173,6 +195,7 @@ export class FragmentPath {
   /** A later fragment: OK (sent, handed back or held), a drop reason, or DEFER. */
   later(slot: number, m: number, now: number): number {
     const { fragments } = this;
+    this.now = now;
     const datagram = this.open(m, now);
     const verdict = fragments.verdict(datagram);
     if (verdict === DROPPED) return fragments.sequence(datagram);
@@ -205,7 +228,10 @@ export class FragmentPath {
       }
       store.drop(datagram);
       if (reason === OK) slot = NONE;
-      else this.counters[DROPS + reason]!++;
+      else {
+        this.counters[DROPS + reason]!++;
+        if (this.drops?.mayWrite() === true) this.drops.write(slot, RELEASE_ROW * META, reason, now);
+      }
     }
     this.releasing = UNKNOWN;
     if (this.complete) this.fragments.free(datagram);
@@ -215,6 +241,7 @@ export class FragmentPath {
   /** Drops what has waited too long for its first fragment; brings the gauge up to date. */
   expire(now: number): void {
     const { store } = this;
+    this.now = now;
     if (store.count !== 0 && ((now - this.nextExpiry) | 0) >= 0) {
       this.nextExpiry = (now + EXPIRY_INTERVAL_MS) | 0;
       for (let source = 0; source < store.sources; source++) this.expireSource(source, now);
@@ -289,6 +316,9 @@ export class FragmentPath {
     meta[m + M_OFFSET] = offset;
     meta[m + M_LENGTH] = store.lengthOf(held);
     meta[m + M_DEVICE] = store.deviceOf(held);
+    meta[m + M_HANDLE] = -1;
+    meta[m + M_PROTOCOL] = bytes.u8[offset + IP_PROTOCOL]!;
+    meta[m + M_SOURCE] = bytes.i32[(offset + IP_SOURCE) >> 2]!;
     meta[m + M_DESTINATION] = bytes.i32[(offset + IP_DESTINATION) >> 2]!;
     meta[m + M_KIND] = KIND_FRAGMENT;
     meta[m + M_FRAGMENT] = be16(bytes.u8, offset + IP_FRAGMENT) & (MORE_FRAGMENTS | FRAGMENT_OFFSET);
@@ -305,6 +335,7 @@ export class FragmentPath {
     if (verdict === FOR_HOST) return path.isForHost(m) ? path.handBack(slot, m) : FRAGMENT_FIRST_MISSING;
     const h = (verdict >> 1) * HOT;
     if (hot[h + H_SEQUENCE] !== fragments.sequence(datagram)) return FRAGMENT_FIRST_MISSING;
+    meta[m + M_HANDLE] = verdict;
     const egress = path.egressOf(verdict);
     if (path.isLost(verdict)) return ADDRESS_GONE;
     const blocked = path.check(slot, m, egress, path.destinationOf(verdict), now);
@@ -320,12 +351,21 @@ export class FragmentPath {
 
   /** Drops a datagram: what is held of it now, the rest as it comes. Returns the reason. */
   private giveUp(datagram: number, reason: number): number {
-    this.counters[DROPS + reason]! += this.store.clear(datagram);
+    this.clear(datagram, reason);
     this.fragments.decide(datagram, DROPPED, reason);
     return reason;
   }
 
   private forget(datagram: number, expired: boolean): void {
-    this.counters[DROPS + (expired ? FRAGMENT_TIMEOUT : FRAGMENT_LIMIT)]! += this.store.clear(datagram);
+    this.clear(datagram, expired ? FRAGMENT_TIMEOUT : FRAGMENT_LIMIT);
+  }
+
+  private clear(datagram: number, reason: number): void {
+    const { store, drops } = this;
+    for (let held = store.next(datagram); held !== NONE; held = store.next(datagram)) {
+      if (drops?.mayWrite() === true) drops.writeHeld(store, held, reason, this.now);
+      store.drop(datagram);
+      this.counters[DROPS + reason]!++;
+    }
   }
 }

@@ -115,6 +115,11 @@ export class FragmentStore {
     }
   }
 
+  /** The first `words` words of a held fragment, of its first block at most. */
+  copyHead(fragment: number, to: Int32Array, at: number, words: number): void {
+    for (let i = 0; i < words; i++) to[at + i] = this.words[fragment * BLOCK_WORDS + i]!;
+  }
+
   /** Forgets the fragment of a datagram that came first. */
   drop(datagram: number): void {
     const fragment = this.head[datagram]!;

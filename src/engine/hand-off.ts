@@ -202,6 +202,11 @@ export class HandOff {
     return this.kindOf(slot) === PACKET ? HAND_OFF_LATE : this.pass(PACKET, owner, slot, m, 0, 0, 0);
   }
 
+  /** Whether another worker gave what is in `slot`. */
+  isGiven(slot: number): boolean {
+    return this.kindOf(slot) !== 0;
+  }
+
   /** Whether what is in `slot` is another worker's, which only asks about it. */
   isQuestion(slot: number): boolean {
     return this.kindOf(slot) === HAIRPIN;

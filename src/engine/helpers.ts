@@ -151,6 +151,15 @@ export class Helpers {
     this.expectations.endOf(flow);
   }
 
+  /** Place among helperKinds of the helper that reads a flow, -1 for none. Not for each packet. */
+  kindOf(flow: number): number {
+    if ((this.table.hot[flow * HOT + H_STATUS]! & HELPED) === 0) return -1;
+    const slot = this.slots.find(flow);
+    if (slot < 0) return -1;
+    const run = this.runs[this.slots.words[slot + HELPER]!];
+    return Object.values(helperKinds).findIndex((kind) => kind.run === run);
+  }
+
   /** What the packet of row `m`, which has no flow, fulfils, or null. */
   expected(m: number, now: number): Expectation | null {
     if (this.expectations.count === 0) return null;

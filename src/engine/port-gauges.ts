@@ -3,10 +3,11 @@
  *
  *     224 entries of 4 words: address (wire order; 0: none), TCP ports, UDP ports, ICMP ids
  *
- * Written every half second. An address has an entry once a port of it has been asked for, in the order of its number.
+ * Written every half second, the sums over all addresses (counters) once a batch. An address has an entry once a port of it has been asked for, in the order of its number.
  * Limits: addresses beyond the 224th are not here; the sums in the counters are of all.
  */
-import { type ExternalAddresses, LOCAL } from '../nat/external-addresses.ts';
+import { type ExternalAddresses, ICMP, LOCAL, TCP, UDP } from '../nat/external-addresses.ts';
+import { IDS_ICMP, PORTS_TCP, PORTS_UDP } from './counters.ts';
 
 const ENTRIES = 224;
 const WORDS = 4;
@@ -24,26 +25,32 @@ export interface PortGauge {
 
 export class PortGauges {
   private readonly words: Int32Array;
+  private readonly counters: Float64Array;
   private readonly externals: ExternalAddresses;
   private next: number | null = null;
   private last = -1;
   private entry = -1;
   private readonly note: (space: { inUse: number }, number: number, table: number) => void;
 
-  /** `words`: PORT_GAUGES_BYTES of the state. */
-  constructor(words: Int32Array, externals: ExternalAddresses) {
+  /** `words`: PORT_GAUGES_BYTES of the state; `counters`: the state's. */
+  constructor(words: Int32Array, counters: Float64Array, externals: ExternalAddresses) {
     this.words = words;
+    this.counters = counters;
     this.externals = externals;
     this.note = (space, number, table) => this.add(space.inUse, number, table);
   }
 
   /** Once a batch. */
   tick(now: number): void {
+    const { counters, externals } = this;
+    counters[PORTS_TCP] = externals.inUse(TCP);
+    counters[PORTS_UDP] = externals.inUse(UDP);
+    counters[IDS_ICMP] = externals.inUse(ICMP);
     if (this.next !== null && ((now - this.next) | 0) < 0) return;
     this.next = (now + EVERY_MS) | 0;
     this.last = -1;
     this.entry = -1;
-    this.externals.each(this.note);
+    externals.each(this.note);
     this.words.fill(0, (this.entry + 1) * WORDS);
   }
 

@@ -42,7 +42,7 @@ import {
   RESOLVER,
 } from '../nat/decide.ts';
 import { Dns, type DnsState } from '../nat/dns.ts';
-import { ExternalAddresses, ICMP, SHARED, TCP, UDP } from '../nat/external-addresses.ts';
+import { ExternalAddresses, SHARED } from '../nat/external-addresses.ts';
 import { Forwards } from '../nat/forwards.ts';
 import { HOST_FLOWS, Hosts } from '../nat/hosts.ts';
 import { Mappings, NO_MAPPING } from '../nat/mappings.ts';
@@ -64,11 +64,8 @@ import {
   FLOWS_LOST,
   FLOWS_STARTED,
   flowGauge,
-  IDS_ICMP,
   PORTS_OVERLOADED,
   PORTS_RECYCLED,
-  PORTS_TCP,
-  PORTS_UDP,
   QUARANTINE_CUT,
 } from './counters.ts';
 import type { Devices } from './devices.ts';
@@ -173,7 +170,7 @@ export class Sessions {
       own,
       ...(seat && { protocols: new Int32Array(seat.hub.protocols) }),
     });
-    this.gauges = new PortGauges(state.ports, externals);
+    this.gauges = new PortGauges(state.ports, state.counters, externals);
     this.mappings.onForeign = (table, address, port, begins) =>
       this.ownership!.mapping(table, address, port, begins);
     this.prefixes = new PrefixPairs(nat.prefixes);
@@ -318,16 +315,13 @@ export class Sessions {
   tick(now: number): void {
     this.now = now;
     const { counters, mappings } = this;
-    const { externals, allocator } = mappings;
+    const { allocator } = mappings;
     this.events?.tick(now);
     this.tracker.expire(now);
     mappings.expire(now);
     counters[PORTS_RECYCLED] = allocator.recycled;
     counters[QUARANTINE_CUT] = allocator.quarantineCut;
     counters[PORTS_OVERLOADED] = allocator.overloaded;
-    counters[PORTS_TCP] = externals.inUse(TCP);
-    counters[PORTS_UDP] = externals.inUse(UDP);
-    counters[IDS_ICMP] = externals.inUse(ICMP);
     this.gauges.tick(now);
   }
 

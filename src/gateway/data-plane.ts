@@ -124,6 +124,10 @@ function applyControl(
     case 'deleteFlows':
       say({ type: 'deletedFlows', id: message.id, count: deleteFlows(engine.tracker, message.flows) });
       break;
+    case 'taps':
+      engine.tap?.set(message.filters);
+      say({ type: 'tapped', id: message.id });
+      break;
     case 'reconfigure': {
       const { id, to } = message;
       engine.reconfigurer.apply(to, engine.sessions.now, (result) =>

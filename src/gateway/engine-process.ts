@@ -14,6 +14,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { NatgateError } from '../core/errors.ts';
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
+import type { TapFilter } from '../engine/tap-filter.ts';
 import { V8_FLAGS } from '../engine/v8-flags.ts';
 import {
   type ControlMessage,
@@ -65,6 +66,8 @@ export class EngineProcess {
 
   /** Whom the answer to a deletion goes to, by its id. */
   readonly #deletions = new Map<number, (count: number | null) => void>();
+  /** Changes of taps that not all workers have yet: by id, how many are left. */
+  readonly #tapping = new Map<number, { left: number; resolve(): void }>();
 
   constructor(host: EngineHost) {
     this.#host = host;
@@ -113,6 +116,26 @@ export class EngineProcess {
       this.#deletions.set(id, resolve);
       this.#tell({ type: 'deleteFlows', id, worker, flows });
     });
+  }
+
+  /**
+   * Who captures or traces from now on; settings() has them too. Resolves when all workers write down what they want; at once where there
+   * is no engine at the moment.
+   */
+  tap(filters: readonly TapFilter[]): Promise<void> {
+    if (this.#child === null || !this.#child.connected) return Promise.resolve();
+    const id = ++this.#asked;
+    return new Promise((resolve) => {
+      this.#tapping.set(id, { left: this.#host.workers, resolve });
+      this.#tell({ type: 'taps', id, filters });
+    });
+  }
+
+  #tapped(id: number): void {
+    const waiting = this.#tapping.get(id);
+    if (waiting === undefined || --waiting.left > 0) return;
+    this.#tapping.delete(id);
+    waiting.resolve();
   }
 
   #reconfigured({ id, result }: ReconfiguredMessage): void {
@@ -171,6 +194,8 @@ export class EngineProcess {
       } else if (message.type === 'deletedFlows') {
         this.#deletions.get(message.id)?.(message.count);
         this.#deletions.delete(message.id);
+      } else if (message.type === 'tapped') {
+        this.#tapped(message.id);
       } else if (message.type === 'log') {
         this.#host.log(message.line);
       } else {
@@ -193,6 +218,8 @@ export class EngineProcess {
     this.#waiting = null;
     for (const resolve of this.#deletions.values()) resolve(null);
     this.#deletions.clear();
+    for (const { resolve } of this.#tapping.values()) resolve();
+    this.#tapping.clear();
     if (this.#stopping || !this.#wasReady) {
       failed(reason);
       return;

@@ -18,20 +18,23 @@ import { readAddresses } from '../host/netlink/addresses.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
-import { thisProcess } from '../host/process-identity.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
-import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { formatAddress } from '../wire/address.ts';
+import { announcement } from './announcement.ts';
+import { type Live, liveOf } from './capture/live.ts';
+import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { DnsFollower } from './dns-follower.ts';
 import { EngineProcess } from './engine-process.ts';
-import { EventHub } from './events/hub.ts';
+import { EventHub, type Said } from './events/hub.ts';
 import type { EventSettings } from './events/messages.ts';
+import { firstRecord } from './first-record.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
 import type { Log } from './log.ts';
@@ -46,9 +49,9 @@ import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
+import { createTapFiles, TAP_BYTES } from './tap-files.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
-import { packageVersion } from './version.ts';
 import { feedWatchdog } from './watchdog.ts';
 
 export interface GatewaySetup {
@@ -84,6 +87,7 @@ export class Gateway {
   #dns: DnsFollower | undefined;
   /** What it was made for. */
   #resolversOf: RunOptions['dns'] = null;
+  #taps: Taps | undefined;
   #record: RunRecord | undefined;
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
@@ -132,6 +136,11 @@ export class Gateway {
         'the flows of the earlier run are forgotten: it had other --flows or --workers, or was of another version',
       );
     }
+    const tapFiles = createTapFiles(path, workers);
+    this.#open.push(() => tapFiles.forEach(({ fd }) => void closeSync(fd)));
+    const taps = new Taps(tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
+    this.#taps = taps;
+    this.#open.push(() => taps.close());
     const stateSeed = randomSeed();
     const events = new EventHub({ path, flows, workers, adopt: journal.adopted && !isNew }, log);
     this.#events = events;
@@ -143,32 +152,19 @@ export class Gateway {
     this.#open.push(() => follower.close());
     this.#followResolvers(options.dns);
     this.#open.push(() => this.#followResolvers(null));
-    this.#record = {
-      version: 1,
-      natgate: packageVersion(),
-      name: options.name,
-      process: thisProcess(),
-      private: options.private.map(({ name }) => name),
-      public: options.public,
-      external: null,
-      ports: options.ports,
-      config: options.configPath,
-      rules: namesByNumber(options.nat.rules),
-      firewallRules: ruleNames(options.firewall),
-      timeouts: options.timeouts,
-      statePath: path,
-      workers,
-      dns: options.dns !== null,
-      control: options.control.socket,
-      started: new Date().toISOString(),
-    };
+    this.#record = firstRecord(options, path);
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     this.#engine = new EngineProcess({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...files.map(({ fd }) => fd), ...events.fds, ownedFd],
+      fds: [
+        ...plan.tuns.flatMap((tun) => tun.fds),
+        ...[...files, ...tapFiles].map(({ fd }) => fd),
+        ...events.fds,
+        ownedFd,
+      ],
       workers,
       settings: () => ({
         type: 'start',
@@ -186,6 +182,8 @@ export class Gateway {
         flows,
         stateBytes: bytes,
         stateSeed,
+        tapBytes: TAP_BYTES,
+        taps: taps.filters,
         eventBytes: events.bytes,
         ownedBytes: OWNED_BYTES,
         credentials,
@@ -234,6 +232,14 @@ export class Gateway {
     await beforeReady();
     if (this.#stopping) return;
     this.#announce(follower.view);
+  }
+
+  /** Captures, traces, drops. */
+  get live(): Live {
+    return liveOf(
+      () => this.#taps,
+      () => this.#record,
+    );
   }
 
   /** The configuration in force. */
@@ -302,9 +308,12 @@ export class Gateway {
     return this.#engine?.deleteFlows(worker, flows) ?? Promise.resolve(null);
   }
 
-  /** Once it has started. */
-  get events(): EventHub {
-    return this.#events!;
+  /** To events, once it has started (EventHub.subscribe). */
+  readonly subscribe: EventHub['subscribe'] = (...of) => this.#events!.subscribe(...of);
+
+  /** Tells of something that the supervisor knows. */
+  say(event: Said): void {
+    this.#events?.say(event);
   }
 
   /** What the engine is told of the configuration in force. */
@@ -397,10 +406,10 @@ export class Gateway {
   }
 
   /** Says what the world sees of the gateway, when that is new. */
-  #announce({ devices, conflict, interfaces }: HostView): void {
+  #announce(view: HostView): void {
     const { options, manager, log } = this.#setup;
-    const external = devices.at(-1)!.address;
-    const conflicts = conflict !== null;
+    const external = view.devices.at(-1)!.address;
+    const conflicts = view.conflict !== null;
     if (external === this.#external && conflicts === this.#conflicts) return;
     const isFirst = this.#external === undefined;
     const addressText = (address: number) => (address === 0 ? null : formatAddress(address));
@@ -410,18 +419,11 @@ export class Gateway {
     }
     this.#external = external;
     this.#conflicts = conflicts;
-    const text = addressText(external);
-    this.#record = { ...this.#record!, external: text };
+    this.#record = { ...this.#record!, external: addressText(external) };
     writeRunRecord(this.#directory, this.#record);
 
-    const inside = options.private.map(({ name }) => name).join(',');
-    let line = `ready private=${inside} public=${options.public} external=${text}`;
-    if (conflict !== null) {
-      line = `waiting for another address on ${options.public}: it is on the private network ${formatPrefix(conflict)} as well`;
-    } else if (!interfaces.at(-1)!.up) line = `waiting for ${options.public} to come up`;
-    else if (text === null) line = `waiting for an IPv4 address on ${options.public}`;
-    else if (this.#wasReady) line = `the external address is ${text} now`;
-    else this.#wasReady = true;
+    const { line, isReady } = announcement(view, options, !this.#wasReady);
+    this.#wasReady ||= isReady;
     log(line);
     // A service is up when all is set up: without an address it has nothing more to do than to wait.
     if (isFirst) manager.ready(line);

@@ -4,13 +4,14 @@
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
- *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | deleteFlows | stop ─▶ engine ─ as they are ─▶ worker
- *     supervisor ◀─ log | reconfigured | deletedFlows ─ engine process ◀─ as they are ── worker
+ *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | deleteFlows | taps | stop ─▶ engine ─ as they are ─▶ worker
+ *     supervisor ◀─ log | reconfigured | deletedFlows | tapped ─ engine process ◀─ as they are ── worker
  *
  * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
  */
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { Route } from '../engine/routes.ts';
+import type { TapFilter } from '../engine/tap-filter.ts';
 import type { HeldPorts } from '../host/sockets.ts';
 import type { DnsState } from '../nat/dns.ts';
 import type { Prefix } from '../wire/address.ts';
@@ -38,8 +39,8 @@ export interface ServedDevice extends DeviceSetting {
 export const FIRST_INHERITED_FD = 4;
 
 /**
- * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, then an
- * event ring per worker, then the owned map.
+ * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, a tap file
+ * per worker, an event ring per worker, then the owned map.
  */
 export interface StartMessage extends Reconfiguration {
   type: 'start';
@@ -56,6 +57,10 @@ export interface StartMessage extends Reconfiguration {
   stateBytes: number;
   /** Key of the hashes in a new state, the same for all workers. */
   stateSeed: readonly [number, number];
+  /** Of each worker's tap file. */
+  tapBytes: number;
+  /** Who captures or traces. */
+  taps: readonly TapFilter[];
   /** Of each worker's event ring. */
   eventBytes: number;
   ownedBytes: number;
@@ -111,6 +116,13 @@ export interface DeleteFlowsMessage {
 /** Flows between two batches, at most: a packet waits half a millisecond for them. */
 export const DELETED_AT_ONCE = 512;
 
+/** Others capture or trace, or nobody. Every worker answers. */
+export interface TapsMessage {
+  type: 'taps';
+  id: number;
+  filters: readonly TapFilter[];
+}
+
 /** Finish the batch and exit with 0. */
 export interface StopMessage {
   type: 'stop';
@@ -125,6 +137,7 @@ export type ControlMessage =
   | ReconfigureMessage
   | DnsMessage
   | DeleteFlowsMessage
+  | TapsMessage
   | StopMessage;
 export type ToEngine = StartMessage | ControlMessage;
 
@@ -160,12 +173,19 @@ export interface DeletedFlowsMessage {
   count: number;
 }
 
+/** A worker writes down what these want. */
+export interface TappedMessage {
+  type: 'tapped';
+  id: number;
+}
+
 export type FromEngine =
   | ReadyMessage
   | FailedMessage
   | LogMessage
   | ReconfiguredMessage
-  | DeletedFlowsMessage;
+  | DeletedFlowsMessage
+  | TappedMessage;
 
 const TO_ENGINE = new Set<string>([
   'start',
@@ -176,9 +196,10 @@ const TO_ENGINE = new Set<string>([
   'reconfigure',
   'dns',
   'deleteFlows',
+  'taps',
   'stop',
 ]);
-const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured', 'deletedFlows']);
+const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured', 'deletedFlows', 'tapped']);
 
 export function isToEngine(message: unknown): message is ToEngine {
   return TO_ENGINE.has(typeOf(message));

@@ -14,6 +14,7 @@ import { isStateOf, openState, stateBytes } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
 import { MAX_WORKERS, type PortClass } from '../nat/port-class.ts';
 import { workerEventsPath, workerStatePath } from './state-path.ts';
+import { removeTapFiles } from './tap-files.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const SHARED_MEMORY = '/dev/shm';
@@ -37,6 +38,7 @@ export function removeStateFiles(path: string): void {
     rmSync(workerStatePath(path, worker), { force: true });
     rmSync(workerEventsPath(path, worker), { force: true });
   }
+  removeTapFiles(path);
 }
 
 export interface StateFiles {

@@ -12,6 +12,7 @@ import type { HubMemory } from '../engine/hub.ts';
 import { formatState, isFormatted } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
+import { wallClock } from './clock.ts';
 import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
 
@@ -23,6 +24,7 @@ export interface WorkerInput {
   start: StartMessage;
   tunFds: number[];
   stateFd: number;
+  tapFd: number;
   eventFd: number;
   ownedFd: number;
   /** By worker. */
@@ -40,9 +42,10 @@ try {
 }
 
 function main(own: WorkerInput): void {
-  const { number, hub, start, tunFds, stateFd, eventFd, ownedFd, wakeFds, flags, control } = own;
+  const { number, hub, start, tunFds, stateFd, tapFd, eventFd, ownedFd, wakeFds, flags, control } = own;
   const native = addon();
   const state = native.mmap(stateFd, start.stateBytes, true);
+  const memory = native.mmap(tapFd, start.tapBytes, true);
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
   const events = { memory: native.mmap(eventFd, start.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
@@ -56,9 +59,12 @@ function main(own: WorkerInput): void {
   const wake = (other: number) => native.eventfdWake(wakeFds[other]!);
   const seat = hub === null ? {} : { seat: { number, hub, wake } };
   const log = (line: string) => say({ type: 'log', line });
-  const config = { state, owned, events, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
+  const tap = { memory, clock: wallClock() };
+  const kept = { state, owned, events, tap };
+  const config = { ...kept, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
+  engine.tap?.set(start.taps);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, 0);
   const errno = -runDataPlane({ exchange, engine, flags, control, say });

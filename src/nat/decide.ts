@@ -25,7 +25,7 @@ export const D_SOURCE = 0;
 export const D_DESTINATION = 1;
 /** Ports word of the packet as it leaves. */
 export const D_PORTS = 2;
-/** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED, RESOLVER. */
+/** What found the destination: DIRECT, FORWARD, PREFIX, MAPPED, RESOLVER, ANNOUNCED. */
 export const D_KIND = 3;
 /** Number of the rule that gave the source; of the first one, where none did. */
 export const D_RULE = 4;
@@ -43,6 +43,8 @@ export const PREFIX = 2;
 export const MAPPED = 3;
 /** A query to the gateway's own address (dns.ts): the destination is a resolver, on either side. */
 export const RESOLVER = 4;
+/** Another flow announced the packet's; nobody was asked. */
+export const ANNOUNCED = 5;
 
 export class Decider {
   readonly decision = new Int32Array(WORDS);
@@ -227,6 +229,8 @@ export class Decider {
     const { decision } = this;
     const ports = decision[D_PORTS]!;
     const remotePort = protocol === PROTO_ICMP ? 0 : ports >>> 16;
+    // Who is refused is refused by this rule.
+    decision[D_RULE] = rule;
     const mapping = mappings.acquire(
       rule,
       protocol,
@@ -236,7 +240,6 @@ export class Decider {
       remotePort,
     );
     if (mapping === NO_MAPPING) return mappings.refusal;
-    decision[D_RULE] = rule;
     decision[D_MAPPING] = mapping;
     decision[D_SOURCE] = mappings.externalAddress(mapping);
     if (portTableOf(protocol) !== OTHER) {

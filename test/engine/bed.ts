@@ -13,6 +13,9 @@ import type { EventPlace } from '../../src/engine/event-log.ts';
 import { type Route, TO_HOST } from '../../src/engine/routes.ts';
 import { readShortages } from '../../src/engine/shortages.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
+import type { TapRecord } from '../../src/engine/tap-record.ts';
+import { formatTap, tapBytes } from '../../src/engine/tap-ring.ts';
+import { memorySource, TapReader } from '../../src/gateway/observe/tap-reader.ts';
 import { MemoryLink, type SentPacket } from '../../src/link/memory.ts';
 import type { HelperConfig } from '../../src/nat/alg/registry.ts';
 import type { Forward, NatConfig } from '../../src/nat/config.ts';
@@ -37,6 +40,8 @@ export interface Arriving {
 
 export interface BedOptions {
   flows?: number;
+  /** false: nothing is written down. */
+  tap?: boolean;
   ports?: { first: number; last: number };
   mtu?: [private_: number, public_: number];
   held?: HeldPorts;
@@ -80,11 +85,14 @@ export const ROUTES: Route[] = [
   route(`${EXTERNAL}/32`, TO_HOST),
 ];
 
+const TAP_WORDS = 2 ** 18;
+
 export class Bed {
   readonly engine: Engine;
   readonly state: ArrayBuffer;
   readonly owned: Uint8Array;
   readonly link = new MemoryLink();
+  readonly tap = new ArrayBuffer(tapBytes(TAP_WORDS));
   now: number;
   forwards: readonly Forward[];
   /** process() calls that the last batch took. */
@@ -98,6 +106,7 @@ export class Bed {
     this.state = after?.state ?? new ArrayBuffer(stateBytes(flows));
     if (after === undefined) formatState(this.state, flows, [0x1234567, -0x89abcde]);
     this.owned = after?.owned ?? new Uint8Array(OWNED_BYTES);
+    formatTap(this.tap, TAP_WORDS);
     const [privateMtu, publicMtu] = options.mtu ?? [1500, 1500];
     const external = address(options.external ?? EXTERNAL);
     this.engine = new Engine({
@@ -135,6 +144,7 @@ export class Bed {
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
       ...(options.clampMss !== undefined && { clampMss: options.clampMss }),
       helpers: options.helpers ?? [],
+      ...(options.tap !== false && { tap: { memory: this.tap, clock: () => this.now } }),
       seed: options.seed ?? 1,
       now: this.now | 0,
     });
@@ -205,6 +215,18 @@ export class Bed {
 
   get drops(): Record<string, number> {
     return readCounters(openState(this.state).counters).drops;
+  }
+
+  /** The records of dropped packets, oldest first, and how many were only counted. */
+  get dropLog(): { records: TapRecord[]; leftOut: number } {
+    const reader = new TapReader(memorySource(this.tap), 'drops', 'oldest');
+    const records: TapRecord[] = [];
+    for (let more = true; more; ) {
+      const batch = reader.read();
+      records.push(...batch.records);
+      more = batch.more;
+    }
+    return { records, leftOut: reader.leftOut };
   }
 
   get totals(): Record<string, number> {

@@ -162,6 +162,13 @@ describe('corpus', () => {
     // A fragment may wait for its first one.
     bed.pass(30_000);
     expect(bed.drops).toEqual(reason === 'ok' ? {} : { [reason]: 1 });
+    const { records, leftOut } = bed.dropLog;
+    expect(leftOut).toBe(0);
+    expect(records.map(({ reasonName }) => reasonName)).toEqual(reason === 'ok' ? [] : [reason]);
+    for (const record of records) {
+      expect(record.device).toBe(side === 'private' ? PRIVATE : 1);
+      expect(record.packet).toEqual(packet.slice(0, Math.min(record.length, 96)));
+    }
     // At most the sender is told.
     const passed = sent.filter(({ device }) => (device === PRIVATE) !== (side === 'private'));
     expect(passed).toHaveLength(reason === 'ok' ? 1 : 0);
@@ -175,6 +182,8 @@ describe('situations', () => {
     run(bed);
     bed.engine.tick(bed.now);
     expect(bed.drops).toEqual({ [reason]: 1 });
+    const isOfDevice = reason.startsWith('write_') || reason === 'read_truncated';
+    expect(bed.dropLog.records.map(({ reasonName }) => reasonName)).toEqual(isOfDevice ? [] : [reason]);
   });
 });
 

@@ -20,6 +20,7 @@ import { gatewayRoutes } from './routes/gateway.ts';
 import { natRoutes } from './routes/nat.ts';
 import { reloadRoutes } from './routes/reload.ts';
 import type { ControlApp, ControlledGateway } from './routes/route.ts';
+import { tapRoutes } from './routes/taps.ts';
 
 const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[] = [
   gatewayRoutes,
@@ -27,6 +28,7 @@ const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[]
   firewallRoutes,
   reloadRoutes,
   eventRoutes,
+  tapRoutes,
 ];
 
 export function controlApp(gateway: ControlledGateway): ControlApp {

@@ -67,7 +67,8 @@ async function limitedText({ body }: Request, announced: number): Promise<string
     if (done) return Buffer.concat(parts).toString('utf8');
     length += value.length;
     if (length > MAX_BODY_BYTES) {
-      await reader.cancel();
+      // Not cancelled: that would end the connection before the answer.
+      reader.releaseLock();
       return null;
     }
     parts.push(value);

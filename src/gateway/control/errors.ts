@@ -14,12 +14,13 @@ export interface ErrorBody {
 export type ErrorStatus = 400 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
 
 const STATUS: Record<string, ErrorStatus> = {
+  filter_invalid: 400,
+  too_many_taps: 429,
   no_such_forward: 404,
   no_such_chain: 404,
   no_such_rule: 404,
   bad_position: 422,
-  bad_kind: 422,
-  filter_invalid: 422,
+  bad_kind: 400,
   config_invalid: 422,
   usage: 422,
   config_unreadable: 409,

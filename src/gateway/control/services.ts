@@ -1,5 +1,6 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
+import type { Live } from '../capture/live.ts';
 import type { EventHub } from '../events/hub.ts';
 import type { Log } from '../log.ts';
 import type { RunOptions } from '../options.ts';
@@ -27,6 +28,7 @@ export async function startServices(
   running: RunningConfig,
   reload: Reload,
   subscribe: EventHub['subscribe'],
+  live: Live,
   log: Log,
 ): Promise<() => void> {
   const { options } = running;
@@ -42,6 +44,7 @@ export async function startServices(
         version: packageVersion(),
         status,
         reload,
+        live,
         log,
         streams: new Streams(),
         subscribe,

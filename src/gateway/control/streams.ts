@@ -25,7 +25,7 @@ export interface Sink {
 }
 
 export class Streams {
-  readonly #open = new Set<() => void>();
+  readonly #open = new Set<symbol>();
   readonly #queueBytes: number;
   readonly #most: number;
 
@@ -39,11 +39,8 @@ export class Streams {
     return this.#open.size;
   }
 
-  /**
-   * An answer of this type. `start` is called at once and returns what stops it, which is called once: when the reader has gone, or
-   * after end(). Throws NatgateError `too_many_streams`.
-   */
-  open(type: string, start: (sink: Sink) => () => void): Response {
+  /** One more stream; returns what says that it has ended: true the first time. Throws NatgateError `too_many_streams`. */
+  enter(): () => boolean {
     if (this.#open.size >= this.#most) {
       throw new NatgateError(
         'too_many_streams',
@@ -51,12 +48,28 @@ export class Streams {
         'end one of them, or try again later',
       );
     }
+    const one = Symbol();
+    this.#open.add(one);
+    return () => this.#open.delete(one);
+  }
+
+  /**
+   * An answer of this type. `start` is called at once and returns what stops it, which is called once: when the reader has gone, or
+   * after end(). Throws NatgateError `too_many_streams`.
+   */
+  open(type: string, start: (sink: Sink) => () => void): Response {
+    const leave = this.enter();
     const queue = new Queue(this.#queueBytes);
-    const stop = start(queue);
+    let stop: () => void;
+    try {
+      stop = start(queue);
+    } catch (error) {
+      leave();
+      throw error;
+    }
     const finish = () => {
-      if (this.#open.delete(finish)) stop();
+      if (leave()) stop();
     };
-    this.#open.add(finish);
     const body = new ReadableStream<Uint8Array>(
       {
         async pull(controller) {

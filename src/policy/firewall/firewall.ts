@@ -127,8 +127,8 @@ export class Firewall {
   private isRehearsal = false;
   /** In a rehearsal, what is not known of the flow, or changes from one to the next, is as it were best for it. */
   private isInFavour = false;
-  /** The row that refused last. */
-  private refusedBy = NOTHING;
+  /** The row of the counters that the last verdict() is of. */
+  decidedBy = NOTHING;
 
   /** Throws NatgateError for what cannot be compiled (compile.ts), `bad_zone`. */
   constructor(config: FirewallConfig, { devices, seed, now, seat }: FirewallOptions) {
@@ -217,12 +217,13 @@ export class Firewall {
         r += RULE;
       } else if (kind === DO_ACCEPT) {
         this.packetLimit = actions[a + A_PACKETS]!;
+        this.decidedBy = counter;
         return ACCEPT;
       } else if (kind === DO_DROP) {
-        this.refusedBy = counter;
+        this.decidedBy = counter;
         return DROP;
       } else if (kind === DO_REJECT) {
-        this.refusedBy = counter;
+        this.decidedBy = counter;
         return REJECT + actions[a + A_ARGUMENT]!;
       } else if (kind === DO_JUMP) {
         returns[depth++] = r + RULE;
@@ -238,7 +239,8 @@ export class Firewall {
 
   /** In place of verdict() where isOpen: a flow in this direction, its first packet of so many bytes. */
   passed(direction: number, length: number): void {
-    const row = (this.names.length - DIRECTIONS.length + rowOf(direction)) * COUNTER;
+    this.decidedBy = this.names.length - DIRECTIONS.length + rowOf(direction);
+    const row = this.decidedBy * COUNTER;
     this.counters[row]!++;
     this.counters[row + 1]! += length;
   }
@@ -267,13 +269,13 @@ export class Firewall {
     this.isInFavour = true;
     const verdict = this.rehearse(now);
     this.isInFavour = false;
-    return verdict === ACCEPT ? null : (this.names[this.refusedBy] ?? '');
+    return verdict === ACCEPT ? null : (this.names[this.decidedBy] ?? '');
   }
 
   private byDefault(): number {
     const row = rowOf(this.packet[P_DIRECTION]!);
-    this.refusedBy = this.names.length - DIRECTIONS.length + row;
-    this.count(this.names.length - DIRECTIONS.length + row);
+    this.decidedBy = this.names.length - DIRECTIONS.length + row;
+    this.count(this.decidedBy);
     return this.defaults[row]!;
   }
 

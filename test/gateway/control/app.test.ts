@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FlowInfo } from '../../../src/conntrack/flow-info.ts';
+import { liveOf } from '../../../src/gateway/capture/live.ts';
 import { loadConfig } from '../../../src/gateway/config/load.ts';
 import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts';
 import { boundedServer } from '../../../src/gateway/control/http-server.ts';
@@ -81,11 +82,16 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
+  const live = liveOf(
+    () => undefined,
+    () => undefined,
+  );
   app = controlApp({
     running,
     version: '1.2.3',
     status: () => STATUS,
     reload,
+    live,
     log,
     streams: new Streams(),
     subscribe: () => () => {},
@@ -140,11 +146,14 @@ describe('answers', () => {
       'delete /v1/forwards/{name}',
       'delete /v1/rules/{chain}/{name}',
       'get /v1/config',
+      'get /v1/drops',
       'get /v1/forwards',
       'get /v1/health',
       'get /v1/nat-rules',
       'get /v1/rules',
       'get /v1/status',
+      'get /v1/trace',
+      'post /v1/capture',
       'post /v1/check',
       'post /v1/forwards',
       'post /v1/plan',

@@ -18,6 +18,8 @@ export const STATUS: GatewayStatus = {
     { name: 'eth1', side: 'private', addresses: [], in: { packets: 5, bytes: 500 }, out: nothing },
     { name: 'eth0', side: 'public', addresses: [], in: nothing, out: { packets: 5, bytes: 500 } },
   ],
+  externals: [],
+  config: null,
   drops: { bad_tcp: 7 },
   refused: [],
   firewall: [

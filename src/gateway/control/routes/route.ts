@@ -1,6 +1,7 @@
 /** What all routes have: the gateway that they are about, and how a route says what it takes and gives. */
 import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { JSONValue } from 'hono/utils/types';
+import type { Live } from '../../capture/live.ts';
 import type { Change } from '../../config/change.ts';
 import type { EventHub } from '../../events/hub.ts';
 import type { Log } from '../../log.ts';
@@ -22,6 +23,8 @@ export interface ControlledGateway {
   version: string;
   status(): GatewayStatus;
   reload: Reload;
+  /** Its packets as they pass. */
+  live: Live;
   /** Answers that go on. */
   streams: Streams;
   /** To events (EventHub.subscribe). */

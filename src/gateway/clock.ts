@@ -1,0 +1,17 @@
+/** Wall clock in ms since 1970 with fractions, for time stamps of packets. */
+
+/** Beyond this the wall clock was set. */
+const SET_MS = 2;
+
+/** It follows the wall clock when that is set, and never goes back by its fractions otherwise. */
+export function wallClock(): () => number {
+  let offset = Date.now() - performance.now();
+  return () => {
+    const coarse = Date.now();
+    const fine = performance.now() + offset;
+    // Date.now() is cut to whole milliseconds.
+    if (Math.abs(fine - coarse) <= SET_MS) return fine;
+    offset = coarse - performance.now();
+    return coarse;
+  };
+}
