@@ -4,7 +4,18 @@
  *
  * Invariant: a file holds whole lines: what of a line is there when the disk is full is taken back.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, renameSync, rmSync, write } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  write,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { isSystemError } from '../../core/errors.ts';
 import { type FileSinkOptions, sinkName } from './options.ts';
@@ -13,6 +24,7 @@ import { LineSink, type SaySink } from './sink.ts';
 const writeTo = promisify(write);
 const WRITE_BYTES = 2 ** 22;
 const MODE = 0o640;
+const FOLDER_MODE = 0o750;
 
 export class FileSink extends LineSink {
   readonly #options: FileSinkOptions;
@@ -64,6 +76,7 @@ export class FileSink extends LineSink {
 
   #open(): number {
     const { O_WRONLY, O_APPEND, O_CREAT } = constants;
+    if (this.#fd === null) mkdirSync(dirname(this.#options.path), { recursive: true, mode: FOLDER_MODE });
     this.#fd ??= openSync(this.#options.path, O_WRONLY | O_APPEND | O_CREAT, MODE);
     return this.#fd;
   }

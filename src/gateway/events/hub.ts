@@ -21,7 +21,7 @@ import {
 } from '../../engine/event-ring.ts';
 import { classOf, type GatewayEvent, type HostEvent } from './event.ts';
 import { type EventFiles, openEventFiles, reserve } from './event-files.ts';
-import type { EventSettings, FromThread, ThreadInput, ToThread } from './messages.ts';
+import type { EventSettings, FromThread, ThreadInput, ToThread, Watch } from './messages.ts';
 import type { EventClass } from './options.ts';
 import type { SaySink } from './sink.ts';
 
@@ -37,6 +37,8 @@ const WANT_ALL = WANT_FLOWS | WANT_MAPPINGS | WANT_BLOCKS | WANT_REFUSALS;
 const WAIT_MS = 5;
 const PATIENCE_MS = 2000;
 const CLOSE_MS = 10_000;
+/** After it failed. */
+const RESTART_MS = 1000;
 
 export interface EventFilter {
   /** Null or absent: all. */
@@ -60,6 +62,7 @@ export class EventHub {
   #settings: EventSettings = { sinks: [], rules: [] };
   #thread: Worker | null = null;
   #isReserved = false;
+  #restart: NodeJS.Timeout | undefined;
 
   /** `flows`: of each worker; `path`: of the first worker's state; `adopt`: the states are those of an earlier run. */
   constructor(where: { path: string; flows: number; workers: number; adopt: boolean }, log: SaySink) {
@@ -100,9 +103,14 @@ export class EventHub {
     onEvent: (event: GatewayEvent) => void,
     onGap: (lost: number) => void,
   ): () => void {
-    this.#prepare();
     const subscriber: Subscriber = { ...filter, onEvent, onGap };
     this.#subscribers.add(subscriber);
+    try {
+      this.#prepare();
+    } catch (error) {
+      this.#subscribers.delete(subscriber);
+      throw error;
+    }
     this.#watch();
     return () => {
       if (this.#subscribers.delete(subscriber)) this.#watch();
@@ -124,6 +132,7 @@ export class EventHub {
   /** The gateway ends, and its engine has. `states`: by worker, mapped; null: its flows go on after it. */
   async close(states: readonly ArrayBuffer[] | null): Promise<void> {
     if (states !== null) this.#endAll(states, END_STOPPED);
+    clearTimeout(this.#restart);
     const thread = this.#thread;
     this.#thread = null;
     if (thread !== null) {
@@ -169,17 +178,18 @@ export class EventHub {
     }
     if (this.#thread !== null) return;
     const { fds, bytes } = this.#files;
-    const input: ThreadInput = { rings: fds.map((fd, worker) => ({ fd, bytes, worker })) };
+    const rings = fds.map((fd, worker) => ({ fd, bytes, worker }));
+    const input: ThreadInput = { rings, settings: this.#settings, watch: this.#wishes() };
     const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: input, name: 'events' });
     thread.on('message', (message: FromThread) => this.#heard(message));
     thread.on('error', (error) => {
       this.#thread = null;
-      this.#log(`events have ended: ${error.message}`, 'warning');
+      this.#log(`the thread that follows events failed, and is started again: ${error.message}`, 'warning');
+      this.#restart = setTimeout(() => this.#prepare(), RESTART_MS).unref();
     });
     // The gateway does not live for it.
     thread.unref();
     this.#thread = thread;
-    this.#tell({ type: 'settings', settings: this.#settings });
   }
 
   #heard(message: FromThread): void {
@@ -195,10 +205,13 @@ export class EventHub {
   }
 
   #watch(): void {
-    const all = [...this.#subscribers].map(({ only }) => only ?? null);
-    const classes = all.includes(null) ? null : [...new Set(all.flatMap((only) => only ?? []))];
-    this.#tell({ type: 'watch', classes });
+    this.#tell({ type: 'watch', classes: this.#wishes() });
     this.#want();
+  }
+
+  #wishes(): Watch {
+    const all = [...this.#subscribers].map(({ only }) => only ?? null);
+    return all.includes(null) ? null : [...new Set(all.flatMap((only) => only ?? []))];
   }
 
   /** Says to the engine what it shall write. */

@@ -9,9 +9,15 @@ export interface RingFile {
   worker: number;
 }
 
+/** Settings and wishes of the beginning are with it, so that what is in the rings by then is not passed over. */
 export interface ThreadInput {
   rings: readonly RingFile[];
+  settings: EventSettings;
+  watch: Watch;
 }
+
+/** What subscribers want: null everything, an empty list nothing. */
+export type Watch = readonly EventClass[] | null;
 
 /** All of it, each time. */
 export interface EventSettings {
@@ -23,8 +29,7 @@ export interface EventSettings {
 export type ToThread =
   | { type: 'settings'; settings: EventSettings }
   | { type: 'say'; event: HostEvent }
-  /** What subscribers want: null everything, an empty list nothing. */
-  | { type: 'watch'; classes: readonly EventClass[] | null }
+  | { type: 'watch'; classes: Watch }
   /** A batch of events has been given to the subscribers. */
   | { type: 'taken' }
   /** Files are opened again. */

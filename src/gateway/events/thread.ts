@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { addon } from '../../link/addon.ts';
 import { Dispatch } from './dispatch.ts';
 import type { GatewayEvent } from './event.ts';
-import type { FromThread, ThreadInput, ToThread } from './messages.ts';
+import type { FromThread, ThreadInput, ToThread, Watch } from './messages.ts';
 import type { SaySink } from './sink.ts';
 import { SinkSet } from './sink-set.ts';
 
@@ -19,7 +19,7 @@ const BEHIND_MS = 5;
 const MOST_BATCHES = 32;
 const BATCH = 512;
 
-const { rings } = workerData as ThreadInput;
+const { rings, settings: first, watch: wanted } = workerData as ThreadInput;
 const dispatch = new Dispatch(
   rings.map(({ fd, bytes, worker }) => ({ memory: addon().mmap(fd, bytes, true), worker })),
 );
@@ -40,6 +40,10 @@ parentPort!.on('message', (message: ToThread) => {
   if (message.type === 'taken') underway--;
   else turn = turn.then(() => handle(message));
 });
+void sinks.set(first.sinks);
+dispatch.setNames(first);
+dispatch.sinks = sinks.all;
+watchFor(wanted);
 look();
 
 async function handle(message: Exclude<ToThread, { type: 'taken' }>): Promise<void> {
@@ -59,11 +63,9 @@ async function handle(message: Exclude<ToThread, { type: 'taken' }>): Promise<vo
       dispatch.flush();
       postBatch();
       break;
-    case 'watch': {
-      const { classes } = message;
-      dispatch.watcher = classes?.length === 0 ? null : { classes, take: watch };
+    case 'watch':
+      watchFor(message.classes);
       break;
-    }
     case 'reopen':
       sinks.reopen();
       break;
@@ -77,6 +79,10 @@ async function handle(message: Exclude<ToThread, { type: 'taken' }>): Promise<vo
       tell({ type: 'closed' });
       parentPort!.close();
   }
+}
+
+function watchFor(classes: Watch): void {
+  dispatch.watcher = classes?.length === 0 ? null : { classes, take: watch };
 }
 
 function look(): void {

@@ -47,13 +47,15 @@ export function eventRoutes(app: ControlApp, gateway: ControlledGateway): void {
       const filter = parseFilter(asked.filter);
       requireRules(filter, namesByNumber(running.options.nat.rules));
       const only = kindsOf(asked.kinds);
-      return eventStream(streams, (out) =>
-        gateway.subscribe(
+      return eventStream(streams, (out) => {
+        const stop = gateway.subscribe(
           { only, filter: eventMatcher(filter) },
           (one) => void out.send(one.event, one),
           (missed) => void out.send('gap', { missed }),
-        ),
-      );
+        );
+        out.send('ready', {});
+        return stop;
+      });
     },
   );
 }
