@@ -58,12 +58,13 @@ export class FileSink extends LineSink {
       count++;
     }
     const buffer = Buffer.from(lines.slice(from, from + count).join(''));
+    let done = 0;
     try {
-      for (let done = 0; done < buffer.length; ) {
+      while (done < buffer.length) {
         done += (await writeTo(fd, buffer, done, buffer.length - done)).bytesWritten;
       }
     } catch (error) {
-      if (this.#fd === fd) ftruncateSync(fd, size);
+      if (done > 0 && this.#fd === fd) ftruncateSync(fd, size);
       throw error;
     }
     return count;

@@ -63,16 +63,23 @@ export class WhoHad {
     if (event.event === 'gap') this.missing += event.missed;
     if (event.event === 'engine' && event.what === 'started' && event.adopted !== true)
       this.#endAll(event.time);
+    if (event.event === 'moved') this.#leave(`flow ${event.id}`, event.time);
     const port = portOf(event);
     if (port === null || !this.#concerns(port)) return;
     const { first, last, number, ...holder } = port;
-    const key = [holder.by, number, holder.host, holder.external, first, keyOf(event)].join(' ');
+    const key = keyOf(event, port);
     const known = this.#open.get(key);
     this.#open.delete(key);
     if (isEnd(event)) this.#found.push({ ...(known ?? holder), until: event.time });
     else this.#open.set(key, { ...holder, until: null });
-    // A flow that has another external address now has not that of before any more.
-    if (event.event === 'moved' && known !== undefined) this.#found.push({ ...known, until: event.time });
+  }
+
+  /** A flow that has another external address now has not that of before any more. */
+  #leave(key: string, time: string): void {
+    const known = this.#open.get(key);
+    if (known === undefined) return;
+    this.#open.delete(key);
+    this.#found.push({ ...known, until: time });
   }
 
   /** Oldest first; flows only where no mapping or block says it. */
@@ -106,12 +113,11 @@ function isEnd({ event }: GatewayEvent): boolean {
   return event === 'end' || event === 'mapping_end' || event === 'block_end';
 }
 
-/** What tells two holders of one port apart. */
-function keyOf(event: GatewayEvent): string {
-  if (event.event === 'mapping_begin' || event.event === 'mapping_end') {
-    return `${event.port} ${event.remote ?? ''}:${event.remotePort ?? ''}`;
-  }
-  return 'id' in event ? event.id : '';
+/** The same in the begin and in the end. */
+function keyOf(event: GatewayEvent, { by, number, host, external, first }: Port): string {
+  if ('id' in event) return `flow ${event.id}`;
+  const remote = 'externalPort' in event ? `${event.port} ${event.remote}:${event.remotePort}` : '';
+  return [by, number, host, external, first, remote].join(' ');
 }
 
 /** Null: the event is about no external port. */
