@@ -40,7 +40,6 @@ export function builder(argv: Argv) {
     })
     .option('dropped', { type: 'boolean', default: false, describe: 'Dropped packets only' })
     .option('snaplen', {
-      alias: 's',
       type: 'number',
       requiresArg: true,
       default: 65_535,

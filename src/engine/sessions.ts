@@ -386,13 +386,9 @@ export class Sessions {
   /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */
   setHostAddresses({ external: shared, locals, former }: HostAddresses): void {
     const { externals } = this.mappings;
-    const isOther = shared !== 0 && shared !== this.lastShared;
-    if (isOther) {
-      if (!former.includes(this.lastShared)) {
-        externals.each((space, number) => {
-          if (number === SHARED) space.endQuarantines();
-        });
-      }
+    if (shared !== 0 && shared !== this.lastShared) {
+      const isFormer = former.includes(this.lastShared);
+      if (!isFormer) externals.each((space, number) => number === SHARED && space.endQuarantines());
       this.lastShared = shared;
     }
     externals.setHost(shared, locals);

@@ -14,7 +14,6 @@ import { randomSeed } from '../core/random.ts';
 import type { Reconfiguration } from '../engine/reconfigure.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
-import { readAddresses } from '../host/netlink/addresses.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
@@ -30,10 +29,9 @@ import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
-import { DnsFollower } from './dns-follower.ts';
 import { EngineProcess } from './engine-process.ts';
-import { EventHub, type Said } from './events/hub.ts';
-import type { EventSettings } from './events/messages.ts';
+import { EventHub } from './events/hub.ts';
+import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
@@ -46,6 +44,7 @@ import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
 import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
+import { Resolvers } from './resolvers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
@@ -84,9 +83,7 @@ export class Gateway {
   #events: EventHub | undefined;
   /** Those of the workers, mapped. */
   #states: () => ArrayBuffer[] = () => [];
-  #dns: DnsFollower | undefined;
-  /** What it was made for. */
-  #resolversOf: RunOptions['dns'] = null;
+  #resolvers: Resolvers | undefined;
   #taps: Taps | undefined;
   #record: RunRecord | undefined;
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
@@ -150,21 +147,19 @@ export class Gateway {
     const follower = this.#follow();
     this.#follower = follower;
     this.#open.push(() => follower.close());
-    this.#followResolvers(options.dns);
-    this.#open.push(() => this.#followResolvers(null));
+    const resolvers = new Resolvers((dns) => this.#engine?.send({ type: 'dns', dns }), log);
+    this.#resolvers = resolvers;
+    resolvers.follow(options.dns);
+    this.#open.push(() => resolvers.follow(null));
     this.#record = firstRecord(options, path);
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
+    const memory = [...[...files, ...tapFiles].map(({ fd }) => fd), ...events.fds];
     this.#engine = new EngineProcess({
-      fds: [
-        ...plan.tuns.flatMap((tun) => tun.fds),
-        ...[...files, ...tapFiles].map(({ fd }) => fd),
-        ...events.fds,
-        ownedFd,
-      ],
+      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory, ownedFd],
       workers,
       settings: () => ({
         type: 'start',
@@ -177,7 +172,7 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
-        dns: this.#dns?.state ?? null,
+        dns: resolvers.state,
         workers,
         flows,
         stateBytes: bytes,
@@ -270,17 +265,12 @@ export class Gateway {
       before,
       next,
     );
-    // What an engine that has them already says of rules has their names.
+    this.#events?.reserve(next.events);
+    host.prepare();
     this.#events?.configure(eventSettings(next, this.#record?.rules));
-    try {
-      host.prepare();
-    } catch (error) {
-      this.#events?.configure(eventSettings(before, this.#record?.rules));
-      throw error;
-    }
     this.#options = next;
     const done = await engine.reconfigure(this.#settings(follower.view));
-    this.#followResolvers(next.dns);
+    this.#resolvers?.follow(next.dns);
     const leftovers = host.finish();
     const record = this.#record!;
     this.#record = {
@@ -308,12 +298,9 @@ export class Gateway {
     return this.#engine?.deleteFlows(worker, flows) ?? Promise.resolve(null);
   }
 
-  /** To events, once it has started (EventHub.subscribe). */
-  readonly subscribe: EventHub['subscribe'] = (...of) => this.#events!.subscribe(...of);
-
-  /** Tells of something that the supervisor knows. */
-  say(event: Said): void {
-    this.#events?.say(event);
+  /** Once there are any. */
+  get events(): EventHub | undefined {
+    return this.#events;
   }
 
   /** What the engine is told of the configuration in force. */
@@ -348,26 +335,6 @@ export class Gateway {
     }
     for (const { step, why } of undoAll(options, journal.header.owner).kept)
       log(`left as it is: ${step}: ${why}`);
-  }
-
-  /** Whom private hosts ask by the gateway's address, from now on; the engine, where it runs, is told. */
-  #followResolvers(dns: RunOptions['dns']): void {
-    if (isDeepStrictEqual(dns, this.#resolversOf)) return;
-    this.#resolversOf = dns;
-    if (dns !== null && this.#dns !== undefined) {
-      this.#dns.setOptions(dns);
-      return;
-    }
-    this.#dns?.close();
-    this.#dns =
-      dns === null
-        ? undefined
-        : new DnsFollower(dns, {
-            own: () => readAddresses().map(({ address }) => address),
-            onChange: (state) => this.#engine?.send({ type: 'dns', dns: state }),
-            log: this.#setup.log,
-          });
-    this.#engine?.send({ type: 'dns', dns: this.#dns?.state ?? null });
   }
 
   #follow(): HostFollower {
@@ -429,9 +396,4 @@ export class Gateway {
     if (isFirst) manager.ready(line);
     else manager.status(line);
   }
-}
-
-/** `earlier`: names that the numbers had, which flows may remember. */
-function eventSettings({ events, nat }: RunOptions, earlier?: string[]): EventSettings {
-  return { sinks: events, rules: namesByNumber(nat.rules, earlier) };
 }

@@ -87,7 +87,7 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     const done = await ask();
     const { applied, problems } = done.result;
     if (!applied) {
-      gateway.say({ event: 'reload', applied, text: problems.join('; '), ended: 0, kept: 0 });
+      gateway.events?.say({ event: 'reload', applied, text: problems.join('; '), ended: 0, kept: 0 });
     }
     return done;
   };
@@ -95,7 +95,7 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
   let failure: unknown;
   try {
     const serve = async () => {
-      services = startServices(running, reload, gateway.subscribe, gateway.live, say);
+      services = startServices(running, reload, gateway, say);
       await services;
     };
     await Promise.race([gateway.start(serve), end.promise]);

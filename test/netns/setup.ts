@@ -23,6 +23,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'iptables', package: 'iptables' },
   { binary: 'nft', package: 'nftables' },
   { binary: 'tcpdump', package: 'tcpdump' },
+  { binary: 'tshark', package: 'tshark' },
   { binary: 'ethtool', package: 'ethtool' },
   { binary: 'vsftpd', package: 'vsftpd' },
   { binary: 'in.tftpd', package: 'tftpd-hpa' },

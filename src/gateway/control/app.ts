@@ -16,10 +16,12 @@ import { type Parsed, requireJson } from './body.ts';
 import { errorBody, errorOf } from './errors.ts';
 import { eventRoutes } from './routes/events.ts';
 import { firewallRoutes } from './routes/firewall.ts';
+import { flowRoutes } from './routes/flows.ts';
 import { gatewayRoutes } from './routes/gateway.ts';
 import { natRoutes } from './routes/nat.ts';
 import { reloadRoutes } from './routes/reload.ts';
 import type { ControlApp, ControlledGateway } from './routes/route.ts';
+import { statsRoutes } from './routes/stats.ts';
 import { tapRoutes } from './routes/taps.ts';
 
 const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[] = [
@@ -28,6 +30,8 @@ const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[]
   firewallRoutes,
   reloadRoutes,
   eventRoutes,
+  flowRoutes,
+  statsRoutes,
   tapRoutes,
 ];
 
@@ -37,7 +41,11 @@ export function controlApp(gateway: ControlledGateway): ControlApp {
       if (result.success) return undefined;
       const problems = result.error.issues
         .flatMap((issue) =>
-          problemsOf(issue as z.core.$ZodIssue, [], result.target === 'json' ? c.get('parsed') : {}),
+          problemsOf(
+            issue as z.core.$ZodIssue,
+            [],
+            result.target === 'json' ? c.get('parsed') : c.req.query(),
+          ),
         )
         .map(({ path, what, remedy }) => ({ path: pathText(path), what, remedy }));
       const { path, what, remedy } = problems[0]!;

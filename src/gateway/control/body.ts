@@ -1,6 +1,6 @@
 /**
  * The body of a request, before anything parses it: how long it is, how deep, and whether it is JSON. Of other methods than POST
- * it is never read.
+ * and DELETE it is never read.
  */
 import type { MiddlewareHandler } from 'hono';
 import { errorBody } from './errors.ts';
@@ -14,7 +14,7 @@ export interface Parsed {
 }
 
 export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
-  if (c.req.method !== 'POST') return next();
+  if (c.req.method !== 'POST' && !(c.req.method === 'DELETE' && hasBody(c.req.raw.headers))) return next();
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     return c.json(
@@ -54,6 +54,10 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
   }
   return next();
 };
+
+function hasBody(headers: Headers): boolean {
+  return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0;
+}
 
 /** Null: it is longer than is allowed; no more of it is read. */
 async function limitedText({ body }: Request, announced: number): Promise<string | null> {

@@ -14,7 +14,10 @@ export interface ErrorBody {
 export type ErrorStatus = 400 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
 
 const STATUS: Record<string, ErrorStatus> = {
-  filter_invalid: 400,
+  filter_invalid: 422,
+  bad_cursor: 422,
+  bad_limit: 422,
+  engine_away: 503,
   too_many_taps: 429,
   no_such_forward: 404,
   no_such_chain: 404,

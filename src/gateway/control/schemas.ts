@@ -26,6 +26,8 @@ export const health = z
 
 const ruleCount = z.object({ name: z.string(), flows: count(), bytes: count() });
 
+const portCounts = z.object({ tcp: count(), udp: count(), icmp: count() });
+
 export const status = z
   .object({
     name: z.string(),
@@ -39,7 +41,7 @@ export const status = z
     ports: z.object({
       first: z.int(),
       last: z.int(),
-      inUse: z.object({ tcp: count(), udp: count(), icmp: count() }),
+      inUse: portCounts,
     }),
     flows: z.object({
       count: count(),
@@ -52,8 +54,18 @@ export const status = z
     workers: z.int(),
     traffic: z.object({ out: traffic, in: traffic }),
     interfaces: z.array(
-      z.object({ name: z.string(), side: z.enum(['private', 'public']), in: traffic, out: traffic }),
+      z.object({
+        name: z.string(),
+        side: z.enum(['private', 'public']),
+        addresses: z.array(z.string()).describe('With the length of the prefix'),
+        in: traffic,
+        out: traffic,
+      }),
     ),
+    externals: z
+      .array(z.object({ address: z.string(), inUse: portCounts, ports: portCounts }))
+      .describe('External addresses of which a port has been in use, and how many ports there are'),
+    config: z.string().nullable().describe('The file that it was started with'),
     drops: z.record(z.string(), count()),
     refused: z.array(z.object({ host: z.string(), rule: z.string(), reason: z.string(), count: count() })),
     firewall: z.array(ruleCount),

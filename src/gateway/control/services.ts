@@ -1,12 +1,13 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
-import type { Live } from '../capture/live.ts';
-import type { EventHub } from '../events/hub.ts';
+import type { Gateway } from '../gateway.ts';
 import type { Log } from '../log.ts';
+import { sampleCounters } from '../observe/counters.ts';
+import { FlowService } from '../observe/flow-service.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
-import { readStatus } from '../status.ts';
+import { readStatus, recordOf } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
@@ -27,8 +28,7 @@ export async function checkServices(options: RunOptions, outside: readonly numbe
 export async function startServices(
   running: RunningConfig,
   reload: Reload,
-  subscribe: EventHub['subscribe'],
-  live: Live,
+  gateway: Gateway,
   log: Log,
 ): Promise<() => void> {
   const { options } = running;
@@ -44,10 +44,15 @@ export async function startServices(
         version: packageVersion(),
         status,
         reload,
-        live,
+        flows: new FlowService(
+          () => recordOf(options),
+          (worker, flows) => gateway.deleteFlows(worker, flows),
+        ),
+        counters: () => sampleCounters(recordOf(options)),
+        live: gateway.live,
         log,
         streams: new Streams(),
-        subscribe,
+        subscribe: (...of) => gateway.events!.subscribe(...of),
       });
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));

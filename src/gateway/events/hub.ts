@@ -22,7 +22,7 @@ import {
 import { classOf, type GatewayEvent, type HostEvent } from './event.ts';
 import { type EventFiles, openEventFiles, reserve } from './event-files.ts';
 import type { EventSettings, FromThread, ThreadInput, ToThread, Watch } from './messages.ts';
-import type { EventClass } from './options.ts';
+import type { EventClass, SinkOptions } from './options.ts';
 import type { SaySink } from './sink.ts';
 
 const WANTS: Readonly<Partial<Record<EventClass, number>>> = {
@@ -80,9 +80,14 @@ export class EventHub {
     return this.#files.bytes;
   }
 
+  /** Takes the memory that these need. Throws NatgateError `events_no_memory`. */
+  reserve(sinks: readonly SinkOptions[]): void {
+    if (sinks.length > 0) this.#prepare();
+  }
+
   /** Other receivers, or names. Throws NatgateError `events_no_memory`, and nothing has changed. */
   configure(settings: EventSettings): void {
-    if (settings.sinks.length > 0) this.#prepare();
+    this.reserve(settings.sinks);
     this.#settings = settings;
     this.#tell({ type: 'settings', settings });
     this.#want();

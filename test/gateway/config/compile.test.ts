@@ -29,6 +29,7 @@ test('two lines are the recipe, and what the two flags say', () => {
     user: undefined,
     txQueueLength: 1000,
     clampMss: true,
+    events: [],
     evict: 'never',
     unsolicited: 'silent',
     firewall: defaultFirewall,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FlowInfo } from '../../../src/conntrack/flow-info.ts';
+import { NatgateError } from '../../../src/core/errors.ts';
 import { liveOf } from '../../../src/gateway/capture/live.ts';
 import { loadConfig } from '../../../src/gateway/config/load.ts';
 import { controlApp, openApiDocument } from '../../../src/gateway/control/app.ts';
@@ -13,6 +14,7 @@ import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import * as schemas from '../../../src/gateway/control/schemas.ts';
 import { listenAt } from '../../../src/gateway/control/socket.ts';
 import { Streams } from '../../../src/gateway/control/streams.ts';
+import { FlowService } from '../../../src/gateway/observe/flow-service.ts';
 import type { RunOptions } from '../../../src/gateway/options.ts';
 import { difference } from '../../../src/gateway/reload/difference.ts';
 import type { EndingFlow } from '../../../src/gateway/reload/plan.ts';
@@ -82,6 +84,12 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
+  const flows = new FlowService(
+    () => {
+      throw new NatgateError('not_ready', 'the gateway is not up', 'try again when it is');
+    },
+    async () => null,
+  );
   const live = liveOf(
     () => undefined,
     () => undefined,
@@ -91,6 +99,8 @@ beforeEach(() => {
     version: '1.2.3',
     status: () => STATUS,
     reload,
+    flows,
+    counters: () => ({ time: 5, values: { flows_started: 7, flows_tcp: 2 } }),
     live,
     log,
     streams: new Streams(),
@@ -143,14 +153,19 @@ describe('answers', () => {
       Object.entries(methods).map(([method, { responses }]) => ({ route, method, responses })),
     );
     expect(operations.map(({ route, method }) => `${method} ${route}`).sort()).toEqual([
+      'delete /v1/flows',
       'delete /v1/forwards/{name}',
       'delete /v1/rules/{chain}/{name}',
       'get /v1/config',
       'get /v1/drops',
+      'get /v1/events',
+      'get /v1/flows',
+      'get /v1/flows/count',
       'get /v1/forwards',
       'get /v1/health',
       'get /v1/nat-rules',
       'get /v1/rules',
+      'get /v1/stats',
       'get /v1/status',
       'get /v1/trace',
       'post /v1/capture',

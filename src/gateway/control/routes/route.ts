@@ -5,6 +5,8 @@ import type { Live } from '../../capture/live.ts';
 import type { Change } from '../../config/change.ts';
 import type { EventHub } from '../../events/hub.ts';
 import type { Log } from '../../log.ts';
+import type { CounterSample } from '../../observe/counters.ts';
+import type { FlowService } from '../../observe/flow-service.ts';
 import type { Reload } from '../../reload/reload.ts';
 import { changeLines, endedCount } from '../../reload/result.ts';
 import type { RunningConfig } from '../../reload/running.ts';
@@ -23,6 +25,9 @@ export interface ControlledGateway {
   version: string;
   status(): GatewayStatus;
   reload: Reload;
+  flows: FlowService;
+  /** At this moment. Throws NatgateError `not_running`. */
+  counters(): CounterSample;
   /** Its packets as they pass. */
   live: Live;
   /** Answers that go on. */

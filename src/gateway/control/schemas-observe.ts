@@ -1,0 +1,88 @@
+/** Flows and counters as they go over the control socket. */
+import { z } from '@hono/zod-openapi';
+import { map } from '../config/schema-values.ts';
+import { FLOW_ORDERS } from '../observe/flow-sort.ts';
+import { flow } from './schemas.ts';
+
+const MAX_FILTER = 4096;
+const count = () => z.number().nonnegative();
+/** In a query all is text. */
+const number = (what: string) => z.string().regex(/^\d{1,9}$/, { error: what });
+
+const filter = () =>
+  z.string({ error: 'a filter' }).max(MAX_FILTER).optional().openapi({
+    description: 'In the filter language of `natgate flows`; without it, all',
+    example: 'tcp and src 10.0.0.0/24 and not dport 443',
+  });
+
+export const flowQuery = map({
+  filter: filter(),
+  limit: number('a number of flows').optional().openapi({ description: 'So many at most; without it, all' }),
+  sort: z
+    .enum(FLOW_ORDERS, { error: FLOW_ORDERS.join(', ') })
+    .optional()
+    .openapi({ description: 'The most first, at most 10 000; such a list has no pages' }),
+  cursor: z
+    .string({ error: 'a cursor' })
+    .optional()
+    .openapi({ description: 'What the page before has given' }),
+});
+
+export const countQuery = map({ filter: filter() });
+
+const listedFlow = flow
+  .extend({
+    id: z.string().describe('Names this flow, and no later one'),
+    side: z.enum(['private', 'public']).describe('Which side began it'),
+    rule: z.string().describe('NAT rule'),
+    client: z.string().describe('Name of the private host; empty without one'),
+    ageSeconds: z.number().describe('Since it began'),
+    idleSeconds: z.number().describe('Since the last packet that kept it alive'),
+  })
+  .openapi('ListedFlow');
+
+export const flows = z
+  .object({
+    flows: z.array(listedFlow),
+    cursor: z.string().nullable().describe('Where the next page begins; null: there is none'),
+  })
+  .openapi('Flows');
+
+export const flowCount = z.object({ count: count() }).openapi('FlowCount');
+
+export const whichFlows = z
+  .union([
+    map({
+      filter: z
+        .string({ error: 'a filter' })
+        .max(MAX_FILTER)
+        .regex(/\S/, { error: 'a filter, or {"all": true} for all flows' })
+        .describe('Those that it means end'),
+    }),
+    map({ all: z.literal(true, { error: 'true' }).describe('All of them end') }),
+  ])
+  .openapi('WhichFlows');
+
+export const deletedFlows = z.object({ deleted: count() }).openapi('DeletedFlows');
+
+export const statsQuery = map({
+  follow: z
+    .enum(['true', 'false'], { error: 'true or false' })
+    .optional()
+    .openapi({ description: 'Again and again, as events `stats`' }),
+  interval: z
+    .string()
+    .regex(/^\d{1,4}(\.\d{1,3})?$/, { error: 'a number of seconds' })
+    .refine((text) => Number(text) >= 0.1 && Number(text) <= 3600, { error: '0.1 to 3600 seconds' })
+    .optional()
+    .openapi({ description: 'Seconds between two events: 0.1 to 3600; without it, 1' }),
+});
+
+export const stats = z
+  .object({
+    time: z.string().describe('ISO 8601'),
+    elapsed: z.number().describe('Milliseconds of a clock that does not jump: for rates'),
+    counters: z.record(z.string(), count()),
+    gauges: z.array(z.string()).describe('Counters that go up and down'),
+  })
+  .openapi('Stats');
