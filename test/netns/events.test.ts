@@ -130,13 +130,18 @@ natgateOnly('events', () => {
   });
 
   it(`of ${FLOWS} short flows each begin has one end, and none is missing`, async () => {
-    await send(FLOWS);
-    const counts = (await natgate().status()) as unknown as { counters: Record<string, number> };
+    const started = async () => {
+      const { counters } = (await natgate().status()) as unknown as { counters: Record<string, number> };
+      return counters['flows_started']!;
+    };
+    // Datagrams may be lost where the machine is busy.
+    for (let left = FLOWS; left > 0; left = FLOWS - (await started())) await send(left);
+    const count = await started();
     await natgate().stop();
     const { begun, open, missed } = pair(readLog());
     expect(missed).toBe(0);
     expect(open).toEqual(new Set());
-    expect(begun).toBe(counts.counters['flows_started']);
+    expect(begun).toBe(count);
     expect(begun).toBeGreaterThanOrEqual(FLOWS);
   });
 

@@ -90,6 +90,8 @@ export class EventHub {
     this.reserve(settings.sinks);
     this.#settings = settings;
     this.#tell({ type: 'settings', settings });
+    // Whoever rotates files by another program has moved them away.
+    this.#tell({ type: 'reopen' });
     this.#want();
   }
 
@@ -120,11 +122,6 @@ export class EventHub {
     return () => {
       if (this.#subscribers.delete(subscriber)) this.#watch();
     };
-  }
-
-  /** Files are opened again: who rotates them has moved them away. */
-  reopen(): void {
-    this.#tell({ type: 'reopen' });
   }
 
   /** The states are about to be thrown away, while there is no engine: `states` by worker, mapped. */
