@@ -10,6 +10,7 @@
  */
 import { endReasonNames } from '../conntrack/end-reasons.ts';
 import { reasonNames } from '../core/reasons.ts';
+import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 
 export const COUNTERS = 512;
 export const DROPS = 0;
@@ -72,6 +73,15 @@ export const FLOWS_REMAPPED = counter('flows_remapped');
 /** What was written as super-packets that were not read as such: how many, and of how many packets. */
 export const SUPER_PACKETS_MADE = counter('super_packets_made');
 export const PACKETS_COALESCED = counter('packets_coalesced');
+
+export const FLOW_GAUGES: readonly number[] = [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER];
+
+/** Which of FLOW_GAUGES counts the flows of a protocol. */
+export function flowGauge(protocol: number): number {
+  if (protocol === PROTO_TCP) return FLOWS_TCP;
+  if (protocol === PROTO_UDP) return FLOWS_UDP;
+  return protocol === PROTO_ICMP ? FLOWS_ICMP : FLOWS_OTHER;
+}
 
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {

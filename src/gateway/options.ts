@@ -9,6 +9,7 @@ import { type HelperConfig, type HelperName, helperKinds } from '../nat/alg/regi
 import type { NatConfig, Prefix } from '../nat/config.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import { parsePrefix } from '../wire/address.ts';
+import type { SinkOptions } from './events/options.ts';
 
 export interface PortRange {
   first: number;
@@ -90,6 +91,8 @@ export interface RunOptions {
   control: ControlOptions;
   /** Where metrics are served; null: nowhere. The address is in wire order; `public`: the world may ask. */
   metrics: { address: number; port: number; public: boolean } | null;
+  /** Who receives events (events/options.ts). */
+  events: readonly SinkOptions[];
   log: LogOptions;
   /** The file that this came from, which SIGHUP and `natgate reload` read again; null: from the command line alone. */
   configPath: string | null;

@@ -25,6 +25,7 @@ export interface WorkerInput {
   tunFds: number[];
   stateFd: number;
   tapFd: number;
+  eventFd: number;
   ownedFd: number;
   /** By worker. */
   wakeFds: number[];
@@ -41,11 +42,12 @@ try {
 }
 
 function main(own: WorkerInput): void {
-  const { number, hub, start, tunFds, stateFd, tapFd, ownedFd, wakeFds, flags, control } = own;
+  const { number, hub, start, tunFds, stateFd, tapFd, eventFd, ownedFd, wakeFds, flags, control } = own;
   const native = addon();
   const state = native.mmap(stateFd, start.stateBytes, true);
   const memory = native.mmap(tapFd, start.tapBytes, true);
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
+  const events = { memory: native.mmap(eventFd, start.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   const worker = { workers: start.workers, number };
   if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
@@ -58,7 +60,8 @@ function main(own: WorkerInput): void {
   const seat = hub === null ? {} : { seat: { number, hub, wake } };
   const log = (line: string) => say({ type: 'log', line });
   const tap = { memory, clock: wallClock() };
-  const config = { state, owned, devices, ...asked, ...seat, wallClock: Date.now, log, tap, seed, now };
+  const kept = { state, owned, events, tap };
+  const config = { ...kept, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   engine.tap?.set(start.taps);

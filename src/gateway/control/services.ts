@@ -2,6 +2,7 @@
 import { getRequestListener } from '@hono/node-server';
 import { NatgateError } from '../../core/errors.ts';
 import type { Live } from '../capture/live.ts';
+import type { EventHub } from '../events/hub.ts';
 import type { Log } from '../log.ts';
 import type { DeleteFlows } from '../observe/delete-flows.ts';
 import { FlowService } from '../observe/flow-service.ts';
@@ -32,6 +33,8 @@ export interface ServedGateway {
   /** Null before it is up. */
   readonly record: RunRecord | null;
   readonly live: Live;
+  /** Undefined likewise. */
+  readonly events: EventHub | undefined;
   deleteFlows: DeleteFlows;
 }
 
@@ -64,6 +67,7 @@ export async function startServices(
         flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
         log,
         streams: new Streams(),
+        subscribe: (...of) => gateway.events!.subscribe(...of),
       });
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));
