@@ -58,7 +58,6 @@ import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
 import {
-  ENDS,
   FLOW_GAUGES,
   FLOWS_ENDED,
   FLOWS_EVICTED,
@@ -381,7 +380,6 @@ export class Sessions {
     this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
     this.events?.end(flow, why);
     this.counters[FLOWS_ENDED]!++;
-    this.counters[ENDS + why]!++;
     this.counters[flowGauge(protocol)]!--;
   }
 

@@ -68,7 +68,6 @@ export const status = z
     drops: z.record(z.string(), count()),
     refused: z.array(z.object({ host: z.string(), rule: z.string(), reason: z.string(), count: count() })),
     firewall: z.array(ruleCount),
-    ended: z.record(z.string(), count()).describe('Flows that ended, by why'),
     counters: z.record(z.string(), count()),
   })
   .openapi('Status');

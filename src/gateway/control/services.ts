@@ -16,7 +16,6 @@ import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
-import { observer } from './observed.ts';
 import { listenAt, requireFree } from './socket.ts';
 import { Streams } from './streams.ts';
 
@@ -76,10 +75,7 @@ export async function startServices(
       closers.push(() => server.closeAllConnections());
     }
     if (options.metrics !== null) {
-      const failed = (line: string) => log(line, 'error');
-      const { observe, close: stop } = observer(options, failed);
-      closers.push(stop);
-      const server = await serveMetrics(options.metrics, observe, failed);
+      const server = await serveMetrics(options.metrics, status, (line) => log(line, 'error'));
       closers.push(() => {
         server.close();
         server.closeAllConnections();
