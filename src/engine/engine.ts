@@ -59,7 +59,8 @@ import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
 import { AddressChange } from './address-change.ts';
 import { BATCH, IN_LIST } from './arena.ts';
 import type { DeviceConfig, EngineConfig } from './config.ts';
-import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
+import { countBatch } from './count.ts';
+import { DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
 import { ErrorPath } from './error-path.ts';
 import { FastPath } from './fast-path.ts';
@@ -241,7 +242,7 @@ export class Engine {
       if (reason !== OK) this.counters[DROPS + reason]!++;
       if (this.fragments.isReleasing) return i;
     }
-    this.counters[BATCHES]!++;
+    countBatch(this.counters, count);
     return count;
   }
 

@@ -52,20 +52,16 @@ import { Rules } from '../nat/rules.ts';
 import { SharedHosts } from '../nat/shared-hosts.ts';
 import { setDeltas } from '../nat/translate.ts';
 import { type Bytes, swap32 } from '../wire/bytes.ts';
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { PROTO_TCP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_L4, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
+import { clearFlowGauges, countEnd, flowGauge } from './count.ts';
 import {
-  FLOWS_ENDED,
   FLOWS_EVICTED,
-  FLOWS_ICMP,
   FLOWS_LOST,
-  FLOWS_OTHER,
   FLOWS_STARTED,
-  FLOWS_TCP,
-  FLOWS_UDP,
   IDS_ICMP,
   PORTS_OVERLOADED,
   PORTS_RECYCLED,
@@ -186,7 +182,7 @@ export class Sessions {
       this.rules.twice,
       this.dns,
     );
-    for (const gauge of [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER]) this.counters[gauge] = 0;
+    clearFlowGauges(this.counters);
     this.counters[FLOWS_LOST]! += adoptFlows(
       this.tracker,
       {
@@ -376,8 +372,7 @@ export class Sessions {
       mappings.release(target, now, isQuiet);
     }
     this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
-    this.counters[FLOWS_ENDED]!++;
-    this.counters[flowGauge(protocol)]!--;
+    countEnd(this.counters, protocol, why);
   }
 
   /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */
@@ -395,10 +390,4 @@ export class Sessions {
     externals.setHost(shared, locals);
     externals.setFormer(former);
   }
-}
-
-function flowGauge(protocol: number): number {
-  if (protocol === PROTO_TCP) return FLOWS_TCP;
-  if (protocol === PROTO_UDP) return FLOWS_UDP;
-  return protocol === PROTO_ICMP ? FLOWS_ICMP : FLOWS_OTHER;
 }
