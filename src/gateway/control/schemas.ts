@@ -24,6 +24,8 @@ export const health = z
   .object({ ok: z.literal(true), name: z.string(), version: z.string(), api: z.literal('v1') })
   .openapi('Health');
 
+const byProtocol = z.object({ tcp: count(), udp: count(), icmp: count() });
+
 const ruleCount = z.object({ name: z.string(), flows: count(), bytes: count() });
 
 export const status = z
@@ -52,8 +54,18 @@ export const status = z
     workers: z.int(),
     traffic: z.object({ out: traffic, in: traffic }),
     interfaces: z.array(
-      z.object({ name: z.string(), side: z.enum(['private', 'public']), in: traffic, out: traffic }),
+      z.object({
+        name: z.string(),
+        side: z.enum(['private', 'public']),
+        addresses: z.array(z.string()),
+        in: traffic,
+        out: traffic,
+      }),
     ),
+    externals: z.array(
+      z.object({ address: z.string(), inUse: byProtocol, ports: byProtocol, exhausted: byProtocol }),
+    ),
+    config: z.string().nullable(),
     drops: z.record(z.string(), count()),
     refused: z.array(z.object({ host: z.string(), rule: z.string(), reason: z.string(), count: count() })),
     firewall: z.array(ruleCount),
