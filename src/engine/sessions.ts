@@ -57,13 +57,11 @@ import { M_DESTINATION, M_L4, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/pars
 import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
+import { clearFlowGauges, countEnd, flowGauge } from './count.ts';
 import {
-  FLOW_GAUGES,
-  FLOWS_ENDED,
   FLOWS_EVICTED,
   FLOWS_LOST,
   FLOWS_STARTED,
-  flowGauge,
   PORTS_OVERLOADED,
   PORTS_RECYCLED,
   QUARANTINE_CUT,
@@ -184,7 +182,7 @@ export class Sessions {
       this.rules.twice,
       this.dns,
     );
-    for (const gauge of FLOW_GAUGES) this.counters[gauge] = 0;
+    clearFlowGauges(this.counters);
     this.events = config.events === undefined ? null : new EventLog(config.events, this.table, this);
     this.counters[FLOWS_LOST]! += adoptFlows(
       this.tracker,
@@ -379,8 +377,7 @@ export class Sessions {
     }
     this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
     this.events?.end(flow, why);
-    this.counters[FLOWS_ENDED]!++;
-    this.counters[flowGauge(protocol)]!--;
+    countEnd(this.counters, protocol, why);
   }
 
   /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */

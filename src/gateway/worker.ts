@@ -7,14 +7,16 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
+import { ENGINE_STARTS } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
 import type { HubMemory } from '../engine/hub.ts';
-import { formatState, isFormatted } from '../engine/state.ts';
+import { formatState, isFormatted, openState } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
 import { wallClock } from './clock.ts';
 import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
+import { TurnTimer } from './turn-timer.ts';
 
 export interface WorkerInput {
   /** Which worker this is, from 0. */
@@ -67,7 +69,10 @@ function main(own: WorkerInput): void {
   engine.tap?.set(start.taps);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, 0);
-  const errno = -runDataPlane({ exchange, engine, flags, control, say });
+  const { counters } = openState(state);
+  counters[ENGINE_STARTS]!++;
+  const turns = new TurnTimer(counters, () => performance.now());
+  const errno = -runDataPlane({ exchange, engine, flags, turns, control, say });
   if (errno !== 0) {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }

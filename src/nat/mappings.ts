@@ -277,6 +277,7 @@ export class Mappings {
             ? allocator.freePort(compiled, number, space, t, address, swap16(port), remote, remotePort)
             : allocator.lastResort(compiled, number, space, t, address, swap16(port), remote, remotePort);
         if (external >= 0) return this.map(rule, t, address, port, remoteKey, portKey, number, external);
+        if (way === 1) space.exhausted++;
       }
     }
     return this.refuse(hasAddress ? NO_FREE_PORT : NO_EXTERNAL_ADDRESS);

@@ -31,6 +31,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'sipp', package: 'sip-tester' },
   { binary: 'conntrack', package: 'conntrack' },
   { binary: 'turnutils_natdiscovery', package: 'coturn' },
+  { binary: 'promtool', package: 'prometheus' },
 ];
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -10,11 +10,12 @@ import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
 import type { RunRecord } from '../run-record.ts';
-import { readStatus } from '../status.ts';
+import { readStatus, recordOf } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
+import { metricsSource } from './metrics.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
 import { listenAt, requireFree } from './socket.ts';
 import { Streams } from './streams.ts';
@@ -75,7 +76,13 @@ export async function startServices(
       closers.push(() => server.closeAllConnections());
     }
     if (options.metrics !== null) {
-      const server = await serveMetrics(options.metrics, status, (line) => log(line, 'error'));
+      const source = metricsSource(
+        status,
+        () => recordOf(options),
+        () => running.options.nat.rules,
+      );
+      closers.push(source.close);
+      const server = await serveMetrics(options.metrics, source.read, (line) => log(line, 'error'));
       closers.push(() => {
         server.close();
         server.closeAllConnections();
