@@ -179,4 +179,21 @@ natgateOnly('events', () => {
       'stopping',
     ]);
   });
+
+  it('a gateway that lingers leaves flows open, and the next one ends them', async () => {
+    rmSync(join(folder, 'log'), { recursive: true });
+    const args = ['--config', file, '--linger', '30'];
+    const first = await Natgate.start(natgate().ns, args);
+    const connection = await net.client.connect([SERVER, 7]);
+    expect(await connection.echo('before')).toBe('before');
+    expect(await first.process.stop('SIGTERM')).toBe(0);
+    const between = pair(readLog());
+    expect([between.begun, between.open.size]).toEqual([1, 2]);
+    net.gateway = await Natgate.start(natgate().ns, ['--config', file], first.name);
+    expect(await connection.echo('after')).toBe('after');
+    await natgate().stop();
+    const { begun, open } = pair(readLog());
+    expect([begun, open]).toEqual([1, new Set()]);
+    expect(engineEvents([...readLog()])).toEqual(['started', 'lingering', 'started', 'stopping']);
+  });
 });
