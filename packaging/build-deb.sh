@@ -37,6 +37,7 @@ mkdir -p "$stage/DEBIAN" "$lib/native/build/Release" "$lib/packaging" "$doc" "$s
 tar -c -C "$root" --exclude='*.map' --exclude='*.d.ts' dist | tar -x -C "$lib"
 cp "$root/package.json" "$lib/"
 cp "$root/packaging/natgate.service" "$lib/packaging/"
+cp -r "$root/packaging/grafana" "$root/packaging/prometheus" "$doc/"
 cp "$addon" "$lib/native/build/Release/"
 if command -v strip >/dev/null; then strip --strip-unneeded "$lib/native/build/Release/natgate.node"; fi
 

@@ -45,7 +45,7 @@ export function socketOf({ name, stateRoot }: Which): string {
 export async function ask<T>(which: Which, method: string, path: string, body?: unknown): Promise<T> {
   const socketPath = socketOf(which);
   const text = body === undefined ? '' : JSON.stringify(body);
-  const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+  const headers = body === undefined ? {} : headersOf(text);
   const { status, answer } = await exchange({ socketPath, method, path, headers }, text);
   const content = contentOf(answer, socketPath);
   if (status < 300) return content as T;
@@ -70,6 +70,11 @@ export async function openStream(
   const parts: Buffer[] = [];
   for await (const part of response) parts.push(part as Buffer);
   throw refusal(contentOf(Buffer.concat(parts).toString(), socketPath) as ErrorBody);
+}
+
+/** The length is not left to Node.js, which gives none to DELETE. */
+function headersOf(text: string): Record<string, string> {
+  return { 'content-type': 'application/json', 'content-length': `${Buffer.byteLength(text)}` };
 }
 
 function contentOf(answer: string, socketPath: string): unknown {

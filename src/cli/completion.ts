@@ -33,12 +33,19 @@ const VALUES: Readonly<Record<string, (before: readonly string[]) => readonly st
   config: PATHS,
 };
 
+/** After `flows`; a filter may stand there as well. */
+const FLOW_VERBS = ['list', 'count', 'watch', 'delete', 'flush'];
+
 /**
  * What may stand where the last of `words` is being typed, as far as it is the value of an option; null: it is none, or of one
  * that yargs knows about. `words` are those of the line; bash makes three of `--name=value`.
  */
 export function valuesAt(words: readonly string[]): string[] | null {
   const current = words.at(-1) ?? '';
+  // Options are yargs's.
+  if (words.length === 2 && words[0] === 'flows' && !current.startsWith('-')) {
+    return FLOW_VERBS.filter((verb) => verb.startsWith(current));
+  }
   const before = words.slice(0, -1);
   if (before.at(-1) === '=') before.pop();
   const joined = /^--([a-z-]+)=/.exec(current)?.[1];

@@ -1,4 +1,5 @@
 /** What `natgate flows` does, once its words are understood. */
+import { accessSync, constants } from 'node:fs';
 import { type FlowLineOptions, formatFlow } from '../conntrack/flow-line.ts';
 import { NatgateError } from '../core/errors.ts';
 import { nearestName } from '../core/nearest.ts';
@@ -13,6 +14,8 @@ import type { WhichGateway } from '../gateway/teardown.ts';
 import { packageVersion } from '../gateway/version.ts';
 import { ClientNames } from '../host/client-names.ts';
 import { flowTable } from './flow-columns.ts';
+import { askCount, askFlows } from './flow-socket.ts';
+import { orSocket } from './or-socket.ts';
 import { writeLines } from './output.ts';
 
 export type FlowFormat =
@@ -61,7 +64,7 @@ export async function printFlows(
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) {
     throw new NatgateError('usage', `--limit ${limit}: not a number of flows`, 'e.g. --limit 20');
   }
-  const flows = sortedFlows(flowsOf(which, filter), sort, limit);
+  const flows = sortedFlows(await flowsOf(which, filter), sort, limit);
   if (format.kind === 'conntrack') {
     let shown = 0;
     await writeLines(conntrackLines(flows, format.words, () => shown++));
@@ -73,14 +76,29 @@ export async function printFlows(
 }
 
 export async function countFlows(which: WhichGateway, filter: Filter, json: boolean): Promise<void> {
-  let count = 0;
-  for (const _ of flowsOf(which, filter)) count++;
+  const count = await orSocket(
+    () => {
+      let count = 0;
+      for (const _ of readFlows(which, filter)) count++;
+      return count;
+    },
+    () => askCount(which, filter),
+  );
   process.stdout.write(json ? `{"count":${count}}\n` : `${count}\n`);
 }
 
-/** Those that the filter means, as they are read. Throws NatgateError `not_running`, `filter_invalid`. */
-function flowsOf(which: WhichGateway, filter: Filter): Iterable<ListedFlow> {
+/** Those that the filter means, as they are read. Throws NatgateError `not_running`, `filter_invalid`, and those of client.ts. */
+function flowsOf(which: WhichGateway, filter: Filter): Promise<Iterable<ListedFlow>> {
+  return orSocket<Iterable<ListedFlow>>(
+    () => readFlows(which, filter),
+    () => askFlows(which, filter),
+  );
+}
+
+function readFlows(which: WhichGateway, filter: Filter): Iterable<ListedFlow> {
   const record = recordOf(which);
+  // Now, not when the first flow is read.
+  accessSync(record.statePath, constants.R_OK);
   requireRules(filter, record.rules);
   const flows = listFlowsOf(record, contextOf(record, new ClientNames()));
   return isEverything(filter) ? flows : matchingFlows(flows, flowMatcher(filter));

@@ -4,7 +4,7 @@ import { filterFrom, filterOptions } from './filter-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'flows [words..]';
-export const describe = 'List or count flows; in the manner of conntrack where asked for';
+export const describe = 'List, count, watch or end flows; in the manner of conntrack where asked for';
 
 const ORDERS = ['bytes', 'packets', 'age', 'timeout'] as const;
 export const FLOW_FLAGS: readonly FilterFlag[] = [
@@ -23,6 +23,9 @@ export const FLOW_FLAGS: readonly FilterFlag[] = [
 
 const EPILOGUE = `natgate flows                        list them
 natgate flows count                  how many there are
+natgate flows watch                  those that begin and end, as conntrack -E
+natgate flows delete FILTER          ends flows, as conntrack -D; exit code 1 when there are none
+natgate flows flush                  ends all
 A filter is flags, or an expression: natgate flows 'tcp and src 10.0.0.0/24 and not dport 443'
 Words: proto, src, dst, host, sport, dport, port, ext, extport, reply-src, reply-dst, client, state, rule, side; and, or, not, ( )`;
 
@@ -32,7 +35,7 @@ export function builder(argv: Argv) {
       type: 'string',
       array: true,
       default: [] as string[],
-      describe: 'list (default) or count; then a filter',
+      describe: 'list (default), count, watch, delete or flush; then a filter',
     })
     .option('json', { type: 'boolean', default: false, describe: 'Print JSON, for programs' })
     .option('output', {
@@ -57,6 +60,21 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   switch (first) {
     case 'count':
       return countFlows(which, await filterFrom(argv, rest), argv.json);
+    case 'delete':
+    case 'watch': {
+      const filter = await filterFrom(argv, rest);
+      const { deleteAndPrint, watchFlows } = await import('./flow-changes.ts');
+      return (first === 'delete' ? deleteAndPrint : watchFlows)(which, filter, argv.json);
+    }
+    case 'flush': {
+      const { isEverything } = await import('../gateway/observe/filter.ts');
+      const { NatgateError } = await import('../core/errors.ts');
+      if (!isEverything(await filterFrom(argv, rest))) {
+        throw new NatgateError('usage', 'flush takes no filter', '`natgate flows delete` does');
+      }
+      const { flushFlows } = await import('./flow-changes.ts');
+      return flushFlows(which);
+    }
     default: {
       const words = first === undefined || first === 'list' ? rest : [first, ...rest];
       const { sort, limit, heading } = argv;

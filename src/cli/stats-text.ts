@@ -4,6 +4,8 @@ import { type CounterSample, isGauge, rateOf, sampleCounters } from '../gateway/
 import { recordOf } from '../gateway/status.ts';
 import type { WhichGateway } from '../gateway/teardown.ts';
 import { bold } from './flow-columns.ts';
+import { askCounters } from './flow-socket.ts';
+import { orSocket } from './or-socket.ts';
 import { writeLines } from './output.ts';
 import { formatCount } from './units.ts';
 
@@ -21,7 +23,12 @@ export async function printStats(which: WhichGateway, options: StatsOptions): Pr
   if (!(interval >= 0.1 && interval <= 3600)) {
     throw new NatgateError('usage', `--interval ${interval}: not 0.1 to 3600 seconds`, 'e.g. --interval 2');
   }
-  let before = sampleCounters(recordOf(which));
+  const sample = () =>
+    orSocket(
+      () => sampleCounters(recordOf(which)),
+      () => askCounters(which),
+    );
+  let before = await sample();
   const names = namesOf(before, options.names);
   if (!watch && !rates) {
     await writeLines(render(names, before, null, options));
@@ -30,7 +37,7 @@ export async function printStats(which: WhichGateway, options: StatsOptions): Pr
   do {
     await new Promise((resolve) => setTimeout(resolve, interval * 1000));
     // Asked anew each time: the gateway may have been stopped.
-    const after = sampleCounters(recordOf(which));
+    const after = await sample();
     const isScreen = watch && !options.json && process.stdout.isTTY;
     // Home, and what was there goes.
     if (isScreen) process.stdout.write('\x1b[H\x1b[2J');

@@ -36,7 +36,14 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
     else for (const flow of list) write(flowLine(flow));
     return;
   }
-  const status = await read(() => readWhole(which, argv.rates ?? !json), which);
+  const { orSocket } = await import('./or-socket.ts');
+  const status = await orSocket<ShownStatus>(
+    () => readWhole(which, argv.rates ?? !json),
+    async () => {
+      const { ask } = await import('./client.ts');
+      return ask(which, 'GET', '/v1/status');
+    },
+  );
   if (json) write(JSON.stringify(status, null, 2));
   else {
     const { statusText } = await import('./status-text.ts');
@@ -55,16 +62,4 @@ async function readWhole(which: WhichGateway, withRates: boolean): Promise<Shown
   await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
   const rates = ratesOf(record, before, sampleCounters(record));
   return { ...readStatus(which), states: countStates(record), rates };
-}
-
-/** Its files need no answer of the gateway, but are root's; members of the control socket's group ask it. */
-async function read(fromFiles: () => Promise<ShownStatus>, which: WhichGateway): Promise<ShownStatus> {
-  const { isSystemError } = await import('../core/errors.ts');
-  try {
-    return await fromFiles();
-  } catch (error) {
-    if (!isSystemError(error, 'EACCES')) throw error;
-    const { ask } = await import('./client.ts');
-    return ask(which, 'GET', '/v1/status');
-  }
 }

@@ -28,19 +28,25 @@ export interface FlowLineOptions {
   extended?: boolean;
   /** With `id=` of this value at the end, as `-o id`. */
   id?: string | number;
+  /** With `mark=0 use=1`, which events do not have. Default true. */
+  marks?: boolean;
 }
+
+/** A flow as it is listed, or as an event tells of it: without its timeout. */
+export type LineFlow = Omit<FlowInfo, 'timeoutSeconds'> & { timeoutSeconds?: number };
 
 /**
  * The line of `conntrack -L` for a flow, without a newline. There are no marks here and nobody counts references: `mark=0
  * use=1` is what stands there for an ordinary flow.
  */
-export function formatFlow(flow: FlowInfo, options: FlowLineOptions = {}): string {
+export function formatFlow(flow: LineFlow, options: FlowLineOptions = {}): string {
   const { protocol, original, reply } = flow;
   const counters = (packets: number, bytes: number) =>
     options.counters === true ? `packets=${packets} bytes=${bytes}` : '';
   return [
     options.extended === true ? 'ipv4     2' : '',
-    `${(NAMES[protocol] ?? 'unknown').padEnd(8)} ${protocol} ${flow.timeoutSeconds}`,
+    `${(NAMES[protocol] ?? 'unknown').padEnd(8)} ${protocol}`,
+    flow.timeoutSeconds === undefined ? '' : `${flow.timeoutSeconds}`,
     flow.state,
     tuple(protocol, original),
     counters(flow.originalPackets, flow.originalBytes),
@@ -48,7 +54,7 @@ export function formatFlow(flow: FlowInfo, options: FlowLineOptions = {}): strin
     tuple(protocol, reply),
     counters(flow.replyPackets, flow.replyBytes),
     flow.assured ? '[ASSURED]' : '',
-    'mark=0 use=1',
+    options.marks === false ? '' : 'mark=0 use=1',
     options.id === undefined ? '' : `id=${options.id}`,
   ]
     .filter((word) => word !== '')

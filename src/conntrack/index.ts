@@ -17,6 +17,6 @@ export type {
 } from './conntrack-types.ts';
 export type { FlowEvent, FlowEventType, FlowListener } from './flow-events.ts';
 export type { FlowInfo, FlowTuple } from './flow-info.ts';
-export { type FlowLineOptions, formatFlow } from './flow-line.ts';
+export { type FlowLineOptions, formatFlow, type LineFlow } from './flow-line.ts';
 export type { TcpOptions } from './tcp-tracker.ts';
 export { defaultTimeouts, netfilterTimeouts, rfcTimeouts, type Timeouts } from './timeouts.ts';

@@ -4,7 +4,11 @@
  *     0     drops, by reason (core/reasons.ts)
  *     128   devices, 8 counters each: DEVICE_*
  *     256   the rest, by name
+ *     384   flows that ended, by reason (conntrack/end-reasons.ts)
+ *     416   batches by packets: 1, 2, 3-4, 5-8, … 33-64
+ *     424   turns of the engine by duration: below 1 µs, 2, 4, … 16 ms, longer; then their sum, µs
  */
+import { endReasonNames } from '../conntrack/end-reasons.ts';
 import { reasonNames } from '../core/reasons.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 
@@ -17,6 +21,13 @@ export const DEVICE_IN_BYTES = 1;
 export const DEVICE_OUT_PACKETS = 2;
 export const DEVICE_OUT_BYTES = 3;
 const REST = 256;
+export const ENDS = 384;
+export const BATCH_SIZES = 416;
+export const BATCH_SIZE_CLASSES = 7;
+export const TURN_TIMES = 424;
+/** The last one has no upper bound. */
+export const TURN_TIME_CLASSES = 16;
+export const TURN_TIME_SUM = TURN_TIMES + TURN_TIME_CLASSES;
 
 const NAMES: string[] = [];
 function counter(name: string): number {
@@ -84,6 +95,40 @@ export function readCounters(counters: Float64Array): {
   const totals: Record<string, number> = {};
   for (const [i, name] of NAMES.entries()) totals[name] = counters[REST + i]!;
   return { drops, totals };
+}
+
+/** Flows that ended, by reason. */
+export function readEnds(counters: Float64Array): Record<string, number> {
+  return Object.fromEntries(endReasonNames.map((name, i) => [name, counters[ENDS + i]!]));
+}
+
+/** How many there were up to each upper bound, each class for itself; `sum` of all values. */
+export interface Classes {
+  /** Upper bounds, inclusive; the last one may be infinite. */
+  bounds: number[];
+  counts: number[];
+  sum: number;
+}
+
+/** Packets of a batch. */
+export function readBatchSizes(counters: Float64Array): Classes {
+  const at = (device: number) => counters[DEVICES + device * DEVICE_COUNTERS + DEVICE_IN_PACKETS]!;
+  const devices = Array.from({ length: (REST - DEVICES) / DEVICE_COUNTERS }, (_, device) => at(device));
+  return {
+    bounds: Array.from({ length: BATCH_SIZE_CLASSES }, (_, i) => 2 ** i),
+    counts: [...counters.subarray(BATCH_SIZES, BATCH_SIZES + BATCH_SIZE_CLASSES)],
+    sum: devices.reduce((sum, packets) => sum + packets, 0),
+  };
+}
+
+/** Seconds of a turn (turns.ts). */
+export function readTurnTimes(counters: Float64Array): Classes {
+  const bound = (i: number) => (i === TURN_TIME_CLASSES - 1 ? Number.POSITIVE_INFINITY : 2 ** i / 1e6);
+  return {
+    bounds: Array.from({ length: TURN_TIME_CLASSES }, (_, i) => bound(i)),
+    counts: [...counters.subarray(TURN_TIMES, TURN_TIMES + TURN_TIME_CLASSES)],
+    sum: counters[TURN_TIME_SUM]! / 1e6,
+  };
 }
 
 /** Over all workers. Gauges add up as well. */

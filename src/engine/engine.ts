@@ -90,7 +90,7 @@ export class Engine {
   private readonly bytes: Bytes;
   private readonly out: OutList;
   private readonly header: Int32Array;
-  private readonly counters: Float64Array;
+  readonly counters: Float64Array;
   private readonly table: FlowTable;
   readonly sessions: Sessions;
   private readonly fragments: FragmentPath;

@@ -58,6 +58,7 @@ import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
 import {
+  ENDS,
   FLOW_GAUGES,
   FLOWS_ENDED,
   FLOWS_EVICTED,
@@ -380,6 +381,7 @@ export class Sessions {
     this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
     this.events?.end(flow, why);
     this.counters[FLOWS_ENDED]!++;
+    this.counters[ENDS + why]!++;
     this.counters[flowGauge(protocol)]!--;
   }
 

@@ -14,6 +14,7 @@ import { NOW } from '../engine/arena.ts';
 import { deleteFlows } from '../engine/delete-flows.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HandOff } from '../engine/hand-off.ts';
+import { Turns } from '../engine/turns.ts';
 import type { Exchange } from '../link/addon.ts';
 import type { ControlMessage, FromEngine } from './messages.ts';
 
@@ -40,6 +41,7 @@ export interface DataPlane {
  */
 export function runDataPlane({ exchange, engine, flags, control, say }: DataPlane): number {
   const words = new Int32Array(exchange.arena);
+  const turns = new Turns(engine.counters);
   const handOff = engine.handOff ?? null;
   for (;;) {
     // Flows that are left to be looked at are looked at in slices, between batches.
@@ -49,7 +51,9 @@ export function runDataPlane({ exchange, engine, flags, control, say }: DataPlan
     engine.clearOut();
     if (count < 0) return count;
     const now = words[NOW]!;
+    turns.begin(count);
     handle(exchange, engine, count, now);
+    turns.end();
     if (handOff !== null) takeOver(exchange, engine, handOff, now);
     engine.tick(now);
     // Flows may have ended, of which other workers must know.

@@ -9,6 +9,7 @@ import {
   DEVICE_OUT_PACKETS,
   DEVICES,
   readCounters,
+  readEnds,
   sumOfCounters,
 } from '../engine/counters.ts';
 import { readPortGauges } from '../engine/port-gauges.ts';
@@ -61,6 +62,8 @@ export interface GatewayStatus {
   refused: { host: string; rule: string; reason: string; count: number }[];
   /** What each rule of the firewall, and each default, has matched. */
   firewall: RuleCount[];
+  /** Flows that ended, by why (conntrack/end-reasons.ts). */
+  ended: Record<string, number>;
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
@@ -145,6 +148,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       record.firewallRules ?? [],
       states.map((state) => state.rules),
     ),
+    ended: readEnds(counters),
     counters: totals,
   };
 }

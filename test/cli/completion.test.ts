@@ -68,6 +68,9 @@ describe('values', () => {
   });
 
   it('are known with and without a sign between', () => {
+    expect(valuesAt(['flows', ''])).toEqual(['list', 'count', 'watch', 'delete', 'flush']);
+    expect(valuesAt(['flows', 'd'])).toEqual(['delete']);
+    expect(valuesAt(['flows', '--'])).toBeNull();
     expect(valuesAt(['run', '--mapping=a'])).toEqual(['--mapping=adm', '--mapping=apdm']);
     expect(valuesAt(['run', '--mapping', '='])).toEqual(['eim', 'adm', 'apdm']);
     expect(valuesAt(['run', '--mapping', '=', 'e'])).toEqual(['eim']);

@@ -26,6 +26,7 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
   ports.push(port1, control);
   const fake = {
     outCount: 0,
+    counters: new Float64Array(512),
     reconfigurer: { isBusy: false },
     clearOut() {
       calls.push('clear');

@@ -24,6 +24,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'nft', package: 'nftables' },
   { binary: 'tcpdump', package: 'tcpdump' },
   { binary: 'tshark', package: 'tshark' },
+  { binary: 'promtool', package: 'prometheus' },
   { binary: 'ethtool', package: 'ethtool' },
   { binary: 'vsftpd', package: 'vsftpd' },
   { binary: 'in.tftpd', package: 'tftpd-hpa' },

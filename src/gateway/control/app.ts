@@ -44,7 +44,7 @@ export function controlApp(gateway: ControlledGateway): ControlApp {
           problemsOf(
             issue as z.core.$ZodIssue,
             [],
-            result.target === 'json' ? c.get('parsed') : c.req.query(),
+            result.target === 'json' ? (c.get('parsed') ?? {}) : c.req.query(),
           ),
         )
         .map(({ path, what, remedy }) => ({ path: pathText(path), what, remedy }));

@@ -17,7 +17,7 @@ const STATUS: Record<string, ErrorStatus> = {
   filter_invalid: 422,
   bad_cursor: 422,
   bad_limit: 422,
-  engine_away: 503,
+  bad_interval: 422,
   too_many_taps: 429,
   no_such_forward: 404,
   no_such_chain: 404,
@@ -29,6 +29,7 @@ const STATUS: Record<string, ErrorStatus> = {
   config_unreadable: 409,
   no_file: 409,
   not_ready: 503,
+  engine_away: 503,
   too_many_streams: 429,
   restart_needed: 409,
 };

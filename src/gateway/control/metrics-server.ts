@@ -3,9 +3,9 @@ import type { Server } from 'node:http';
 import { NatgateError } from '../../core/errors.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { RunOptions } from '../options.ts';
-import type { GatewayStatus } from '../status.ts';
 import { errorBody } from './errors.ts';
 import { boundedServer } from './http-server.ts';
+import type { Observed } from './metric-list.ts';
 import { metricsOf } from './metrics.ts';
 
 type Metrics = NonNullable<RunOptions['metrics']>;
@@ -27,10 +27,10 @@ export function requirePrivate(metrics: Metrics, outside: readonly number[], pub
 /** Rejects with NatgateError `metrics_failed`. */
 export async function serveMetrics(
   { address, port }: Metrics,
-  status: () => GatewayStatus,
+  observe: () => Observed,
   log: (line: string) => void,
 ): Promise<Server> {
-  const metrics = metricsOf(status);
+  const metrics = metricsOf(observe);
   const server = boundedServer((request, response) => {
     const answer = (code: number, type: string, text: string) => {
       response.writeHead(code, { 'content-type': type });

@@ -20,21 +20,21 @@ export async function bytesAnswer(
 ): Promise<Response> {
   const controller = new AbortController();
   const leave = streams.enter();
-  let pieces: AsyncGenerator<Uint8Array, void, void>;
-  let first: IteratorResult<Uint8Array, void> | null;
-  try {
-    pieces = start(controller.signal);
-    // What is wrong with the request shows now, and is answered as other errors are.
-    first = await pieces.next();
-  } catch (error) {
+  const pieces = start(controller.signal);
+  // What is wrong with the request shows now, and is answered as other errors are.
+  const first = await pieces.next().catch((error: unknown) => {
     leave();
     throw error;
-  }
+  });
+  let next: Promise<IteratorResult<Uint8Array, void>> | null = Promise.resolve(first);
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(stream) {
-        const piece = first ?? (await pieces.next());
-        first = null;
+        const piece = await (next ?? pieces.next()).catch((error: unknown) => {
+          leave();
+          throw error;
+        });
+        next = null;
         if (piece.done !== true) return stream.enqueue(piece.value);
         leave();
         stream.close();

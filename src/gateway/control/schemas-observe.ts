@@ -1,16 +1,16 @@
-/** Flows and counters as they go over the control socket. */
+/** Flows and counters as they go over the control socket, as zod sees them. */
 import { z } from '@hono/zod-openapi';
-import { map } from '../config/schema-values.ts';
+import { list, map } from '../config/schema-values.ts';
 import { FLOW_ORDERS } from '../observe/flow-sort.ts';
 import { flow } from './schemas.ts';
 
-const MAX_FILTER = 4096;
 const count = () => z.number().nonnegative();
+const text = (what: string) => z.string({ error: what });
 /** In a query all is text. */
 const number = (what: string) => z.string().regex(/^\d{1,9}$/, { error: what });
 
 const filter = () =>
-  z.string({ error: 'a filter' }).max(MAX_FILTER).optional().openapi({
+  text('a filter').optional().openapi({
     description: 'In the filter language of `natgate flows`; without it, all',
     example: 'tcp and src 10.0.0.0/24 and not dport 443',
   });
@@ -22,15 +22,12 @@ export const flowQuery = map({
     .enum(FLOW_ORDERS, { error: FLOW_ORDERS.join(', ') })
     .optional()
     .openapi({ description: 'The most first, at most 10 000; such a list has no pages' }),
-  cursor: z
-    .string({ error: 'a cursor' })
-    .optional()
-    .openapi({ description: 'What the page before has given' }),
+  cursor: text('a cursor').optional().openapi({ description: 'What the page before has given' }),
 });
 
 export const countQuery = map({ filter: filter() });
 
-const listedFlow = flow
+export const listedFlow = flow
   .extend({
     id: z.string().describe('Names this flow, and no later one'),
     side: z.enum(['private', 'public']).describe('Which side began it'),
@@ -50,12 +47,19 @@ export const flows = z
 
 export const flowCount = z.object({ count: count() }).openapi('FlowCount');
 
+export const flowStates = z
+  .object({
+    states: z
+      .record(z.string(), z.record(z.string(), count()))
+      .describe('By protocol, then by state, or by unreplied, replied, assured'),
+  })
+  .openapi('FlowStates');
+
 export const whichFlows = z
   .union([
     map({
       filter: z
-        .string({ error: 'a filter' })
-        .max(MAX_FILTER)
+        .string({ error: 'a filter, or {"all": true} for all flows' })
         .regex(/\S/, { error: 'a filter, or {"all": true} for all flows' })
         .describe('Those that it means end'),
     }),
@@ -73,7 +77,6 @@ export const statsQuery = map({
   interval: z
     .string()
     .regex(/^\d{1,4}(\.\d{1,3})?$/, { error: 'a number of seconds' })
-    .refine((text) => Number(text) >= 0.1 && Number(text) <= 3600, { error: '0.1 to 3600 seconds' })
     .optional()
     .openapi({ description: 'Seconds between two events: 0.1 to 3600; without it, 1' }),
 });
@@ -83,6 +86,6 @@ export const stats = z
     time: z.string().describe('ISO 8601'),
     elapsed: z.number().describe('Milliseconds of a clock that does not jump: for rates'),
     counters: z.record(z.string(), count()),
-    gauges: z.array(z.string()).describe('Counters that go up and down'),
+    gauges: list(z.string()).describe('Counters that go up and down'),
   })
   .openapi('Stats');

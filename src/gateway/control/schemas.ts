@@ -26,7 +26,8 @@ export const health = z
 
 const ruleCount = z.object({ name: z.string(), flows: count(), bytes: count() });
 
-const portCounts = z.object({ tcp: count(), udp: count(), icmp: count() });
+const byProtocol = z.object({ tcp: count(), udp: count(), icmp: count() });
+const externalUse = z.object({ address: z.string(), inUse: byProtocol, ports: byProtocol });
 
 export const status = z
   .object({
@@ -41,7 +42,7 @@ export const status = z
     ports: z.object({
       first: z.int(),
       last: z.int(),
-      inUse: portCounts,
+      inUse: byProtocol,
     }),
     flows: z.object({
       count: count(),
@@ -57,18 +58,17 @@ export const status = z
       z.object({
         name: z.string(),
         side: z.enum(['private', 'public']),
-        addresses: z.array(z.string()).describe('With the length of the prefix'),
+        addresses: z.array(z.string()).describe('IPv4, with the length of their prefix'),
         in: traffic,
         out: traffic,
       }),
     ),
-    externals: z
-      .array(z.object({ address: z.string(), inUse: portCounts, ports: portCounts }))
-      .describe('External addresses of which a port has been in use, and how many ports there are'),
+    externals: z.array(externalUse).describe('External addresses of which a port has been in use'),
     config: z.string().nullable().describe('The file that it was started with'),
     drops: z.record(z.string(), count()),
     refused: z.array(z.object({ host: z.string(), rule: z.string(), reason: z.string(), count: count() })),
     firewall: z.array(ruleCount),
+    ended: z.record(z.string(), count()).describe('Flows that ended, by why'),
     counters: z.record(z.string(), count()),
   })
   .openapi('Status');

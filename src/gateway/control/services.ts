@@ -1,18 +1,22 @@
 /** What a running gateway serves: the control socket and the metrics. Neither holds the gateway up, or ends it. */
 import { getRequestListener } from '@hono/node-server';
-import type { Gateway } from '../gateway.ts';
+import { NatgateError } from '../../core/errors.ts';
+import type { Live } from '../capture/live.ts';
+import type { EventHub } from '../events/hub.ts';
 import type { Log } from '../log.ts';
-import { sampleCounters } from '../observe/counters.ts';
+import type { DeleteFlows } from '../observe/delete-flows.ts';
 import { FlowService } from '../observe/flow-service.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
-import { readStatus, recordOf } from '../status.ts';
+import type { RunRecord } from '../run-record.ts';
+import { readStatus } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
+import { observer } from './observed.ts';
 import { listenAt, requireFree } from './socket.ts';
 import { Streams } from './streams.ts';
 
@@ -24,15 +28,29 @@ export async function checkServices(options: RunOptions, outside: readonly numbe
   if (metrics !== null) requirePrivate(metrics, outside, options.public);
 }
 
+/** What services need of the gateway itself. */
+export interface ServedGateway {
+  /** Null before it is up. */
+  readonly record: RunRecord | null;
+  readonly live: Live;
+  /** Undefined likewise. */
+  readonly events: EventHub | undefined;
+  deleteFlows: DeleteFlows;
+}
+
 /** Resolves with what ends them. Rejects with NatgateError; nothing is left then. */
 export async function startServices(
   running: RunningConfig,
   reload: Reload,
-  gateway: Gateway,
+  gateway: ServedGateway,
   log: Log,
 ): Promise<() => void> {
   const { options } = running;
   const status = () => readStatus(options);
+  const record = () => {
+    if (gateway.record === null) throw new NatgateError('not_ready', 'the gateway is starting', 'try again');
+    return gateway.record;
+  };
   const closers: (() => void)[] = [];
   const close = () => {
     for (const step of closers.splice(0).reverse()) step();
@@ -44,12 +62,9 @@ export async function startServices(
         version: packageVersion(),
         status,
         reload,
-        flows: new FlowService(
-          () => recordOf(options),
-          (worker, flows) => gateway.deleteFlows(worker, flows),
-        ),
-        counters: () => sampleCounters(recordOf(options)),
+        record,
         live: gateway.live,
+        flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
         log,
         streams: new Streams(),
         subscribe: (...of) => gateway.events!.subscribe(...of),
@@ -61,7 +76,10 @@ export async function startServices(
       closers.push(() => server.closeAllConnections());
     }
     if (options.metrics !== null) {
-      const server = await serveMetrics(options.metrics, status, (line) => log(line, 'error'));
+      const failed = (line: string) => log(line, 'error');
+      const { observe, close: stop } = observer(options, failed);
+      closers.push(stop);
+      const server = await serveMetrics(options.metrics, observe, failed);
       closers.push(() => {
         server.close();
         server.closeAllConnections();

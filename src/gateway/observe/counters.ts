@@ -10,6 +10,7 @@ import {
   DEVICES,
   DROPS,
   readCounters,
+  readEnds,
   sumOfCounters,
 } from '../../engine/counters.ts';
 import type { RunRecord } from '../run-record.ts';
@@ -38,7 +39,7 @@ const DEVICE_NAMES: readonly [string, number][] = [
 export interface CounterSample {
   /** ms, of a clock that does not jump. */
   time: number;
-  /** `interface/in_bytes`, `drops/REASON` and the names of engine/counters.ts. */
+  /** `interface/in_bytes`, `drops/REASON`, `ended/WHY` and the names of engine/counters.ts. */
   values: Record<string, number>;
 }
 
@@ -58,6 +59,7 @@ export function sampleCounters(record: RunRecord): CounterSample {
   for (const [reason, name] of reasonNames.entries()) {
     if (reason > 0) values[`drops/${name}`] = counters[DROPS + reason]!;
   }
+  for (const [why, count] of Object.entries(readEnds(counters))) values[`ended/${why}`] = count;
   return { time, values };
 }
 

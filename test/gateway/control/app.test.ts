@@ -54,6 +54,10 @@ const FLOW: FlowInfo = {
   related: false,
 };
 
+const noRecord = (): never => {
+  throw new NatgateError('not_ready', 'it is starting', 'try again');
+};
+
 let became: RunOptions[];
 /** Names of the forwards whose flows a plan ends. */
 let endingBy: string[];
@@ -84,12 +88,6 @@ beforeEach(() => {
   logged = [];
   const log = (line: string) => void logged.push(line);
   const reload = reloader({ running, log, directory: folder });
-  const flows = new FlowService(
-    () => {
-      throw new NatgateError('not_ready', 'the gateway is not up', 'try again when it is');
-    },
-    async () => null,
-  );
   const live = liveOf(
     () => undefined,
     () => undefined,
@@ -98,9 +96,9 @@ beforeEach(() => {
     running,
     version: '1.2.3',
     status: () => STATUS,
+    record: noRecord,
     reload,
-    flows,
-    counters: () => ({ time: 5, values: { flows_started: 7, flows_tcp: 2 } }),
+    flows: new FlowService(noRecord, async () => null),
     live,
     log,
     streams: new Streams(),

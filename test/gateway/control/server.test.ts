@@ -20,7 +20,7 @@ import { groupName, socketGroup } from '../../../src/gateway/control/group.ts';
 import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import { requirePrivate, serveMetrics } from '../../../src/gateway/control/metrics-server.ts';
 import { listenAt } from '../../../src/gateway/control/socket.ts';
-import { STATUS } from './support.ts';
+import { OBSERVED } from './support.ts';
 
 let folder: string;
 let path: string;
@@ -134,7 +134,7 @@ it('serves metrics, and nothing else', async () => {
   const loopback = { address: 0x0100007f, port: 0, public: false };
   const server = await serveMetrics(
     loopback,
-    () => STATUS,
+    () => OBSERVED,
     () => {},
   );
   undo.push(() => server.close());
@@ -157,9 +157,20 @@ it('serves metrics, and nothing else', async () => {
       'natgate_flows{proto="tcp"} 2',
       'natgate_flows_limit 1024',
       'natgate_flows_started_total 12',
-      'natgate_flows_ended_total 9',
+      'natgate_flows_ended_total{why="timeout"} 1',
       'natgate_drops_total{reason="bad_tcp"} 7',
-      'natgate_ports_in_use{proto="udp"} 1',
+      'natgate_ports_in_use{external="203.0.113.1",proto="udp"} 1',
+      'natgate_ports_limit{external="203.0.113.1",proto="icmp"} 65536',
+      'natgate_port_exhausted_total{reason="no_free_port"} 0',
+      'natgate_destination_ports_in_use{destination="192.0.2.1:443",proto="tcp"} 3',
+      'natgate_client_flows{client="192.168.1.10"} 3',
+      'natgate_batch_packets_bucket{le="2"} 5',
+      'natgate_batch_packets_bucket{le="+Inf"} 5',
+      'natgate_batch_packets_count 5',
+      'natgate_exchange_seconds_bucket{le="0.000001"} 1',
+      'natgate_exchange_seconds_bucket{le="+Inf"} 3',
+      'natgate_exchange_seconds_sum 0.5',
+      'natgate_loop_delay_seconds{which="p99"} 0.02',
       'natgate_packets_total{interface="eth1",side="private",dir="in"} 5',
       'natgate_bytes_total{interface="eth0",side="public",dir="out"} 500',
       'natgate_firewall_rule_flows_total{rule="no-ssh"} 4',
@@ -192,7 +203,7 @@ it('does not show metrics to the world unless that is said', async () => {
   await expect(
     serveMetrics(
       metrics,
-      () => STATUS,
+      () => OBSERVED,
       () => {},
     ),
   ).rejects.toMatchObject({ code: 'metrics_failed' });

@@ -1,54 +1,24 @@
 /** What the control socket says of flows: pages, filters, counts, ends; in pieces. */
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { FlowTable, H_BYTES, HOT } from '../../../src/conntrack/flow-table.ts';
-import { formatState, openState, stateBytes } from '../../../src/engine/state.ts';
 import { FlowService } from '../../../src/gateway/observe/flow-service.ts';
-import type { RunRecord } from '../../../src/gateway/run-record.ts';
-import { addon } from '../../../src/link/addon.ts';
-import { parseAddress } from '../../../src/wire/address.ts';
+import { FLOWS, flowTables } from './flow-tables.ts';
 
-const CAPACITY = 4000;
-const FLOWS = 3000;
-let folder: string;
-let fds: number[];
-let tables: FlowTable[];
+let tables: ReturnType<typeof flowTables>;
 let service: FlowService;
 let asked: [number, number[]][];
 
 beforeEach(() => {
-  folder = mkdtempSync('/dev/shm/natgate-test-');
-  const path = join(folder, 'state');
+  tables = flowTables();
   asked = [];
-  fds = [path, `${path}.1`].map((file) => openSync(file, 'w+', 0o600));
-  tables = fds.map((fd) => {
-    addon().fallocate(fd, stateBytes(CAPACITY));
-    const buffer = addon().mmap(fd, stateBytes(CAPACITY), true);
-    formatState(buffer, CAPACITY, [1, 2]);
-    const state = openState(buffer);
-    return new FlowTable(buffer, state.tableOffset, CAPACITY, state.seed);
-  });
-  for (const [worker, table] of tables.entries()) {
-    for (let i = 0; i < FLOWS; i++) {
-      const [source, remote] = [parseAddress(`10.0.${worker}.2`)!, parseAddress('192.0.2.1')!];
-      const flow = table.create(i % 3 === 0 ? 6 : 17, source, remote, i, remote, i + 1, i, 0, 0);
-      table.hot[flow * HOT + H_BYTES] = i;
-    }
-  }
-  const record = { rules: ['lan'], timeouts: {}, statePath: path, workers: 2 } as unknown as RunRecord;
   service = new FlowService(
-    () => record,
+    () => tables.record,
     async (worker, pairs) => {
       asked.push([worker, [...pairs]]);
       return pairs.length / 2;
     },
   );
 });
-afterEach(() => {
-  for (const fd of fds) closeSync(fd);
-  rmSync(folder, { recursive: true });
-});
+afterEach(() => tables.remove());
 
 async function list(query: Partial<Parameters<FlowService['list']>[0]>) {
   const pieces: string[] = [];

@@ -1,52 +1,54 @@
-/** The flow table: listed, counted, ended. Read from the shared memory, piece by piece: the engine knows nothing of it. */
+/** Flows: a list of any length, how many, and their end. */
 import { createRoute } from '@hono/zod-openapi';
+import type { FlowQuery, FlowService } from '../../observe/flow-service.ts';
 import { bytesAnswer } from '../pulled-stream.ts';
-import * as schemas from '../schemas-observe.ts';
+import { countQuery, deletedFlows, flowCount, flowQuery, flows, whichFlows } from '../schemas-observe.ts';
 import { answers, body, type ControlApp, type ControlledGateway } from './route.ts';
 
-export function flowRoutes(app: ControlApp, { flows, streams, log }: ControlledGateway): void {
+export function flowRoutes(app: ControlApp, { flows: service, streams, log }: ControlledGateway): void {
   app.openapi(
     createRoute({
       method: 'get',
       path: '/v1/flows',
-      request: { query: schemas.flowQuery },
-      responses: answers(schemas.flows, 'Flows, as they are while they are read; each is whole'),
+      request: { query: flowQuery },
+      responses: answers(flows, 'Flows that live, in pieces as they are read'),
     }),
-    async (c) => {
-      const { filter = '', limit, ...rest } = c.req.valid('query');
-      const pieces = () =>
-        flows.list({ filter, ...(limit !== undefined && { limit: Number(limit) }), ...rest });
-      // Its body is what the schema says, but comes in pieces.
-      return (await bytesAnswer(streams, 'application/json', () => encoded(pieces()))) as never;
+    (c) => {
+      const { filter = '', limit, sort, cursor } = c.req.valid('query');
+      const query = { filter, limit: limit === undefined ? undefined : Number(limit), sort, cursor };
+      const answer = bytesAnswer(streams, 'application/json', () => encoded(service, query));
+      // Its type cannot say what is in a stream.
+      return answer as Promise<never>;
     },
   );
   app.openapi(
     createRoute({
       method: 'get',
       path: '/v1/flows/count',
-      request: { query: schemas.countQuery },
-      responses: answers(schemas.flowCount, 'How many there are'),
+      request: { query: countQuery },
+      responses: answers(flowCount, 'How many flows there are'),
     }),
-    async (c) => c.json({ count: await flows.count(c.req.valid('query').filter ?? '') }, 200),
+    async (c) => c.json({ count: await service.count(c.req.valid('query').filter ?? '') }, 200),
   );
   app.openapi(
     createRoute({
       method: 'delete',
       path: '/v1/flows',
-      request: { body: body(schemas.whichFlows) },
-      responses: answers(schemas.deletedFlows, 'They have ended; what they were is not told'),
+      request: { body: body(whichFlows) },
+      responses: answers(deletedFlows, 'So many flows have ended'),
     }),
     async (c) => {
       const which = c.req.valid('json');
-      const filter = 'filter' in which ? which.filter : '';
-      const deleted = await flows.delete(filter);
-      log(`flows deleted by the control socket: ${deleted}${filter === '' ? '' : ` (${filter})`}`);
+      const deleted = await service.delete('all' in which ? '' : which.filter);
+      const what = 'all' in which ? 'all' : JSON.stringify(which.filter);
+      log(`deleted by the control socket: ${deleted} flows (${what})`);
       return c.json({ deleted }, 200);
     },
   );
 }
 
-async function* encoded(pieces: AsyncGenerator<string, void, void>): AsyncGenerator<Uint8Array, void, void> {
+/** What is wrong with the query is thrown for the first piece. */
+async function* encoded(service: FlowService, query: FlowQuery): AsyncGenerator<Uint8Array, void, void> {
   const encoder = new TextEncoder();
-  for await (const piece of pieces) yield encoder.encode(piece);
+  for await (const piece of service.list(query)) yield encoder.encode(piece);
 }

@@ -5,11 +5,11 @@ import type { Live } from '../../capture/live.ts';
 import type { Change } from '../../config/change.ts';
 import type { EventHub } from '../../events/hub.ts';
 import type { Log } from '../../log.ts';
-import type { CounterSample } from '../../observe/counters.ts';
 import type { FlowService } from '../../observe/flow-service.ts';
 import type { Reload } from '../../reload/reload.ts';
 import { changeLines, endedCount } from '../../reload/result.ts';
 import type { RunningConfig } from '../../reload/running.ts';
+import type { RunRecord } from '../../run-record.ts';
 import type { GatewayStatus } from '../../status.ts';
 import type { Parsed } from '../body.ts';
 import { EVENT_STREAM } from '../event-stream.ts';
@@ -24,10 +24,10 @@ export interface ControlledGateway {
   /** Of natgate. */
   version: string;
   status(): GatewayStatus;
+  /** As it is now. Throws NatgateError `not_ready`. */
+  record(): RunRecord;
   reload: Reload;
   flows: FlowService;
-  /** At this moment. Throws NatgateError `not_running`. */
-  counters(): CounterSample;
   /** Its packets as they pass. */
   live: Live;
   /** Answers that go on. */

@@ -1,51 +1,60 @@
-/** Every counter by its name: once, or again and again. */
-import { createRoute, z } from '@hono/zod-openapi';
-import { type CounterSample, isGauge } from '../../observe/counters.ts';
+/** Every counter, once or again and again. */
+import { createRoute } from '@hono/zod-openapi';
+import { NatgateError } from '../../../core/errors.ts';
+import { isGauge, sampleCounters } from '../../observe/counters.ts';
+import type { RunRecord } from '../../run-record.ts';
 import { EVENT_STREAM, eventStream } from '../event-stream.ts';
 import { errorBody } from '../schemas.ts';
-import * as schemas from '../schemas-observe.ts';
+import { stats, statsQuery } from '../schemas-observe.ts';
 import { type ControlApp, type ControlledGateway, json } from './route.ts';
 
-export function statsRoutes(app: ControlApp, { counters, streams, log }: ControlledGateway): void {
+/** Seconds. */
+const SHORTEST = 0.1;
+const LONGEST = 3600;
+
+export function statsRoutes(app: ControlApp, { record, streams, log }: ControlledGateway): void {
   app.openapi(
     createRoute({
       method: 'get',
       path: '/v1/stats',
-      request: { query: schemas.statsQuery },
+      request: { query: statsQuery },
       responses: {
         200: {
-          description: 'Counters; with `follow` events `stats`, each with the same',
-          content: { 'application/json': { schema: schemas.stats }, [EVENT_STREAM]: { schema: z.string() } },
+          description: 'Every counter by its name',
+          content: { 'application/json': { schema: stats }, [EVENT_STREAM]: { schema: stats } },
         },
         '4XX': json(errorBody, 'What is wrong'),
       },
     }),
     (c) => {
       const { follow, interval = '1' } = c.req.valid('query');
-      // What is wrong shows before the answer begins.
-      const first = statsOf(counters());
-      if (follow !== 'true') return c.json(first, 200);
+      const seconds = Number(interval);
+      if (seconds < SHORTEST || seconds > LONGEST) {
+        const remedy = `${SHORTEST} to ${LONGEST} seconds`;
+        throw new NatgateError('bad_interval', `an interval of ${interval} seconds is not allowed`, remedy);
+      }
+      if (follow !== 'true') return c.json(statsOf(record()), 200);
+      // What is wrong from the beginning has an answer of its own.
+      const first = statsOf(record());
       return eventStream(streams, (events) => {
         events.send('stats', first);
         const timer = setInterval(() => {
           try {
-            events.send('stats', statsOf(counters()));
+            events.send('stats', statsOf(record()));
           } catch (error) {
-            log(`counters could not be read: ${(error as Error).message}`, 'error');
+            log(`counters cannot be read: ${(error as Error).message}`, 'error');
+            clearInterval(timer);
             events.end();
           }
-        }, Number(interval) * 1000);
+        }, seconds * 1000).unref();
         return () => clearInterval(timer);
       });
     },
   );
 }
 
-function statsOf({ time, values }: CounterSample): z.infer<typeof schemas.stats> {
-  return {
-    time: new Date().toISOString(),
-    elapsed: time,
-    counters: values,
-    gauges: Object.keys(values).filter(isGauge),
-  };
+function statsOf(record: RunRecord) {
+  const { time, values } = sampleCounters(record);
+  const gauges = Object.keys(values).filter(isGauge);
+  return { time: new Date().toISOString(), elapsed: time, counters: values, gauges };
 }
