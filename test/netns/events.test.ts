@@ -44,7 +44,7 @@ for _ in range(0, flows, each):
                 s.sendto(b'x', (name, port))
             except OSError:
                 pass
-    time.sleep(0.01)
+    time.sleep(0.015)
 `;
 
 /** Oldest first; not a line that is being written. */
@@ -64,7 +64,7 @@ function pair(events: Iterable<GatewayEvent>): { begun: number; open: Set<string
     open.add(key);
   };
   const end = (key: string) => {
-    if (!open.delete(key)) throw new Error(`${key} ends, and has not begun`);
+    if (!open.delete(key)) throw new Error(`${key} ends, and has not begun (${missed} missing)`);
   };
   for (const event of events) {
     if (event.event === 'gap') missed += event.missed;
