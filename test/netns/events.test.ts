@@ -44,7 +44,7 @@ for _ in range(0, flows, each):
                 s.sendto(b'x', (name, port))
             except OSError:
                 pass
-    time.sleep(0.01)
+    time.sleep(0.015)
 `;
 
 /** Oldest first; not a line that is being written. */
@@ -64,7 +64,7 @@ function pair(events: Iterable<GatewayEvent>): { begun: number; open: Set<string
     open.add(key);
   };
   const end = (key: string) => {
-    if (!open.delete(key)) throw new Error(`${key} ends, and has not begun`);
+    if (!open.delete(key)) throw new Error(`${key} ends, and has not begun (${missed} missing)`);
   };
   for (const event of events) {
     if (event.event === 'gap') missed += event.missed;
@@ -178,5 +178,22 @@ natgateOnly('events', () => {
       'restarted',
       'stopping',
     ]);
+  });
+
+  it('a gateway that lingers leaves flows open, and the next one ends them', async () => {
+    rmSync(join(folder, 'log'), { recursive: true });
+    const args = ['--config', file, '--linger', '30'];
+    const first = await Natgate.start(natgate().ns, args);
+    const connection = await net.client.connect([SERVER, 7]);
+    expect(await connection.echo('before')).toBe('before');
+    expect(await first.process.stop('SIGTERM')).toBe(0);
+    const between = pair(readLog());
+    expect([between.begun, between.open.size]).toEqual([1, 2]);
+    net.gateway = await Natgate.start(natgate().ns, ['--config', file], first.name);
+    expect(await connection.echo('after')).toBe('after');
+    await natgate().stop();
+    const { begun, open } = pair(readLog());
+    expect([begun, open]).toEqual([1, new Set()]);
+    expect(engineEvents([...readLog()])).toEqual(['started', 'lingering', 'started', 'stopping']);
   });
 });
