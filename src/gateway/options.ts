@@ -55,6 +55,17 @@ export interface LogOptions {
   format: 'text' | 'json';
 }
 
+export interface MetricsOptions {
+  /** Wire order. */
+  address: number;
+  port: number;
+  /** The world may ask. */
+  public: boolean;
+  page: boolean;
+  /** File of the token without which the page can change nothing; null: it can change nothing. */
+  tokenFile: string | null;
+}
+
 export interface RunOptions {
   /** Names the run directory; several gateways may run on one host under different names. */
   name: string;
@@ -89,10 +100,10 @@ export interface RunOptions {
   /** Null: natgate has nothing to do with DNS. */
   dns: DnsOptions | null;
   control: ControlOptions;
-  /** Where metrics are served; null: nowhere. The address is in wire order; `public`: the world may ask. */
-  metrics: { address: number; port: number; public: boolean } | null;
   /** Who receives events (events/options.ts). */
   events: readonly SinkOptions[];
+  /** Where metrics are served, and with `page` the web page; null: nowhere. */
+  metrics: MetricsOptions | null;
   log: LogOptions;
   /** The file that this came from, which SIGHUP and `natgate reload` read again; null: from the command line alone. */
   configPath: string | null;

@@ -30,6 +30,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'tftp', package: 'tftp-hpa' },
   { binary: 'sipp', package: 'sip-tester' },
   { binary: 'conntrack', package: 'conntrack' },
+  { binary: 'chromium', package: 'chromium' },
   { binary: 'turnutils_natdiscovery', package: 'coturn' },
   { binary: 'promtool', package: 'prometheus' },
 ];

@@ -186,7 +186,19 @@ function metricsOf(value: ConfigDocument['metrics'], reader: Reader): RunOptions
     const address = ['127.0.0.1', '0.0.0.0'].includes(addressText)
       ? { '127.0.0.1': 0x0100007f, '0.0.0.0': 0 }[addressText]!
       : hostAddress(from, addressText);
-    return { address, port: port(from, portText), public: !isText && value.public };
+    return { address, port: port(from, portText) };
   });
-  return found ?? null;
+  const more = isText ? { public: false, page: false } : value;
+  const tokenFile = isText ? null : (value['token-file'] ?? null);
+  if (more.page && more.public) {
+    reader.error(
+      ['metrics', 'page'],
+      'the page shows who talks with whom, and the world may ask',
+      'leave `public` out, and reach the page by ssh -L',
+    );
+  }
+  if (tokenFile !== null && !more.page) {
+    reader.error(['metrics', 'token-file'], 'without a page nothing asks for a token', 'add `page: true`');
+  }
+  return found === undefined ? null : { ...found, public: more.public, page: more.page, tokenFile };
 }

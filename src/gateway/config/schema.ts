@@ -143,6 +143,10 @@ export const configSchema = map({
         public: flag().default(false).meta({
           description: 'It may be an address of the public interface, or 0.0.0.0: the world may ask',
         }),
+        page: flag().default(false).meta({ description: 'The web page is there as well' }),
+        'token-file': label('a path').optional().meta({
+          description: 'File with the token that the page needs to end flows; without it, it only reads',
+        }),
       }),
     ])
     .default('off')

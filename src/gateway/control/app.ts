@@ -23,6 +23,7 @@ import { reloadRoutes } from './routes/reload.ts';
 import type { ControlApp, ControlledGateway } from './routes/route.ts';
 import { statsRoutes } from './routes/stats.ts';
 import { tapRoutes } from './routes/taps.ts';
+import { topRoutes } from './routes/top.ts';
 
 const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[] = [
   gatewayRoutes,
@@ -33,6 +34,7 @@ const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[]
   flowRoutes,
   statsRoutes,
   tapRoutes,
+  topRoutes,
 ];
 
 export function controlApp(gateway: ControlledGateway): ControlApp {

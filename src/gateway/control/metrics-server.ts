@@ -1,4 +1,4 @@
-/** `/metrics` on a TCP port: the only thing that natgate serves over a network, and nothing can be changed by it. */
+/** `/metrics` on a TCP port, and where it is asked for the web page (page-server.ts): the only things that natgate serves over a network. */
 import type { Server } from 'node:http';
 import { NatgateError } from '../../core/errors.ts';
 import { formatAddress } from '../../wire/address.ts';
@@ -7,6 +7,7 @@ import { errorBody } from './errors.ts';
 import { boundedServer } from './http-server.ts';
 import type { Moment } from './metric-list.ts';
 import { metricsOf } from './metrics.ts';
+import { type Page, pageListener } from './page-server.ts';
 
 type Metrics = NonNullable<RunOptions['metrics']>;
 
@@ -24,13 +25,15 @@ export function requirePrivate(metrics: Metrics, outside: readonly number[], pub
   );
 }
 
-/** Rejects with NatgateError `metrics_failed`. */
+/** `page`: null where there is none. Rejects with NatgateError `metrics_failed`. */
 export async function serveMetrics(
   { address, port }: Metrics,
   read: () => Promise<Moment>,
   log: (line: string) => void,
+  page: Page | null = null,
 ): Promise<Server> {
   const metrics = metricsOf(read);
+  const pages = page === null ? null : pageListener(page);
   const server = boundedServer((request, response) => {
     const answer = (code: number, type: string, text: string) => {
       response.writeHead(code, { 'content-type': type });
@@ -38,7 +41,9 @@ export async function serveMetrics(
     };
     const refuse = (code: number, ...words: Parameters<typeof errorBody>) =>
       answer(code, 'application/json', JSON.stringify(errorBody(...words)));
-    if (request.url?.split('?')[0] !== '/metrics') refuse(404, 'no_such_route', 'there is only /metrics', '');
+    const isMetrics = request.url?.split('?')[0] === '/metrics';
+    if (!isMetrics && pages !== null) pages(request, response);
+    else if (!isMetrics) refuse(404, 'no_such_route', 'there is only /metrics', '');
     else if (request.method !== 'GET' && request.method !== 'HEAD')
       refuse(405, 'method_not_allowed', 'there is only GET', '');
     else {

@@ -89,3 +89,22 @@ export const stats = z
     gauges: list(z.string()).describe('Counters that go up and down'),
   })
   .openapi('Stats');
+
+const usage = {
+  address: z.string(),
+  flows: count(),
+  out: count().describe('Bytes to the public side, of the flows that live'),
+  in: count(),
+  outRate: count().describe('Bytes a second since the last look'),
+  inRate: count(),
+};
+
+export const top = z
+  .object({
+    flows: count(),
+    elapsed: count().describe('Between this look and the last, ms; 0: there was none, and no rates'),
+    clients: z.array(z.object({ ...usage, name: z.string().describe('Empty without one') })),
+    destinations: z.array(z.object(usage)),
+    ports: z.array(z.object({ ...usage, protocol: count(), port: count() })),
+  })
+  .openapi('Top');

@@ -17,15 +17,21 @@ import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
 import { metricsSource } from './metrics.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
+import { readPageFiles, readToken } from './page-server.ts';
 import { listenAt, requireFree } from './socket.ts';
-import { Streams } from './streams.ts';
+import { MAX_STREAMS, Streams } from './streams.ts';
+
+const PAGE_STREAMS = 12;
 
 /** What would fail later, before anything of the host is changed. `outside`: addresses of the public interface. */
 export async function checkServices(options: RunOptions, outside: readonly number[]): Promise<void> {
   const { control, metrics } = options;
   socketGroup(control.group);
   if (control.socket !== null) await requireFree(control.socket);
-  if (metrics !== null) requirePrivate(metrics, outside, options.public);
+  if (metrics === null) return;
+  requirePrivate(metrics, outside, options.public);
+  if (metrics.tokenFile !== null) readToken(metrics.tokenFile);
+  if (metrics.page) readPageFiles();
 }
 
 /** What services need of the gateway itself. */
@@ -56,8 +62,9 @@ export async function startServices(
     for (const step of closers.splice(0).reverse()) step();
   };
   try {
-    if (options.control.socket !== null) {
-      const app = controlApp({
+    // Each with streams of its own: the page takes none from the socket.
+    const makeApp = (most: number) =>
+      controlApp({
         running,
         version: packageVersion(),
         status,
@@ -66,9 +73,11 @@ export async function startServices(
         live: gateway.live,
         flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
         log,
-        streams: new Streams(),
+        streams: new Streams({ most }),
         subscribe: (...of) => gateway.events!.subscribe(...of),
       });
+    if (options.control.socket !== null) {
+      const app = makeApp(MAX_STREAMS);
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));
       const { socket: path, mode, group } = options.control;
@@ -82,7 +91,10 @@ export async function startServices(
         () => running.options.nat.rules,
       );
       closers.push(source.close);
-      const server = await serveMetrics(options.metrics, source.read, (line) => log(line, 'error'));
+      const { page, tokenFile } = options.metrics;
+      const token = tokenFile === null ? null : readToken(tokenFile);
+      const pages = page ? { app: makeApp(PAGE_STREAMS), token, files: readPageFiles() } : null;
+      const server = await serveMetrics(options.metrics, source.read, (line) => log(line, 'error'), pages);
       closers.push(() => {
         server.close();
         server.closeAllConnections();

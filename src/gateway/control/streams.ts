@@ -11,7 +11,7 @@ import { NatgateError } from '../../core/errors.ts';
 
 /** Of one stream. */
 const QUEUE_BYTES = 262_144;
-const MAX_STREAMS = 16;
+export const MAX_STREAMS = 16;
 
 export interface Sink {
   /** False: the reader is too far behind, or has gone; the chunk is not sent. */

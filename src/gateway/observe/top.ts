@@ -47,6 +47,8 @@ export interface TopSample {
 
 /** Busiest flows that are kept. */
 const KEPT = 256;
+/** Flows of one step. */
+const STEP = 4096;
 
 interface Seen {
   reader: FlowReader;
@@ -86,6 +88,19 @@ export class TopSampler {
 
   /** `matches`: null for all. `time`: ms, now. `order`: what the busiest flows are the first by. */
   sample(time: number, order: TopOrder, matches: ((flow: ListedFlow) => boolean) | null): TopSample {
+    const steps = this.steps(time, order, matches);
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
+  }
+
+  /** The same in steps of some thousand flows, for who has other things to do in between. */
+  *steps(
+    time: number,
+    order: TopOrder,
+    matches: ((flow: ListedFlow) => boolean) | null,
+  ): Generator<void, TopSample, void> {
     const seconds = this.time === null ? 0 : (time - this.time) / 1000;
     this.time = time;
     const sample: TopSample = {
@@ -98,7 +113,9 @@ export class TopSampler {
     const busiest = new Busiest(order);
     for (const [worker, seen] of this.workers.entries()) {
       const now = seen.reader.now();
+      let looked = 0;
       for (const raw of seen.reader.read()) {
+        if (++looked % STEP === 0) yield;
         const usage = usageOf(raw, seen, seconds);
         let listed: ListedFlow | null = null;
         if (matches !== null) {

@@ -470,7 +470,12 @@ metrics: 127.0.0.1:9469
     dns: { upstream: [address('192.0.2.53'), address('192.0.2.54')], system: false },
     log: { level: 'warning', format: 'json' },
     control: { socket: '/run/office.sock', group: 'adm', mode: 0o600 },
-    metrics: { address: address('127.0.0.1'), port: 9469 },
+    metrics: { address: address('127.0.0.1'), port: 9469, public: false, page: false, tokenFile: null },
+  });
+  expect(
+    optionsOf(`${TWO}metrics: {listen: "127.0.0.1:9469", page: true, token-file: /etc/t}`),
+  ).toMatchObject({
+    metrics: { address: address('127.0.0.1'), port: 9469, page: true, tokenFile: '/etc/t' },
   });
   expect(optionsOf(`${TWO}dns: system\ncontrol: {socket: off}`)).toMatchObject({
     dns: { upstream: [], system: true },

@@ -165,6 +165,7 @@ describe('answers', () => {
       'get /v1/rules',
       'get /v1/stats',
       'get /v1/status',
+      'get /v1/top',
       'get /v1/trace',
       'post /v1/capture',
       'post /v1/check',

@@ -176,3 +176,19 @@ describe('counters', () => {
     expect(streams.size).toBe(0);
   });
 });
+
+describe('who moves how much', () => {
+  it('is looked at once for all who ask at one moment, as the schema says', async () => {
+    const [one, other] = await Promise.all([ask('GET', '/v1/top'), ask('GET', '/v1/top')]);
+    expect(one.status).toBe(200);
+    expect(one.body).toEqual(other.body);
+    expect(schemas.top.strict().parse(one.body)).toEqual(one.body);
+    expect(one.body).toMatchObject({ flows: 2 * FLOWS, elapsed: 0 });
+    const { clients } = one.body;
+    expect(clients.length).toBeGreaterThan(0);
+    expect(clients.length).toBeLessThanOrEqual(20);
+    const { body } = await ask('GET', `/v1/flows/count?filter=client+${clients[0].address}`);
+    expect(clients[0].flows).toBe(body.count);
+    expect((await ask('GET', '/v1/top')).body).toEqual(one.body);
+  });
+});

@@ -131,7 +131,7 @@ it('refuses requests, then connections, when there are too many, and recovers', 
 });
 
 it('serves metrics, and nothing else', async () => {
-  const loopback = { address: 0x0100007f, port: 0, public: false };
+  const loopback = { address: 0x0100007f, port: 0, public: false, page: false, tokenFile: null };
   const server = await serveMetrics(
     loopback,
     async () => MOMENT,
@@ -177,7 +177,11 @@ it('does not show metrics to the world unless that is said', async () => {
   const at =
     (address: number, isPublic = false) =>
     () =>
-      requirePrivate({ address, port: 9469, public: isPublic }, outside, 'eth0');
+      requirePrivate(
+        { address, port: 9469, public: isPublic, page: false, tokenFile: null },
+        outside,
+        'eth0',
+      );
   const refused = expect.objectContaining({ code: 'metrics_public' });
   expect(at(0x017100cb)).toThrow(refused);
   expect(at(0)).toThrow(refused);
@@ -188,7 +192,7 @@ it('does not show metrics to the world unless that is said', async () => {
   await once(taken, 'listening');
   undo.push(() => taken.close());
   const { port } = taken.address() as AddressInfo;
-  const metrics = { address: 0x0100007f, port, public: false };
+  const metrics = { address: 0x0100007f, port, public: false, page: false, tokenFile: null };
   await expect(
     serveMetrics(
       metrics,
