@@ -75,6 +75,8 @@ SHELL=/bin/zsh natgate completion >"$stage/usr/share/zsh/vendor-completions/_nat
   node "$root/packaging/production-modules.js" "$root" --copyright
   printf '\nLicense: Apache-2.0\n On Debian systems, the text of this licence is in /usr/share/common-licenses/Apache-2.0.\n'
 } >"$doc/copyright"
+cp "$root/packaging/grafana/natgate.json" "$doc/natgate-grafana.json"
+cp "$root/packaging/prometheus/natgate.rules.yml" "$doc/"
 gzip -9nc "$root/CHANGELOG.md" >"$doc/changelog.gz"
 gzip -9n >"$doc/changelog.Debian.gz" <<CHANGES
 natgate ($version-1) unstable; urgency=medium

@@ -15,6 +15,7 @@ import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import * as drops from './drops.ts';
+import * as eventsVerb from './events-verb.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
 import * as flows from './flows.ts';
@@ -33,6 +34,7 @@ import * as top from './top.ts';
 import * as trace from './trace.ts';
 import * as uninstall from './uninstall.ts';
 import * as version from './version.ts';
+import * as whoHad from './who-had.ts';
 
 /** Words without an option's name. */
 const WORDS: ReadonlySet<string> = new Set(['words', 'names']);
@@ -50,6 +52,8 @@ const cli = yargs(words)
   .command(drops)
   .command(trace)
   .command(capture)
+  .command(eventsVerb)
+  .command(whoHad)
   .command(check)
   .command(plan)
   .command(reload)

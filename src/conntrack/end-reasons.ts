@@ -22,4 +22,15 @@ export const END_DELETED = reason('deleted');
 /** The DNS resolver that it goes to does not answer any more. */
 export const END_RESOLVER = reason('resolver_down');
 
+/** A restarted engine could not take it over. */
+export const END_LOST = reason('lost');
+/** The state was thrown away, because the engine died of it. */
+export const END_FORGOTTEN = reason('forgotten');
+/** The gateway stopped. */
+export const END_STOPPED = reason('gateway_stopped');
+/** Of a mapping or a block of ports: its external address is another one now. */
+export const END_MOVED = reason('moved');
+/** Of a mapping or a block of ports: nobody uses it any more. */
+export const END_UNUSED = reason('unused');
+
 export const endReasonNames: readonly string[] = NAMES;

@@ -110,7 +110,8 @@ function stateName(protocol: number, state: number): string {
   return protocol === PROTO_SCTP ? (sctpStateNames[state] ?? '') : '';
 }
 
-function readTuple(hot: Int32Array, t: number, protocol: number): FlowTuple {
+/** The tuple at word `t`. */
+export function readTuple(hot: Int32Array, t: number, protocol: number): FlowTuple {
   const ports = hot[t + H_PORTS]!;
   const low = swap16(ports & 0xffff);
   const tuple: FlowTuple = {

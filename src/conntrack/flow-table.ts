@@ -263,9 +263,10 @@ export class FlowTable {
   /**
    * Takes over the records that are in the buffer: index and free list are built anew; a record that was being
    * written when its owner died, or that repeats a tuple, is cleared. Calls `each` for every flow that lives on,
-   * with its links reset; a false from it clears the flow too. Returns the number of records lost.
+   * with its links reset; a false from it clears the flow too. `broken` is called with live records that cannot live on. Returns the
+   * number of records lost.
    */
-  adopt(each: (flow: number) => boolean): number {
+  adopt(each: (flow: number) => boolean, broken: (flow: number) => void = () => {}): number {
     const { hot, cold } = this;
     this.index.clear();
     this.count = 0;
@@ -286,7 +287,10 @@ export class FlowTable {
         lost++;
         continue;
       }
-      if (live) lost++;
+      if (live) {
+        broken(flow);
+        lost++;
+      }
       hot[h + H_STATUS] = 0;
       hot[h + H_SEQUENCE] = (hot[h + H_SEQUENCE]! + 1) & ~1;
       cold[flow * COLD + C_NEXT] = this.free;

@@ -295,12 +295,12 @@ export class Tracker {
   }
 
   /** Adopts the flows that the table's buffer holds (FlowTable.adopt). */
-  adopt(now: number, each: (flow: number) => boolean): number {
+  adopt(now: number, each: (flow: number) => boolean, broken?: (flow: number) => void): number {
     const lost = this.table.adopt((flow) => {
       if (!each(flow)) return false;
       this.hang(flow, now, Math.max(this.remaining(flow, now), 0));
       return true;
-    });
+    }, broken);
     return lost;
   }
 

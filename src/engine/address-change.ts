@@ -186,6 +186,7 @@ export class AddressChange {
     if (!isMoved) return false;
     // What it has announced is expected at the old address.
     if ((status & HELPED) !== 0) helpers.expectations.endOf(flow);
+    sessions.events?.moved(flow);
     this.counters[FLOWS_REMAPPED]!++;
     return true;
   }

@@ -27,6 +27,7 @@ import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
 import { type CompiledRule, ON_CHANGE_END, onChangeOf, type Rules } from '../nat/rules.ts';
 import { swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
+import type { EventLog } from './event-log.ts';
 
 export interface NatOfFlows {
   mappings: Mappings;
@@ -40,6 +41,8 @@ export interface NatOfFlows {
   guest(flow: number): void;
   /** Called with an external address that is gone, of a flow that may outlive it. */
   lost(address: number): void;
+  /** Who is told of flows that live on, or do not; null: nobody. */
+  events: EventLog | null;
 }
 
 /** The flow needs no mapping, or cannot have the one it had. */
@@ -58,7 +61,9 @@ export function adoptFlows(
 ): number {
   const { table } = tracker;
   const { hot, cold } = table;
-  return tracker.adopt(now, (flow) => {
+  const { events } = nat;
+  const adopt = (flow: number) => {
+    if (events?.isEnded(flow)) return false;
     const h = flow * HOT;
     const isInside = (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0;
     const leaves = (hot[h + H_STATUS]! & REPLY_SIDE) !== 0;
@@ -67,14 +72,17 @@ export function adoptFlows(
     if (source === LOST || target === LOST) {
       if (source >= 0) nat.mappings.release(source, now, true);
       if (target >= 0) nat.mappings.release(target, now, true);
+      events?.gone(flow);
       return false;
     }
     cold[flow * COLD + C_MAPPING] = Math.max(isInside ? source : target, NO_MAPPING);
     // Route classes are numbered anew.
     hot[h + H_ROUTE] = 0;
     begun(flow, Math.max(isInside ? target : source, NO_MAPPING));
+    events?.adopted(flow);
     return true;
-  });
+  };
+  return tracker.adopt(now, adopt, (flow) => events?.gone(flow));
 }
 
 /** The second mapping; a resolver's needs none. `goesOut`: the flow is from inside out. */

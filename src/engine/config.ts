@@ -6,6 +6,7 @@ import type { DnsState } from '../nat/dns.ts';
 import type { HeldPorts } from '../nat/mappings.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import type { Prefix } from '../wire/address.ts';
+import type { EventPlace } from './event-log.ts';
 import type { WorkerSeat } from './hub.ts';
 
 export interface DeviceConfig {
@@ -66,6 +67,8 @@ export interface EngineConfig {
   helpers?: readonly HelperConfig[];
   /** Where there are several workers: which one this is, and what they share (hub.ts). */
   seat?: WorkerSeat;
+  /** Where events go (event-log.ts); default: nowhere. */
+  events?: EventPlace;
   /** For dropped packets, captures and traces; without it nothing is written down. */
   tap?: TapPlace;
   /** Seed of port searches. */

@@ -5,6 +5,7 @@
  *     128   devices, 8 counters each: DEVICE_*
  *     256   the rest, by name
  */
+import { endReasonNames } from '../conntrack/end-reasons.ts';
 import { reasonNames } from '../core/reasons.ts';
 
 export const COUNTERS = 512;
@@ -61,6 +62,30 @@ export const FLOWS_REMAPPED = counter('flows_remapped');
 /** What was written as super-packets that were not read as such: how many, and of how many packets. */
 export const SUPER_PACKETS_MADE = counter('super_packets_made');
 export const PACKETS_COALESCED = counter('packets_coalesced');
+
+/** By why they ended: this + END_* (conntrack/end-reasons.ts). */
+export const ENDED_BY = REST + NAMES.length;
+for (const name of endReasonNames) counter(`flows_ended_by/${name}`);
+
+/**
+ * Batches by how many packets they had, without empty ones: bucket n has those of more than 2^(n-1) and at most 2^n, the last is
+ * those of 64; and all their packets.
+ */
+export const BATCH_SIZES = REST + NAMES.length;
+export const BATCH_BOUNDS = [1, 2, 4, 8, 16, 32, 64] as const;
+for (const bound of BATCH_BOUNDS) counter(`batch_packets/${bound}`);
+export const BATCH_PACKETS = counter('batch_packets/sum');
+
+/** Turns of the loop that were timed, one in TURN_SAMPLE, by how long they took: bucket n at most 2^n times 4 µs, the last more; and µs in all. */
+export const TURNS = REST + NAMES.length;
+export const TURN_SAMPLE = 64;
+/** µs. */
+export const TURN_BOUNDS = [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384] as const;
+for (const bound of TURN_BOUNDS) counter(`turn_us/${bound}`);
+counter('turn_us/longer');
+export const TURN_TIME = counter('turn_us/sum');
+/** Workers that began to forward: more than there are workers once the engine was started again on this state. */
+export const ENGINE_STARTS = counter('engine_starts');
 
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {

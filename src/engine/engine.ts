@@ -60,7 +60,8 @@ import { AddressChange } from './address-change.ts';
 import { Announced } from './announced.ts';
 import { BATCH, IN_LIST } from './arena.ts';
 import type { DeviceConfig, EngineConfig } from './config.ts';
-import { BATCHES, DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
+import { countBatch } from './count.ts';
+import { DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
 import { Devices } from './devices.ts';
 import type { DropLog } from './drop-log.ts';
 import { ErrorPath } from './error-path.ts';
@@ -228,7 +229,7 @@ export class Engine {
     const { tap, drops } = this;
     drops?.refill(now);
     const done = tap?.isOn === true ? tap.process(from, count, now) : this.processAll(from, count, now);
-    if (done === count) this.counters[BATCHES]!++;
+    if (done === count) countBatch(this.counters, count);
     return done;
   }
 

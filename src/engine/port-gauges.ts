@@ -1,16 +1,19 @@
 /**
- * How many ports of each external address are in use, in the state for other processes to read.
+ * How many ports of each external address are in use, and how often none was left, in the state for other processes to read.
  *
- *     224 entries of 4 words: address (wire order; 0: none), TCP ports, UDP ports, ICMP ids
+ *     256 entries of 8 words: address (wire order; 0: none), TCP ports, UDP ports, ICMP ids,
+ *                             times that none of these was left (since the engine started; wraps), nothing
  *
- * Written every half second, the sums over all addresses (counters) once a batch. An address has an entry once a port of it has been asked for, in the order of its number.
- * Limits: addresses beyond the 224th are not here; the sums in the counters are of all.
+ * Written every half second. An address has an entry once a port of it has been asked for, in the order of its number.
+ * Limits: addresses beyond the 256th are not here; the sums in the counters are of all.
  */
 import { type ExternalAddresses, ICMP, LOCAL, TCP, UDP } from '../nat/external-addresses.ts';
 import { IDS_ICMP, PORTS_TCP, PORTS_UDP } from './counters.ts';
 
-const ENTRIES = 224;
-const WORDS = 4;
+const ENTRIES = 256;
+const WORDS = 8;
+/** Of the first count of refusals in an entry. */
+const EXHAUSTED = 4;
 const EVERY_MS = 500;
 export const PORT_GAUGES_BYTES = ENTRIES * WORDS * 4;
 
@@ -21,6 +24,14 @@ export interface PortGauge {
   tcp: number;
   udp: number;
   icmp: number;
+  /** How often a flow asked for a port and none was left. */
+  exhausted: { tcp: number; udp: number; icmp: number };
+}
+
+/** What is shown of a port space. */
+interface Space {
+  inUse: number;
+  exhausted: number;
 }
 
 export class PortGauges {
@@ -30,14 +41,14 @@ export class PortGauges {
   private next: number | null = null;
   private last = -1;
   private entry = -1;
-  private readonly note: (space: { inUse: number }, number: number, table: number) => void;
+  private readonly note: (space: Space, number: number, table: number) => void;
 
   /** `words`: PORT_GAUGES_BYTES of the state; `counters`: the state's. */
   constructor(words: Int32Array, counters: Float64Array, externals: ExternalAddresses) {
     this.words = words;
     this.counters = counters;
     this.externals = externals;
-    this.note = (space, number, table) => this.add(space.inUse, number, table);
+    this.note = (space, number, table) => this.add(space, number, table);
   }
 
   /** Once a batch. */
@@ -54,7 +65,7 @@ export class PortGauges {
     this.words.fill(0, (this.entry + 1) * WORDS);
   }
 
-  private add(inUse: number, number: number, table: number): void {
+  private add({ inUse, exhausted }: Space, number: number, table: number): void {
     const { words } = this;
     // Those of the private side name the flow's own interface: nobody runs short of them.
     if (number === LOCAL) return;
@@ -66,6 +77,7 @@ export class PortGauges {
       words[this.entry * WORDS] = this.externals.addressOf(number);
     }
     words[this.entry * WORDS + 1 + table] = inUse;
+    words[this.entry * WORDS + EXHAUSTED + table] = exhausted;
   }
 }
 
@@ -76,10 +88,19 @@ export function readPortGauges(states: readonly { ports: Int32Array }[]): PortGa
     for (let at = 0; at < ports.length; at += WORDS) {
       const address = ports[at]!;
       if (address === 0) continue;
-      const known = gauges.get(address) ?? { address, tcp: 0, udp: 0, icmp: 0 };
+      const known = gauges.get(address) ?? {
+        address,
+        tcp: 0,
+        udp: 0,
+        icmp: 0,
+        exhausted: { tcp: 0, udp: 0, icmp: 0 },
+      };
       known.tcp += ports[at + 1]!;
       known.udp += ports[at + 2]!;
       known.icmp += ports[at + 3]!;
+      known.exhausted.tcp += ports[at + EXHAUSTED]! >>> 0;
+      known.exhausted.udp += ports[at + EXHAUSTED + 1]! >>> 0;
+      known.exhausted.icmp += ports[at + EXHAUSTED + 2]! >>> 0;
       gauges.set(address, known);
     }
   }

@@ -52,25 +52,22 @@ import { Rules } from '../nat/rules.ts';
 import { SharedHosts } from '../nat/shared-hosts.ts';
 import { setDeltas } from '../nat/translate.ts';
 import { type Bytes, swap32 } from '../wire/bytes.ts';
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { PROTO_TCP } from '../wire/ipv4.ts';
 import { M_DESTINATION, M_L4, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
+import { clearFlowGauges, countEnd, flowGauge } from './count.ts';
 import {
-  FLOWS_ENDED,
   FLOWS_EVICTED,
-  FLOWS_ICMP,
   FLOWS_LOST,
-  FLOWS_OTHER,
   FLOWS_STARTED,
-  FLOWS_TCP,
-  FLOWS_UDP,
   PORTS_OVERLOADED,
   PORTS_RECYCLED,
   QUARANTINE_CUT,
 } from './counters.ts';
 import type { Devices } from './devices.ts';
+import { EventLog } from './event-log.ts';
 import { Ownership } from './ownership.ts';
 import { PortGauges } from './port-gauges.ts';
 import { Shortages } from './shortages.ts';
@@ -90,6 +87,8 @@ export class Sessions {
   readonly prefixes: PrefixPairs;
   readonly decider: Decider;
   readonly dns: Dns;
+  /** Null: nobody wants to know. */
+  readonly events: EventLog | null;
   /** Told of each refusal for want of something: host (wire order), rule number, drop reason. */
   onShortage: (host: number, rule: number, reason: number) => void = () => {};
   /** Called with a flow that is about to end. */
@@ -183,7 +182,8 @@ export class Sessions {
       this.rules.twice,
       this.dns,
     );
-    for (const gauge of [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER]) this.counters[gauge] = 0;
+    clearFlowGauges(this.counters);
+    this.events = config.events === undefined ? null : new EventLog(config.events, this.table, this);
     this.counters[FLOWS_LOST]! += adoptFlows(
       this.tracker,
       {
@@ -195,11 +195,13 @@ export class Sessions {
         own,
         guest: (flow) => this.guests.push(flow),
         lost: (address) => this.adoptedLost.add(address),
+        events: this.events,
       },
       config.now,
       (flow, target) => this.begun(flow, target),
     );
     this.tracker.onClose = (flow, why) => this.ended(flow, why);
+    this.events?.slots.settle(this.mappings);
   }
 
   /**
@@ -262,6 +264,7 @@ export class Sessions {
     if (target !== NO_MAPPING) this.mappings.refer(target);
     this.table.cold[flow * COLD + C_MAPPING] = isInside ? mapping : target;
     this.begun(flow, isInside ? target : mapping);
+    this.events?.begin(flow);
     this.counters[FLOWS_STARTED]!++;
     return (flow << 1) | ORIGINAL;
   }
@@ -291,6 +294,7 @@ export class Sessions {
     const isFirst = expected.side === 1 ? !isSource : isSource;
     table.cold[flow * COLD + C_MAPPING] = isFirst ? mapping : NO_MAPPING;
     this.begun(flow, isFirst ? NO_MAPPING : mapping);
+    this.events?.begin(flow);
     this.counters[FLOWS_STARTED]!++;
     return (flow << 1) | ORIGINAL;
   }
@@ -310,6 +314,7 @@ export class Sessions {
     this.now = now;
     const { counters, mappings } = this;
     const { allocator } = mappings;
+    this.events?.tick(now);
     this.tracker.expire(now);
     mappings.expire(now);
     counters[PORTS_RECYCLED] = allocator.recycled;
@@ -321,6 +326,7 @@ export class Sessions {
   private refuse(host: number, reason: number, now: number): number {
     const rule = this.decider.decision[D_RULE]!;
     this.shortages.note(host, rule, reason, now);
+    this.events?.refused(host, rule, reason, now);
     this.onShortage(host, rule, reason);
     return -reason;
   }
@@ -370,29 +376,19 @@ export class Sessions {
       mappings.release(target, now, isQuiet);
     }
     this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
-    this.counters[FLOWS_ENDED]!++;
-    this.counters[flowGauge(protocol)]!--;
+    this.events?.end(flow, why);
+    countEnd(this.counters, protocol, why);
   }
 
   /** The host's own addresses, where they may have changed. `former`: of the public interface, which has them still. */
   setHostAddresses({ external: shared, locals, former }: HostAddresses): void {
     const { externals } = this.mappings;
-    const isOther = shared !== 0 && shared !== this.lastShared;
-    if (isOther) {
-      if (!former.includes(this.lastShared)) {
-        externals.each((space, number) => {
-          if (number === SHARED) space.endQuarantines();
-        });
-      }
+    if (shared !== 0 && shared !== this.lastShared) {
+      const isFormer = former.includes(this.lastShared);
+      if (!isFormer) externals.each((space, number) => number === SHARED && space.endQuarantines());
       this.lastShared = shared;
     }
     externals.setHost(shared, locals);
     externals.setFormer(former);
   }
-}
-
-function flowGauge(protocol: number): number {
-  if (protocol === PROTO_TCP) return FLOWS_TCP;
-  if (protocol === PROTO_UDP) return FLOWS_UDP;
-  return protocol === PROTO_ICMP ? FLOWS_ICMP : FLOWS_OTHER;
 }

@@ -3,11 +3,11 @@
  * worker maps and `natgate status` reads; in tests it is an ArrayBuffer.
  *
  *     0      header, int32 words: see S_*                64 bytes used
- *     512    ports in use by external address (engine/port-gauges.ts)   3.5 KiB
  *     4096   counters (engine/counters.ts)               4 KiB
  *     8192   shortages (engine/shortages.ts)           8 KiB
- *     16384  counters of the firewall's rules (engine/rule-counters.ts)   128 KiB
- *     147456 flow table (conntrack/flow-table.ts)
+ *     16384  ports by external address (engine/port-gauges.ts)   8 KiB
+ *     24576  counters of the firewall's rules (engine/rule-counters.ts)   128 KiB
+ *     155648 flow table (conntrack/flow-table.ts)
  *
  * The header is written once, magic last, so that a half-made state is no state.
  */
@@ -22,7 +22,7 @@ import { PORT_GAUGES_BYTES } from './port-gauges.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
 
 const MAGIC = 0x6e616774;
-const VERSION = 3;
+const VERSION = 4;
 const S_MAGIC = 0;
 const S_VERSION = 1;
 const S_CAPACITY = 2;
@@ -37,10 +37,10 @@ export const S_NOW = 6;
 /** Whose counters those of the rules are: a hash of their names. */
 export const S_RULES = 8;
 
-const PORTS_OFFSET = 512;
 const COUNTERS_OFFSET = 4096;
 const SHORTAGES_OFFSET = 8192;
-const RULES_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
+const PORTS_OFFSET = SHORTAGES_OFFSET + SHORTAGE_BYTES;
+const RULES_OFFSET = PORTS_OFFSET + PORT_GAUGES_BYTES;
 /** Header, counters and shortages are before it. */
 export const TABLE_OFFSET = RULES_OFFSET + MAX_COUNTERS * COUNTER * 8;
 

@@ -16,6 +16,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { HandOff } from '../engine/hand-off.ts';
 import type { Exchange } from '../link/addon.ts';
 import type { ControlMessage, FromEngine } from './messages.ts';
+import type { TurnTimer } from './turn-timer.ts';
 
 /** Words of the flags that the control thread and this one share (Int32Array, SharedArrayBuffer). */
 export const CONTROL_FLAG = 0;
@@ -29,6 +30,7 @@ export interface DataPlane {
   exchange: Pick<Exchange, 'arena' | 'run' | 'flush'>;
   engine: Engine;
   flags: Int32Array;
+  turns: Pick<TurnTimer, 'begin' | 'end'>;
   control: MessagePort;
   /** To the supervisor. */
   say(message: FromEngine): void;
@@ -38,7 +40,7 @@ export interface DataPlane {
  * Runs until a `stop` message (returns 0) or until a queue breaks for good (returns the negative errno).
  * Throws only when the engine breaks its contract.
  */
-export function runDataPlane({ exchange, engine, flags, control, say }: DataPlane): number {
+export function runDataPlane({ exchange, engine, flags, turns, control, say }: DataPlane): number {
   const words = new Int32Array(exchange.arena);
   const handOff = engine.handOff ?? null;
   for (;;) {
@@ -49,9 +51,11 @@ export function runDataPlane({ exchange, engine, flags, control, say }: DataPlan
     engine.clearOut();
     if (count < 0) return count;
     const now = words[NOW]!;
+    turns.begin(count);
     handle(exchange, engine, count, now);
     if (handOff !== null) takeOver(exchange, engine, handOff, now);
     engine.tick(now);
+    turns.end();
     // Flows may have ended, of which other workers must know.
     handOff?.tellAll();
     if (Atomics.load(flags, CONTROL_FLAG) !== 0) {

@@ -1,7 +1,8 @@
 /**
  * The engine process. The supervisor spawns it as root with the descriptors it needs and nothing else:
  *
- *     0-2 stdio | 3 IPC | 4… a TUN queue per device and worker | state file per worker | tap file per worker | owned ports (BPF map)
+ *     0-2 stdio | 3 IPC | 4… a TUN queue per device and worker | state file per worker | tap file per worker |
+ *     event ring per worker | owned ports (BPF map)
  *
  * It loads every module, in all threads, and only then becomes an unprivileged user for good: natgate may be
  * installed where that user cannot read. From then on no file is opened. This thread passes control messages on
@@ -69,7 +70,8 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
       tunFds: settings.devices.map((_, device) => FIRST_INHERITED_FD + device * workers + number),
       stateFd: states + number,
       tapFd: states + workers + number,
-      ownedFd: states + 2 * workers,
+      eventFd: states + 2 * workers + number,
+      ownedFd: states + 3 * workers,
       wakeFds,
       flags,
       control,

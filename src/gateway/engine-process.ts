@@ -44,6 +44,8 @@ export interface EngineHost {
   onReady(): void;
   /** A TUN queue broke; another engine would not change that. */
   onBrokenQueue(message: string, errno: number): void;
+  /** The engine ended, and is started again. */
+  onDeath(reason: string): void;
   emptyState(): void;
   log(line: string): void;
 }
@@ -230,6 +232,7 @@ export class EngineProcess {
     this.#pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
     this.#deaths++;
     this.#host.log(`the packet engine died (${reason}); starting it again in ${pauseMs} ms`);
+    this.#host.onDeath(reason);
     if (this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
       this.#host.log(`the packet engine died ${this.#deaths} times in a row; flows are forgotten`);
       this.#host.emptyState();

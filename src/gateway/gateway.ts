@@ -14,7 +14,6 @@ import { randomSeed } from '../core/random.ts';
 import type { Reconfiguration } from '../engine/reconfigure.ts';
 import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
-import { readAddresses } from '../host/netlink/addresses.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
@@ -30,8 +29,9 @@ import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
-import { DnsFollower } from './dns-follower.ts';
 import { EngineProcess } from './engine-process.ts';
+import { EventHub } from './events/hub.ts';
+import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
@@ -42,8 +42,9 @@ import type { RunOptions } from './options.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
-import type { Taken } from './reload/result.ts';
+import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
+import { Resolvers } from './resolvers.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
@@ -79,9 +80,10 @@ export class Gateway {
   readonly #open: (() => void)[] = [];
   #engine: EngineProcess | undefined;
   #steering: Steering | undefined;
-  #dns: DnsFollower | undefined;
-  /** What it was made for. */
-  #resolversOf: RunOptions['dns'] = null;
+  #events: EventHub | undefined;
+  /** Those of the workers, mapped. */
+  #states: () => ArrayBuffer[] = () => [];
+  #resolvers: Resolvers | undefined;
   #taps: Taps | undefined;
   #record: RunRecord | undefined;
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
@@ -137,20 +139,27 @@ export class Gateway {
     this.#taps = taps;
     this.#open.push(() => taps.close());
     const stateSeed = randomSeed();
+    const events = new EventHub({ path, flows, workers, adopt: journal.adopted && !isNew }, log);
+    this.#events = events;
+    this.#states = () => files.map(({ fd }) => addon().mmap(fd, bytes, true));
+    events.configure(eventSettings(options));
 
     const follower = this.#follow();
     this.#follower = follower;
     this.#open.push(() => follower.close());
-    this.#followResolvers(options.dns);
-    this.#open.push(() => this.#followResolvers(null));
+    const resolvers = new Resolvers((dns) => this.#engine?.send({ type: 'dns', dns }), log);
+    this.#resolvers = resolvers;
+    resolvers.follow(options.dns);
+    this.#open.push(() => resolvers.follow(null));
     this.#record = firstRecord(options, path);
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
+    const memory = [...[...files, ...tapFiles].map(({ fd }) => fd), ...events.fds];
     this.#engine = new EngineProcess({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...[...files, ...tapFiles].map(({ fd }) => fd), ownedFd],
+      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory, ownedFd],
       workers,
       settings: () => ({
         type: 'start',
@@ -163,23 +172,32 @@ export class Gateway {
         routes: follower.view.routes,
         held: follower.held,
         ports: options.ports,
-        dns: this.#dns?.state ?? null,
+        dns: resolvers.state,
         workers,
         flows,
         stateBytes: bytes,
         stateSeed,
         tapBytes: TAP_BYTES,
         taps: taps.filters,
+        eventBytes: events.bytes,
         ownedBytes: OWNED_BYTES,
         credentials,
       }),
-      onReady: () => log('the packet engine forwards again'),
+      onReady: () => {
+        log('the packet engine forwards again');
+        events.say({ event: 'engine', what: 'restarted' });
+      },
+      onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
-      emptyState: () => files.forEach(({ fd }) => void emptyStateFile(fd, bytes)),
+      emptyState: () => {
+        events.forget(this.#states());
+        for (const { fd } of files) emptyStateFile(fd, bytes);
+      },
       log,
     });
     await this.#engine.start();
     if (this.#stopping) return;
+    events.say({ event: 'engine', what: 'started', adopted: journal.adopted && !isNew });
 
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
     const steering = new Steering(
@@ -247,10 +265,12 @@ export class Gateway {
       before,
       next,
     );
+    this.#events?.reserve(next.events);
     host.prepare();
+    this.#events?.configure(eventSettings(next, this.#record?.rules));
     this.#options = next;
     const done = await engine.reconfigure(this.#settings(follower.view));
-    this.#followResolvers(next.dns);
+    this.#resolvers?.follow(next.dns);
     const leftovers = host.finish();
     const record = this.#record!;
     this.#record = {
@@ -262,7 +282,10 @@ export class Gateway {
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options: next, flags: this.#setup.flags ?? {} });
     const { ended, kept } = done ?? { ended: [], kept: 0 };
-    return { changes, ended, kept, restarted: done === null, leftovers };
+    const taken = { changes, ended, kept, restarted: done === null, leftovers };
+    const text = changeLines(changes).join('; ');
+    this.#events?.say({ event: 'reload', applied: true, text, ended: endedCount(taken), kept });
+    return taken;
   }
 
   /** What is written down of it for other processes; null before it is up. */
@@ -273,6 +296,11 @@ export class Gateway {
   /** Ends flows of a worker, pairs of number and H_SEQUENCE, at most DELETED_AT_ONCE; null: there is no engine at the moment. */
   deleteFlows(worker: number, flows: Int32Array): Promise<number | null> {
     return this.#engine?.deleteFlows(worker, flows) ?? Promise.resolve(null);
+  }
+
+  /** Once there are any. */
+  get events(): EventHub | undefined {
+    return this.#events;
   }
 
   /** What the engine is told of the configuration in force. */
@@ -295,6 +323,9 @@ export class Gateway {
       this.#steering?.detach();
     }
     await this.#engine?.stop();
+    const lingers = lingerSeconds > 0 && this.#record !== undefined;
+    this.#events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
+    await this.#events?.close(lingers ? null : this.#states());
     for (const close of this.#open.splice(0).reverse()) close();
     if (lingerSeconds > 0 && this.#record !== undefined) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
@@ -304,26 +335,6 @@ export class Gateway {
     }
     for (const { step, why } of undoAll(options, journal.header.owner).kept)
       log(`left as it is: ${step}: ${why}`);
-  }
-
-  /** Whom private hosts ask by the gateway's address, from now on; the engine, where it runs, is told. */
-  #followResolvers(dns: RunOptions['dns']): void {
-    if (isDeepStrictEqual(dns, this.#resolversOf)) return;
-    this.#resolversOf = dns;
-    if (dns !== null && this.#dns !== undefined) {
-      this.#dns.setOptions(dns);
-      return;
-    }
-    this.#dns?.close();
-    this.#dns =
-      dns === null
-        ? undefined
-        : new DnsFollower(dns, {
-            own: () => readAddresses().map(({ address }) => address),
-            onChange: (state) => this.#engine?.send({ type: 'dns', dns: state }),
-            log: this.#setup.log,
-          });
-    this.#engine?.send({ type: 'dns', dns: this.#dns?.state ?? null });
   }
 
   #follow(): HostFollower {
@@ -368,9 +379,14 @@ export class Gateway {
     const conflicts = view.conflict !== null;
     if (external === this.#external && conflicts === this.#conflicts) return;
     const isFirst = this.#external === undefined;
+    const addressText = (address: number) => (address === 0 ? null : formatAddress(address));
+    if (!isFirst && external !== this.#external) {
+      const [before, after] = [addressText(this.#external!), addressText(external)];
+      this.#events?.say({ event: 'address', interface: options.public, before, after });
+    }
     this.#external = external;
     this.#conflicts = conflicts;
-    this.#record = { ...this.#record!, external: external === 0 ? null : formatAddress(external) };
+    this.#record = { ...this.#record!, external: addressText(external) };
     writeRunRecord(this.#directory, this.#record);
 
     const { line, isReady } = announcement(view, options, !this.#wasReady);

@@ -39,8 +39,8 @@ export interface ServedDevice extends DeviceSetting {
 export const FIRST_INHERITED_FD = 4;
 
 /**
- * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file and a tap file
- * per worker, then the owned map.
+ * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, a tap file
+ * per worker, an event ring per worker, then the owned map.
  */
 export interface StartMessage extends Reconfiguration {
   type: 'start';
@@ -61,6 +61,8 @@ export interface StartMessage extends Reconfiguration {
   tapBytes: number;
   /** Who captures or traces. */
   taps: readonly TapFilter[];
+  /** Of each worker's event ring. */
+  eventBytes: number;
   ownedBytes: number;
   credentials: Credentials;
 }

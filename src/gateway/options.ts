@@ -9,6 +9,7 @@ import { type HelperConfig, type HelperName, helperKinds } from '../nat/alg/regi
 import type { NatConfig, Prefix } from '../nat/config.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import { parsePrefix } from '../wire/address.ts';
+import type { SinkOptions } from './events/options.ts';
 
 export interface PortRange {
   first: number;
@@ -99,6 +100,8 @@ export interface RunOptions {
   /** Null: natgate has nothing to do with DNS. */
   dns: DnsOptions | null;
   control: ControlOptions;
+  /** Who receives events (events/options.ts). */
+  events: readonly SinkOptions[];
   /** Where metrics are served, and with `page` the web page; null: nowhere. */
   metrics: MetricsOptions | null;
   log: LogOptions;

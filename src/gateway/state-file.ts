@@ -13,7 +13,7 @@ import { isSystemError, NatgateError } from '../core/errors.ts';
 import { isStateOf, openState, stateBytes } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
 import { MAX_WORKERS, type PortClass } from '../nat/port-class.ts';
-import { workerStatePath } from './state-path.ts';
+import { workerEventsPath, workerStatePath } from './state-path.ts';
 import { removeTapFiles } from './tap-files.ts';
 
 const TMPFS_MAGIC = 0x01021994;
@@ -34,7 +34,10 @@ export function statePath(directory: string, name: string): string {
 
 /** All that may lie there, whatever the number of workers was. */
 export function removeStateFiles(path: string): void {
-  for (let worker = 0; worker < MAX_WORKERS; worker++) rmSync(workerStatePath(path, worker), { force: true });
+  for (let worker = 0; worker < MAX_WORKERS; worker++) {
+    rmSync(workerStatePath(path, worker), { force: true });
+    rmSync(workerEventsPath(path, worker), { force: true });
+  }
   removeTapFiles(path);
 }
 
@@ -55,7 +58,7 @@ export function openStateFiles(path: string, bytes: number, workers: number, ado
   try {
     for (let number = 0; adopt && number < workers; number++) {
       const own = workerStatePath(path, number);
-      const fd = openOwn(own, bytes, { workers, number });
+      const fd = openEarlier(own, bytes, { workers, number });
       if (fd === null) break;
       files.push({ fd, path: own });
     }
@@ -71,9 +74,14 @@ export function openStateFiles(path: string, bytes: number, workers: number, ado
   }
 }
 
-function create(path: string, bytes: number): StateFile {
+/** An empty file of our own, where there is none. */
+export function createOwn(path: string): number {
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+}
+
+function create(path: string, bytes: number): StateFile {
+  const fd = createOwn(path);
   try {
     addon().fallocate(fd, bytes);
   } catch (cause) {
@@ -95,7 +103,8 @@ export function emptyStateFile(fd: number, bytes: number): void {
   addon().fallocate(fd, bytes);
 }
 
-function openOwn(path: string, bytes: number, worker: PortClass): number | null {
+/** A file of this size that is there already; null where there is none, or where it is not of our own. */
+export function openOwn(path: string, bytes: number): number | null {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
@@ -105,7 +114,14 @@ function openOwn(path: string, bytes: number, worker: PortClass): number | null 
   }
   const found = fstatSync(fd);
   const own = found.isFile() && found.uid === process.geteuid!() && (found.mode & 0o077) === 0;
-  if (own && found.nlink === 1 && found.size === bytes && isReadable(fd, bytes, worker)) return fd;
+  if (own && found.nlink === 1 && found.size === bytes) return fd;
+  closeSync(fd);
+  return null;
+}
+
+function openEarlier(path: string, bytes: number, worker: PortClass): number | null {
+  const fd = openOwn(path, bytes);
+  if (fd === null || isReadable(fd, bytes, worker)) return fd;
   closeSync(fd);
   return null;
 }

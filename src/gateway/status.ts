@@ -70,6 +70,8 @@ export interface ExternalUse {
   inUse: { tcp: number; udp: number; icmp: number };
   /** How many there are. */
   ports: { tcp: number; udp: number; icmp: number };
+  /** How often a flow asked for a port and none was left, since the engine started. */
+  exhausted: { tcp: number; udp: number; icmp: number };
 }
 
 const IDS = 65_536;
@@ -128,10 +130,15 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       in: passed(device, DEVICE_IN_PACKETS, DEVICE_IN_BYTES),
       out: passed(device, DEVICE_OUT_PACKETS, DEVICE_OUT_BYTES),
     })),
-    externals: readPortGauges(states).map(({ address, ...inUse }) => {
+    externals: readPortGauges(states).map(({ address, exhausted, ...inUse }) => {
       const isOwn = formatAddress(address) === record.external;
       const ports = isOwn ? record.ports.last - record.ports.first + 1 : IDS - 1;
-      return { address: formatAddress(address), inUse, ports: { tcp: ports, udp: ports, icmp: IDS } };
+      return {
+        address: formatAddress(address),
+        inUse,
+        ports: { tcp: ports, udp: ports, icmp: IDS },
+        exhausted,
+      };
     }),
     config: record.config ?? null,
     drops,

@@ -82,7 +82,15 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     },
     foresee: (next) => foresee(gateway.options, next, statesOf(recordOf(options), true)),
   });
-  const reload = reloader({ running, log: say, directory: runDirectory(stateRoot, name) });
+  const ask = reloader({ running, log: say, directory: runDirectory(stateRoot, name) });
+  const reload: Reload = async () => {
+    const done = await ask();
+    const { applied, problems } = done.result;
+    if (!applied) {
+      gateway.events?.say({ event: 'reload', applied, text: problems.join('; '), ended: 0, kept: 0 });
+    }
+    return done;
+  };
   let services: Promise<() => void> | undefined;
   let failure: unknown;
   try {

@@ -7,14 +7,16 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
+import { ENGINE_STARTS } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
 import type { HubMemory } from '../engine/hub.ts';
-import { formatState, isFormatted } from '../engine/state.ts';
+import { formatState, isFormatted, openState } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
 import { wallClock } from './clock.ts';
 import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
+import { TurnTimer } from './turn-timer.ts';
 
 export interface WorkerInput {
   /** Which worker this is, from 0. */
@@ -25,6 +27,7 @@ export interface WorkerInput {
   tunFds: number[];
   stateFd: number;
   tapFd: number;
+  eventFd: number;
   ownedFd: number;
   /** By worker. */
   wakeFds: number[];
@@ -41,11 +44,12 @@ try {
 }
 
 function main(own: WorkerInput): void {
-  const { number, hub, start, tunFds, stateFd, tapFd, ownedFd, wakeFds, flags, control } = own;
+  const { number, hub, start, tunFds, stateFd, tapFd, eventFd, ownedFd, wakeFds, flags, control } = own;
   const native = addon();
   const state = native.mmap(stateFd, start.stateBytes, true);
   const memory = native.mmap(tapFd, start.tapBytes, true);
   const owned = native.mmap(ownedFd, start.ownedBytes, true);
+  const events = { memory: native.mmap(eventFd, start.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   const worker = { workers: start.workers, number };
   if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
@@ -58,13 +62,17 @@ function main(own: WorkerInput): void {
   const seat = hub === null ? {} : { seat: { number, hub, wake } };
   const log = (line: string) => say({ type: 'log', line });
   const tap = { memory, clock: wallClock() };
-  const config = { state, owned, devices, ...asked, ...seat, wallClock: Date.now, log, tap, seed, now };
+  const kept = { state, owned, events, tap };
+  const config = { ...kept, devices, ...asked, ...seat, wallClock: Date.now, log, seed, now };
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   engine.tap?.set(start.taps);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, 0);
-  const errno = -runDataPlane({ exchange, engine, flags, control, say });
+  const { counters } = openState(state);
+  counters[ENGINE_STARTS]!++;
+  const turns = new TurnTimer(counters, () => performance.now());
+  const errno = -runDataPlane({ exchange, engine, flags, turns, control, say });
   if (errno !== 0) {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }

@@ -159,6 +159,11 @@ export class MappingTable {
     return this.words[mapping * WORDS + REMOTE]!;
   }
 
+  /** Wire order; 0 for a mapping that does not depend on it. */
+  remotePort(mapping: number): number {
+    return this.words[mapping * WORDS + PORTS]! & 0xffff;
+  }
+
   /** Number of the external address. */
   external(mapping: number): number {
     return this.words[mapping * WORDS + EXTERNAL]!;

@@ -13,6 +13,7 @@ import type { Forward } from './config.ts';
 import { type ExternalAddresses, ICMP, LOCAL, OTHER, portTableOf, SHARED } from './external-addresses.ts';
 import type { Hosts } from './hosts.ts';
 import { MappingTable, NO_MAPPING } from './mapping-table.ts';
+import type { MappingWatch } from './mapping-watch.ts';
 import { type FlowsOfMappings, PortAllocator } from './port-allocator.ts';
 import { ALL_PORTS, type PortClass, workerOfWire } from './port-class.ts';
 import type { PortSpace } from './port-space.ts';
@@ -59,8 +60,10 @@ export class Mappings {
    * and when it ends.
    */
   onForeign: (table: number, address: number, port: number, begins: boolean) => void = () => {};
+  /** Null: nobody is told. */
+  watch: MappingWatch | null = null;
   private readonly own: PortClass;
-  private readonly rules: readonly CompiledRule[];
+  readonly rules: readonly CompiledRule[];
   private readonly flows: FlowsOfMappings;
   private readonly hosts: Hosts;
   readonly shared: SharedPorts;
@@ -203,9 +206,14 @@ export class Mappings {
     const space = this.externals.space(external, t);
     this.unchain(space, port, mapping);
     this.tellForeign(t, address, table.internalPort(mapping), external, false);
+    if (this.watch !== null) this.watch.unmapped(mapping);
     table.destroy(mapping);
     this.hosts.remove(address, t);
-    this.allocator.blocksOf(rule, external)?.release(port);
+    const blocks = this.allocator.blocksOf(rule, external);
+    if (blocks !== undefined) {
+      blocks.release(port);
+      if (blocks.usesOf(port) === 0) this.watch?.blockReturned(external, blocks.firstOf(port));
+    }
     if (space.head[port] !== NO_MAPPING) return;
     space.release(port, address, now, isOver || t === ICMP ? 0 : rule.quarantineMs);
     if (external === SHARED) this.shared.show(t, port);
@@ -269,6 +277,7 @@ export class Mappings {
             ? allocator.freePort(compiled, number, space, t, address, swap16(port), remote, remotePort)
             : allocator.lastResort(compiled, number, space, t, address, swap16(port), remote, remotePort);
         if (external >= 0) return this.map(rule, t, address, port, remoteKey, portKey, number, external);
+        if (way === 1) space.exhausted++;
       }
     }
     return this.refuse(hasAddress ? NO_FREE_PORT : NO_EXTERNAL_ADDRESS);
@@ -322,6 +331,10 @@ export class Mappings {
     }
     this.hosts.add(address, t);
     this.tellForeign(t, address, port, external, true);
+    if (blocks?.usesOf(externalPort) === 1) {
+      this.watch?.blockGiven(rule, address, external, blocks.firstOf(externalPort), blocks.size);
+    }
+    if (this.watch !== null) this.watch.mapped(mapping);
     if (t === ICMP && external === SHARED) this.shared.show(t, externalPort);
     return mapping;
   }

@@ -197,6 +197,13 @@ export class PortAllocator {
     return (mixed >>> 0) % rule.externals.length;
   }
 
+  /** The blocks that hosts have: number of the external address, first port, ports, host. */
+  eachBlock(visit: (external: number, first: number, size: number, host: number) => void): void {
+    for (const [external, blocks] of this.blocks) {
+      blocks.each((first, host) => visit(external, first, blocks.size, host));
+    }
+  }
+
   /** The blocks of an external address that are given on demand; undefined where the rule has none such. */
   blocksOf(rule: CompiledRule, external: number): PortBlocks | undefined {
     if (rule.blockSize === 0 || rule.numbered.length > 0) return undefined;

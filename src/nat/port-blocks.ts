@@ -46,7 +46,8 @@ export function placeOf(address: number, internal: readonly Prefix[]): number {
 /** Blocks of one external address that are given on demand. */
 export class PortBlocks {
   private readonly first: number;
-  private readonly size: number;
+  /** Ports of a block. */
+  readonly size: number;
   /** By block: mappings in it. */
   private readonly uses: Int32Array;
   private readonly owners: Int32Array;
@@ -104,6 +105,24 @@ export class PortBlocks {
     const left = (this.blocksOf.get(host) ?? []).filter((other) => other !== block);
     if (left.length === 0) this.blocksOf.delete(host);
     else this.blocksOf.set(host, left);
+  }
+
+  /** The blocks that hosts have, by their first port. */
+  each(visit: (first: number, host: number) => void): void {
+    for (const [block, uses] of this.uses.entries()) {
+      if (uses > 0) visit(this.first + block * this.size, this.owners[block]!);
+    }
+  }
+
+  /** Mappings in the block of a port; -1 where it is in none. */
+  usesOf(port: number): number {
+    const block = this.blockOf(port);
+    return block < 0 ? -1 : this.uses[block]!;
+  }
+
+  /** The first port of the block that a port is in. */
+  firstOf(port: number): number {
+    return this.first + this.blockOf(port) * this.size;
   }
 
   private blockOf(port: number): number {

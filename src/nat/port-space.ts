@@ -31,6 +31,8 @@ export class PortSpace {
   readonly head = new Int32Array(PORTS).fill(-1);
   /** Mapped ports. */
   inUse = 0;
+  /** How often a flow asked for a port here and got none. */
+  exhausted = 0;
   /** Where a sequential choice goes on. */
   next: number;
   private readonly taken = new Int32Array(PORTS / 32).fill(-1);

@@ -9,6 +9,7 @@ import { type FlowInfo, listFlows } from '../../src/conntrack/flow-info.ts';
 import type { Timeouts } from '../../src/conntrack/timeouts.ts';
 import { readCounters } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
+import type { EventPlace } from '../../src/engine/event-log.ts';
 import { type Route, TO_HOST } from '../../src/engine/routes.ts';
 import { readShortages } from '../../src/engine/shortages.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
@@ -61,6 +62,7 @@ export interface BedOptions {
   firewall?: FirewallConfig;
   dns?: DnsState;
   log?: (line: string) => void;
+  events?: EventPlace;
   /** A bed whose state and owned bitmap a new engine takes over. */
   after?: Bed;
 }
@@ -137,6 +139,7 @@ export class Bed {
       ...(options.dns && { dns: options.dns }),
       ...(options.firewall && { firewall: options.firewall }),
       ...(options.log && { log: options.log }),
+      ...(options.events && { events: options.events }),
       ...(options.evict && { evict: options.evict }),
       ...(options.unsolicited && { unsolicited: options.unsolicited }),
       ...(options.clampMss !== undefined && { clampMss: options.clampMss }),

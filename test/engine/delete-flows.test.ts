@@ -69,10 +69,11 @@ describe('ports in use', () => {
     begin(g, 5001);
     g.advance(600);
     const address = parseAddress('198.18.0.1')!;
-    expect(readPortGauges([state])).toEqual([{ address, tcp: 0, udp: 2, icmp: 0 }]);
-    expect(readPortGauges([state, state])).toEqual([{ address, tcp: 0, udp: 4, icmp: 0 }]);
+    const exhausted = { tcp: 0, udp: 0, icmp: 0 };
+    expect(readPortGauges([state])).toEqual([{ address, tcp: 0, udp: 2, icmp: 0, exhausted }]);
+    expect(readPortGauges([state, state])).toEqual([{ address, tcp: 0, udp: 4, icmp: 0, exhausted }]);
     deleteFlows(g.engine.tracker, lives(g, 0, 1));
     g.advance(600);
-    expect(readPortGauges([state])).toEqual([{ address, tcp: 0, udp: 0, icmp: 0 }]);
+    expect(readPortGauges([state])).toEqual([{ address, tcp: 0, udp: 0, icmp: 0, exhausted }]);
   });
 });

@@ -1,5 +1,7 @@
 /** When ports or flows run out: overloading, quarantine, limits for a host, pools and blocks. */
 import { describe, expect, test } from 'vitest';
+import { readPortGauges } from '../../src/engine/port-gauges.ts';
+import { openState } from '../../src/engine/state.ts';
 import { matchAll, type NatBehaviour } from '../../src/nat/config.ts';
 import { tcpPacket } from '../../src/testing/index.ts';
 import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
@@ -24,6 +26,16 @@ describe('when ports run out', () => {
     // Towards the remote that the others talk to there is no way.
     expect(only(PRIVATE, bed.out(udp(`${Y}:2000`, `${A}:1`)))).toMatchObject({ type: 3, code: 13 });
     expect(bed.drops).toEqual({ no_free_port: 1 });
+    bed.pass(700);
+    expect(readPortGauges([openState(bed.state)])).toEqual([
+      {
+        address: parseAddress(EXTERNAL),
+        tcp: 0,
+        udp: 4,
+        icmp: 0,
+        exhausted: { tcp: 0, udp: 1, icmp: 0 },
+      },
+    ]);
     bed.pass(700_000);
     expect(bed.totals).toMatchObject({ ports_udp: 0 });
     bed.checkInvariants(ports);

@@ -65,7 +65,14 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
     Atomics.store(flags, CONTROL_FLAG, 1);
   };
   const run = () =>
-    runDataPlane({ exchange, engine: fake as unknown as Engine, flags, control, say: () => {} });
+    runDataPlane({
+      exchange,
+      engine: fake as unknown as Engine,
+      flags,
+      turns: { begin() {}, end() {} },
+      control,
+      say: () => {},
+    });
   return { calls, flags, post, run };
 }
 

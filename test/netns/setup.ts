@@ -32,6 +32,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'conntrack', package: 'conntrack' },
   { binary: 'chromium', package: 'chromium' },
   { binary: 'turnutils_natdiscovery', package: 'coturn' },
+  { binary: 'promtool', package: 'prometheus' },
 ];
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

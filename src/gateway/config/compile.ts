@@ -22,6 +22,7 @@ import {
 } from '../options.ts';
 import { parseWorkers, refuseWithWorkers } from '../workers-option.ts';
 import { compileSets } from './addresses.ts';
+import { eventsOf } from './compile-events.ts';
 import { compileFirewall } from './compile-firewall.ts';
 import { compileNat } from './compile-nat.ts';
 import { elements, listOf } from './lists.ts';
@@ -69,6 +70,7 @@ export function compile(document: ConfigDocument, identity: Identity, reader: Re
     dns: dnsOf(document.dns, reader),
     control: controlOf(document.control, identity, reader),
     metrics: metricsOf(document.metrics, reader),
+    events: eventsOf(document.events, reader),
     log: document.log,
   };
   // Of what is wrong in itself nothing follows.

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { rfcTimeouts, type Timeouts } from '../../conntrack/timeouts.ts';
 import { DEFAULT_FLOWS, DEFAULT_PORTS, DEFAULT_TX_QUEUE_LENGTH, LOG_LEVELS } from '../options.ts';
+import { events } from './schema-events.ts';
 import { firewall } from './schema-firewall.ts';
 import { exemptions, external, forward, natDefaults, natLimits, natRule, pair } from './schema-nat.ts';
 import { flag, label, list, listed, map, named, some, text, whole, word } from './schema-values.ts';
@@ -150,6 +151,10 @@ export const configSchema = map({
     ])
     .default('off')
     .meta({ description: 'Where metrics are served (Prometheus): off, ADDRESS:PORT, or a map' }),
+  events: events.default('off').meta({
+    description:
+      'Where events go: off, a map of file, stdout, syslog, ipfix (each a receiver) and kinds, or a list of such',
+  }),
   engine: map({
     workers: whole(1, 16).default(1).meta({ description: 'Threads that forward: 1, 2, 4, 8 or 16' }),
     user: label('an account').optional().meta({

@@ -14,6 +14,7 @@ import { pathText } from '../config/problems.ts';
 import { problemsOf } from '../config/shape.ts';
 import { type Parsed, requireJson } from './body.ts';
 import { errorBody, errorOf } from './errors.ts';
+import { eventRoutes } from './routes/events.ts';
 import { firewallRoutes } from './routes/firewall.ts';
 import { flowRoutes } from './routes/flows.ts';
 import { gatewayRoutes } from './routes/gateway.ts';
@@ -29,6 +30,7 @@ const ROUTES: readonly ((app: ControlApp, gateway: ControlledGateway) => void)[]
   natRoutes,
   firewallRoutes,
   reloadRoutes,
+  eventRoutes,
   flowRoutes,
   statsRoutes,
   tapRoutes,

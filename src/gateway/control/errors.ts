@@ -23,6 +23,7 @@ const STATUS: Record<string, ErrorStatus> = {
   no_such_chain: 404,
   no_such_rule: 404,
   bad_position: 422,
+  bad_kind: 400,
   config_invalid: 422,
   usage: 422,
   config_unreadable: 409,

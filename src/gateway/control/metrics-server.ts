@@ -3,9 +3,9 @@ import type { Server } from 'node:http';
 import { NatgateError } from '../../core/errors.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { RunOptions } from '../options.ts';
-import type { GatewayStatus } from '../status.ts';
 import { errorBody } from './errors.ts';
 import { boundedServer } from './http-server.ts';
+import type { Moment } from './metric-list.ts';
 import { metricsOf } from './metrics.ts';
 import { type Page, pageListener } from './page-server.ts';
 
@@ -28,11 +28,11 @@ export function requirePrivate(metrics: Metrics, outside: readonly number[], pub
 /** `page`: null where there is none. Rejects with NatgateError `metrics_failed`. */
 export async function serveMetrics(
   { address, port }: Metrics,
-  status: () => GatewayStatus,
+  read: () => Promise<Moment>,
   log: (line: string) => void,
   page: Page | null = null,
 ): Promise<Server> {
-  const metrics = metricsOf(status);
+  const metrics = metricsOf(read);
   const pages = page === null ? null : pageListener(page);
   const server = boundedServer((request, response) => {
     const answer = (code: number, type: string, text: string) => {

@@ -27,7 +27,12 @@ export const health = z
 const ruleCount = z.object({ name: z.string(), flows: count(), bytes: count() });
 
 const byProtocol = z.object({ tcp: count(), udp: count(), icmp: count() });
-const externalUse = z.object({ address: z.string(), inUse: byProtocol, ports: byProtocol });
+const externalUse = z.object({
+  address: z.string(),
+  inUse: byProtocol,
+  ports: byProtocol,
+  exhausted: byProtocol,
+});
 
 export const status = z
   .object({
@@ -42,7 +47,7 @@ export const status = z
     ports: z.object({
       first: z.int(),
       last: z.int(),
-      inUse: z.object({ tcp: count(), udp: count(), icmp: count() }),
+      inUse: byProtocol,
     }),
     flows: z.object({
       count: count(),

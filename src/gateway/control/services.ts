@@ -2,6 +2,7 @@
 import { getRequestListener } from '@hono/node-server';
 import { NatgateError } from '../../core/errors.ts';
 import type { Live } from '../capture/live.ts';
+import type { EventHub } from '../events/hub.ts';
 import type { Log } from '../log.ts';
 import type { DeleteFlows } from '../observe/delete-flows.ts';
 import { FlowService } from '../observe/flow-service.ts';
@@ -9,11 +10,12 @@ import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
 import type { RunRecord } from '../run-record.ts';
-import { readStatus } from '../status.ts';
+import { readStatus, recordOf } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
 import { socketGroup } from './group.ts';
 import { boundedServer } from './http-server.ts';
+import { metricsSource } from './metrics.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
 import { readPageFiles, readToken } from './page-server.ts';
 import { listenAt, requireFree } from './socket.ts';
@@ -37,6 +39,8 @@ export interface ServedGateway {
   /** Null before it is up. */
   readonly record: RunRecord | null;
   readonly live: Live;
+  /** Undefined likewise. */
+  readonly events: EventHub | undefined;
   deleteFlows: DeleteFlows;
 }
 
@@ -70,6 +74,7 @@ export async function startServices(
         flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
         log,
         streams: new Streams({ most }),
+        subscribe: (...of) => gateway.events!.subscribe(...of),
       });
     if (options.control.socket !== null) {
       const app = makeApp(MAX_STREAMS);
@@ -80,10 +85,16 @@ export async function startServices(
       closers.push(() => server.closeAllConnections());
     }
     if (options.metrics !== null) {
+      const source = metricsSource(
+        status,
+        () => recordOf(options),
+        () => running.options.nat.rules,
+      );
+      closers.push(source.close);
       const { page, tokenFile } = options.metrics;
       const token = tokenFile === null ? null : readToken(tokenFile);
       const pages = page ? { app: makeApp(PAGE_STREAMS), token, files: readPageFiles() } : null;
-      const server = await serveMetrics(options.metrics, status, (line) => log(line, 'error'), pages);
+      const server = await serveMetrics(options.metrics, source.read, (line) => log(line, 'error'), pages);
       closers.push(() => {
         server.close();
         server.closeAllConnections();

@@ -53,6 +53,7 @@ const SETTINGS: readonly (readonly [string, (options: RunOptions) => unknown])[]
   ['evict', (options) => options.evict],
   ['unsolicited', (options) => options.unsolicited],
   ['dns', (options) => options.dns],
+  ['events', (options) => options.events],
   ['log', (options) => options.log],
   ['engine.linger', (options) => options.lingerSeconds],
 ];

@@ -68,7 +68,7 @@ export class Chart {
         })),
       ],
       axes: [
-        { ...axis, space: 80, values: (_, times) => times.map(clock) },
+        { ...axis, size: 26, space: 80, values: (_, times) => times.map(clock) },
         { ...axis, size: 78, values: (_, values) => values.map((value) => this.#format(value)) },
       ],
       scales: { y: { range: (_, _least, most) => [0, Math.max(most * 1.1, 10)] } },

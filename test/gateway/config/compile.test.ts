@@ -29,6 +29,7 @@ test('two lines are the recipe, and what the two flags say', () => {
     user: undefined,
     txQueueLength: 1000,
     clampMss: true,
+    events: [],
     evict: 'never',
     unsolicited: 'silent',
     firewall: defaultFirewall,
@@ -437,6 +438,25 @@ firewall:
       },
     ),
   ]);
+});
+
+test('receivers of events', () => {
+  const text = `${TWO}
+events:
+  - {file: /var/log/events.jsonl, stdout: true}
+  - {syslog: 192.0.2.9:514, ipfix: {to: 127.0.0.1:4739, domain: 7}, kinds: [flow, quota]}
+  - {file: {path: /var/log/quota.jsonl, size: 1, keep: 0}, syslog: {to: 192.0.2.8:5514, facility: local3}}
+`;
+  expect(optionsOf(text).events).toEqual([
+    { kind: 'file', path: '/var/log/events.jsonl', rotateBytes: 104_857_600, keep: 10, only: null },
+    { kind: 'stdout', only: null },
+    { kind: 'syslog', host: '192.0.2.9', port: 514, facility: 'daemon', only: ['flow', 'quota'] },
+    { kind: 'ipfix', host: '127.0.0.1', port: 4739, domain: 7, only: ['flow', 'quota'] },
+    { kind: 'file', path: '/var/log/quota.jsonl', rotateBytes: 1_048_576, keep: 0, only: null },
+    { kind: 'syslog', host: '192.0.2.8', port: 5514, facility: 'local3', only: null },
+  ]);
+  expect(optionsOf(`${TWO}events: {stdout: true}`).events).toEqual([{ kind: 'stdout', only: null }]);
+  expect(optionsOf(`${TWO}events: off`).events).toEqual([]);
 });
 
 test('dns, log, control and metrics', () => {

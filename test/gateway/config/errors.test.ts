@@ -178,6 +178,38 @@ describe('types and ranges', () => {
       'helpers: [ftp, irc=21]',
       '3:16: helpers[1]: irc=21: port 21 has the helper ftp already; give each port one helper',
     ],
+    [
+      'events: on',
+      '3:9: events: "on" is not allowed here; give off, a map of file, stdout, syslog, ipfix, kinds, or a list of such',
+    ],
+    [
+      'events: {file: events.jsonl}',
+      '3:16: events.file: "events.jsonl" is no absolute path of a file; e.g. /var/log/natgate/events.jsonl',
+    ],
+    [
+      'events: {stdout: true, kinds: [flows]}',
+      '3:32: events.kinds[0]: "flows" is not allowed here; did you mean flow? There is flow, mapping, block, exhausted, quota, address, reload or engine',
+    ],
+    [
+      'events: {kinds: [flow]}',
+      '3:9: events: no receiver is named; give file, stdout, syslog or ipfix; or `events: off`',
+    ],
+    [
+      'events: {syslog: 192.0.2.9}',
+      '3:18: events.syslog: an empty word is no port or range of ports within 1-65535; e.g. 192.0.2.9:514',
+    ],
+    [
+      'events: {ipfix: {to: "localhost:4739"}}',
+      '3:22: events.ipfix.to: localhost is no IPv4 address; e.g. 192.0.2.9:4739',
+    ],
+    [
+      'events: [{stdout: true}, {stdout: true}]',
+      '3:35: events[1].stdout: standard output is named twice; say it once',
+    ],
+    [
+      'events: {file: {path: /a, size: 0}}',
+      '3:33: events.file.size: 0 is not allowed here; give a whole number from 1 to 1048576',
+    ],
     ['engine: {workers: 3}', '3:19: engine.workers: 3: not a usable number; give 1, 2, 4, 8 or 16'],
     [
       'helpers: [pptp]\nengine: {workers: 4}',

@@ -140,6 +140,7 @@ const document = fc.record({
   dns: maybe(fc.constantFrom('off', 'system', ['192.0.2.53'], { upstream: '192.0.2.53' })),
   log: maybe(fc.record({ level: maybe(fc.constantFrom('error', 'info')) })),
   metrics: maybe(fc.constantFrom('off', '127.0.0.1:9469')),
+  events: maybe(fc.constantFrom('off', { stdout: true }, [{ syslog: '192.0.2.9:514', kinds: ['flow'] }])),
 });
 
 /** Without the keys that are undefined, as a file has it. */

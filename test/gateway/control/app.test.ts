@@ -102,6 +102,7 @@ beforeEach(() => {
     live,
     log,
     streams: new Streams(),
+    subscribe: () => () => {},
   });
 });
 
@@ -155,6 +156,7 @@ describe('answers', () => {
       'delete /v1/rules/{chain}/{name}',
       'get /v1/config',
       'get /v1/drops',
+      'get /v1/events',
       'get /v1/flows',
       'get /v1/flows/count',
       'get /v1/forwards',

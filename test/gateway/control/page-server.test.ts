@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { serveMetrics } from '../../../src/gateway/control/metrics-server.ts';
 import { readPageFiles, readToken } from '../../../src/gateway/control/page-server.ts';
-import { STATUS } from './support.ts';
+import { MOMENT } from './support.ts';
 
 const TOKEN = '0123456789abcdef';
 const undo: (() => void)[] = [];
@@ -29,7 +29,7 @@ async function serving(token: string | null, isPage = true) {
   const page = isPage ? { app: { fetch }, token, files } : null;
   const server = await serveMetrics(
     metrics,
-    () => STATUS,
+    async () => MOMENT,
     () => {},
     page,
   );

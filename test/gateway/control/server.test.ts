@@ -20,7 +20,7 @@ import { groupName, socketGroup } from '../../../src/gateway/control/group.ts';
 import { boundedServer } from '../../../src/gateway/control/http-server.ts';
 import { requirePrivate, serveMetrics } from '../../../src/gateway/control/metrics-server.ts';
 import { listenAt } from '../../../src/gateway/control/socket.ts';
-import { STATUS } from './support.ts';
+import { MOMENT } from './support.ts';
 
 let folder: string;
 let path: string;
@@ -134,7 +134,7 @@ it('serves metrics, and nothing else', async () => {
   const loopback = { address: 0x0100007f, port: 0, public: false, page: false, tokenFile: null };
   const server = await serveMetrics(
     loopback,
-    () => STATUS,
+    async () => MOMENT,
     () => {},
   );
   undo.push(() => server.close());
@@ -157,9 +157,9 @@ it('serves metrics, and nothing else', async () => {
       'natgate_flows{proto="tcp"} 2',
       'natgate_flows_limit 1024',
       'natgate_flows_started_total 12',
-      'natgate_flows_ended_total 9',
+      'natgate_flows_ended_total{why="idle"} 8',
       'natgate_drops_total{reason="bad_tcp"} 7',
-      'natgate_ports_in_use{proto="udp"} 1',
+      'natgate_ports_in_use{outside="203.0.113.1",proto="udp"} 1',
       'natgate_packets_total{interface="eth1",side="private",dir="in"} 5',
       'natgate_bytes_total{interface="eth0",side="public",dir="out"} 500',
       'natgate_firewall_rule_flows_total{rule="no-ssh"} 4',
@@ -196,7 +196,7 @@ it('does not show metrics to the world unless that is said', async () => {
   await expect(
     serveMetrics(
       metrics,
-      () => STATUS,
+      async () => MOMENT,
       () => {},
     ),
   ).rejects.toMatchObject({ code: 'metrics_failed' });

@@ -3,6 +3,7 @@ import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { JSONValue } from 'hono/utils/types';
 import type { Live } from '../../capture/live.ts';
 import type { Change } from '../../config/change.ts';
+import type { EventHub } from '../../events/hub.ts';
 import type { Log } from '../../log.ts';
 import type { FlowService } from '../../observe/flow-service.ts';
 import type { Reload } from '../../reload/reload.ts';
@@ -31,6 +32,8 @@ export interface ControlledGateway {
   live: Live;
   /** Answers that go on. */
   streams: Streams;
+  /** To events (EventHub.subscribe). */
+  subscribe: EventHub['subscribe'];
   log: Log;
 }
 
