@@ -80,6 +80,7 @@ test('natgate/conntrack', () => {
       "type FlowLineOptions",
       "type FlowListener",
       "type FlowTuple",
+      "type LineFlow",
       "type RestoreOptions",
       "type TcpOptions",
       "type Timeouts",

@@ -33,7 +33,10 @@ export interface FlowLineOptions {
 }
 
 /** A flow as it is listed, or as an event tells of it: without its timeout. */
-export type LineFlow = Omit<FlowInfo, 'timeoutSeconds'> & { timeoutSeconds?: number };
+export type LineFlow = Omit<FlowInfo, 'timeoutSeconds'> & {
+  /** Seconds until it is forgotten; absent: nobody says. */
+  timeoutSeconds?: number;
+};
 
 /**
  * The line of `conntrack -L` for a flow, without a newline. There are no marks here and nobody counts references: `mark=0

@@ -155,7 +155,7 @@ describe('status of a gateway without flows', () => {
     const state = Buffer.alloc(stateBytes(1024));
     // Header of engine/state.ts: magic, version, capacity.
     state.writeInt32LE(0x6e616774, 0);
-    state.writeInt32LE(3, 4);
+    state.writeInt32LE(4, 4);
     state.writeInt32LE(1024, 8);
     // 10.77.0.2 was refused a port seven times.
     state.writeInt32LE(0x02004d0a, 8192);

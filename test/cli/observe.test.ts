@@ -177,6 +177,7 @@ describe('status', () => {
         address: '198.18.0.1',
         inUse: { tcp: 1, udp: 1, icmp: 1 },
         ports: { tcp: 32768, udp: 32768, icmp: 65536 },
+        exhausted: { tcp: 0, udp: 0, icmp: 0 },
       },
     ]);
     expect(status.rates).toBeUndefined();
