@@ -166,9 +166,9 @@ describe('status of a gateway without flows', () => {
     state.writeDoubleLE(5, 4096 + 8 * (128 + 8 + 2));
     state.writeDoubleLE(3500, 4096 + 8 * (128 + 8 + 3));
     // The rule `web` has matched four flows, the default of inbound two.
-    state.writeDoubleLE(4, 16384);
-    state.writeDoubleLE(240, 16384 + 8);
-    state.writeDoubleLE(2, 16384 + 8 * 6);
+    state.writeDoubleLE(4, 24576);
+    state.writeDoubleLE(240, 24576 + 8);
+    state.writeDoubleLE(2, 24576 + 8 * 6);
     writeFileSync(record().statePath, state);
     writeFileSync(join(root, 'office', 'run.json'), JSON.stringify(record()));
   });
