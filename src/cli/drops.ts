@@ -1,25 +1,13 @@
 import type { Argv } from 'yargs';
 import type { FilterFlag } from '../gateway/observe/filter-flags.ts';
 import { filterFrom, filterOptions } from './filter-options.ts';
+import { FLOW_FLAGS } from './flows.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'drops [words..]';
 export const describe = 'Show the packets that were dropped last: why, whose, for want of what';
 
-export const PACKET_FLAGS: readonly FilterFlag[] = [
-  'protocol',
-  'source',
-  'destination',
-  'source-port',
-  'destination-port',
-  'external',
-  'external-port',
-  'state',
-  'client',
-  'rule',
-  'reason',
-  'side',
-];
+export const PACKET_FLAGS: readonly FilterFlag[] = [...FLOW_FLAGS, 'reason'];
 
 const DEFAULT_COUNT = 20;
 

@@ -5,6 +5,7 @@ import {
   BATCH_SIZES,
   BATCHES,
   ENDED_BY,
+  FLOW_GAUGES,
   FLOWS_ENDED,
   FLOWS_ICMP,
   FLOWS_OTHER,
@@ -36,5 +37,5 @@ export function flowGauge(protocol: number): number {
 
 /** Before flows are counted anew. */
 export function clearFlowGauges(counters: Float64Array): void {
-  for (const gauge of [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER]) counters[gauge] = 0;
+  for (const gauge of FLOW_GAUGES) counters[gauge] = 0;
 }

@@ -49,6 +49,8 @@ export const FLOWS_OTHER = counter('flows_other');
 export const PORTS_TCP = counter('ports_tcp');
 export const PORTS_UDP = counter('ports_udp');
 export const IDS_ICMP = counter('ids_icmp');
+/** Of flows, by protocol. */
+export const FLOW_GAUGES: readonly number[] = [FLOWS_TCP, FLOWS_UDP, FLOWS_ICMP, FLOWS_OTHER];
 /** Fragments that wait for the first one of their datagram. */
 export const FRAGMENTS_HELD = counter('fragments_held');
 /** Packets that one worker gave to another. */

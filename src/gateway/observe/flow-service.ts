@@ -7,8 +7,11 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { NatgateError } from '../../core/errors.ts';
+import { FLOW_GAUGES, sumOfCounters } from '../../engine/counters.ts';
 import { ClientNames } from '../../host/client-names.ts';
 import type { RunRecord } from '../run-record.ts';
+import { workerStatePath } from '../state-path.ts';
+import { readStateFile } from '../state-reader.ts';
 import { type DeleteFlows, deleteFlows, FLOWS_AT_ONCE } from './delete-flows.ts';
 import { type Filter, isEverything } from './filter.ts';
 import { flowMatcher } from './filter-match.ts';
@@ -60,8 +63,10 @@ export class FlowService {
     return this.page(flows, matches, limit ?? Number.POSITIVE_INFINITY);
   }
 
+  /** Of all flows the engine has counted them itself; else all of them are looked at. */
   async count(filter: string): Promise<number> {
     const matches = this.matcher(filter);
+    if (isEverything(parseFilter(filter))) return liveFlows(this.record());
     let count = 0;
     for await (const _ of this.matching(listFlowsOf(this.record(), this.context()), matches)) count++;
     return count;
@@ -132,6 +137,14 @@ export class FlowService {
       if (matches(flow)) yield flow;
     }
   }
+}
+
+function liveFlows({ statePath, workers = 1 }: RunRecord): number {
+  const states = Array.from({ length: workers }, (_, worker) =>
+    readStateFile(workerStatePath(statePath, worker), false),
+  );
+  const counters = sumOfCounters(states);
+  return FLOW_GAUGES.reduce((sum, gauge) => sum + counters[gauge]!, 0);
 }
 
 function placeOf(cursor: string): { worker: number; flow: number } {

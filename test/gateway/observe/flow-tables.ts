@@ -2,6 +2,7 @@
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { FlowTable, H_BYTES, HOT } from '../../../src/conntrack/flow-table.ts';
+import { FLOWS_TCP, FLOWS_UDP } from '../../../src/engine/counters.ts';
 import { formatState, openState, stateBytes } from '../../../src/engine/state.ts';
 import type { RunRecord } from '../../../src/gateway/run-record.ts';
 import { addon } from '../../../src/link/addon.ts';
@@ -20,6 +21,9 @@ export function flowTables(): { record: RunRecord; remove(): void } {
     const buffer = addon().mmap(fd, stateBytes(CAPACITY), true);
     formatState(buffer, CAPACITY, [1, 2]);
     const state = openState(buffer);
+    // As the engine counts them.
+    state.counters[FLOWS_TCP] = FLOWS / 3;
+    state.counters[FLOWS_UDP] = (FLOWS / 3) * 2;
     return new FlowTable(buffer, state.tableOffset, CAPACITY, state.seed);
   });
   for (const [worker, table] of tables.entries()) {
