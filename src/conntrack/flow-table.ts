@@ -15,6 +15,7 @@
  * a reader that saw the same even value before and after has read one flow, and (flow, SEQUENCE) names a life. (How another
  * process reads: gateway/observe/flow-reader.ts.) What changes while a flow lives (state and timer in H_STATUS, H_LAST, counters,
  * H_ROUTE) does so word by word, without it; only a byte counter has two words, of which the low one is written first.
+ * Records are used for the first time (SEQUENCE is no longer 0) in the order of their numbers, also by whoever adopts them.
  * Limits: capacity fixed at creation, at most 2^26 flows; running out is an outcome (-1), never an exception.
  */
 

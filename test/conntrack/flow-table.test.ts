@@ -172,6 +172,27 @@ describe('adopt', () => {
     );
   });
 
+  test('records are used for the first time in the order of their numbers, by whoever adopts them as well', () => {
+    fc.assert(
+      fc.property(steps, steps, (before, after) => {
+        const buffer = newBuffer();
+        const model = new Model();
+        const expectOrder = ({ hot }: FlowTable) => {
+          const isUsed = Array.from({ length: CAPACITY }, (_, flow) => hot[flow * HOT + H_SEQUENCE] !== 0);
+          expect(isUsed.lastIndexOf(true)).toBe(isUsed.filter(Boolean).length - 1);
+        };
+        const first = new FlowTable(buffer, 0, CAPACITY, SEED);
+        play(first, model, before);
+        expectOrder(first);
+        const table = new FlowTable(buffer, 0, CAPACITY, SEED);
+        table.adopt(() => true);
+        expectOrder(table);
+        play(table, model, after);
+        expectOrder(table);
+      }),
+    );
+  });
+
   test('a stale index does not matter: it is built anew', () => {
     const buffer = newBuffer();
     const table = new FlowTable(buffer, 0, CAPACITY, SEED);

@@ -84,7 +84,11 @@ export class FlowReader {
     for (let chunk = first; chunk < capacity; chunk += CHUNK) {
       const count = Math.min(CHUNK, capacity - chunk);
       this.readHot(before, chunk, count);
-      if (!hasLive(before, count)) continue;
+      if (!hasLive(before, count)) {
+        // Records are first used in the order of their numbers (FlowTable): after a chunk that never was there is none.
+        if (isUnused(before, count)) return;
+        continue;
+      }
       this.readHot(records, chunk, count);
       this.readCold(chunk, count);
       this.readHot(after, chunk, count);
@@ -149,6 +153,11 @@ function hasLive(hot: Int32Array, count: number): boolean {
     if ((hot[h + H_STATUS]! & LIVE) !== 0 || (hot[h + H_SEQUENCE]! & 1) !== 0) return true;
   }
   return false;
+}
+
+function isUnused(hot: Int32Array, count: number): boolean {
+  for (let h = 0; h < count * HOT; h += HOT) if (hot[h + H_SEQUENCE] !== 0) return false;
+  return true;
 }
 
 /**
