@@ -22,6 +22,9 @@ export const END_DELETED = reason('deleted');
 /** The DNS resolver that it goes to does not answer any more. */
 export const END_RESOLVER = reason('resolver_down');
 
+/** Those before are why the engine ends a flow; those after are of what it does not end itself. */
+export const flowEndReasonNames: readonly string[] = [...NAMES];
+
 /** A restarted engine could not take it over. */
 export const END_LOST = reason('lost');
 /** The state was thrown away, because the engine died of it. */

@@ -5,7 +5,7 @@
  * Bound: each has as many series as there are interfaces, reasons, rules or external addresses; what is about clients or destinations has
  * only the most important ones.
  */
-import { endReasonNames } from '../../conntrack/end-reasons.ts';
+import { flowEndReasonNames } from '../../conntrack/end-reasons.ts';
 import { BATCH_BOUNDS, TURN_BOUNDS } from '../../engine/counters.ts';
 import type { OwnProcess } from '../observe/own-process.ts';
 import type { Pressure } from '../observe/pressure.ts';
@@ -104,7 +104,7 @@ export const METRICS: readonly Metric[] = [
     kind: 'counter',
     labels: ['why'],
     rows: ({ status }) =>
-      endReasonNames.map((name) => [
+      flowEndReasonNames.map((name) => [
         { why: WHY[name] ?? name },
         status.counters[`flows_ended_by/${name}`] ?? 0,
       ]),

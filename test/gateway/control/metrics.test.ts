@@ -27,6 +27,14 @@ test('the table of docs/metrics.md is what is served, with the help of each', as
   expect(served).toEqual(all.map(({ name, kind }) => `${name} ${kind}`));
 });
 
+test('docs/metrics.md names every why of an end, and no other', async () => {
+  const page = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+  const sentence = /`why` of\s+`natgate_flows_ended_total` is ([^.]*)\./.exec(page)![1]!;
+  const listed = [...sentence.matchAll(/`([a-z_]+)`/g)].map(([, name]) => name);
+  const served = [...(await text()).matchAll(/^natgate_flows_ended_total\{why="([a-z_]+)"\}/gm)];
+  expect(served.map(([, name]) => name)).toEqual(listed);
+});
+
 test('every metric has a value where there is something to show', async () => {
   const lines = (await text()).split('\n');
   for (const { name } of METRICS) {
