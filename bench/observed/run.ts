@@ -37,6 +37,12 @@ const unknown = wanted?.find((word) => !contenders.some(({ name }) => name === w
 if (unknown !== undefined) throw new NatgateError('BENCH_USAGE', `--only: there is no ${unknown}`);
 const chosen = contenders.filter(({ name }) => name === NOBODY.name || (wanted?.includes(name) ?? true));
 
+if (process.getuid?.() !== 0) {
+  throw new NatgateError('BENCH_NOT_ROOT', 'network namespaces need root', 'sudo npm run bench:observed');
+}
+if (!Number.isInteger(parsed.rounds) || parsed.rounds < 1 || !(parsed.seconds >= 0.1)) {
+  throw new NatgateError('BENCH_USAGE', '--rounds takes a whole number from 1, --seconds one from 0.1');
+}
 const say = (line: string) => process.stderr.write(`${line}\n`);
 const needs = WORKLOADS.flatMap((workload) => workload.needs);
 await installTools([{ command: 'ip', package: 'iproute2' }, ...needs], say);

@@ -1,7 +1,7 @@
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
 import { PACKET_FLAGS } from './drops.ts';
-import { filterFrom, filterOptions } from './filter-options.ts';
+import { filterFrom, filterOptions, filterWords } from './filter-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'capture [words..]';
@@ -13,13 +13,7 @@ natgate capture -w - --dropped | tcpdump -nr -
 natgate capture -w - 'port 443' | wireshark -k -i -`;
 
 export function builder(argv: Argv) {
-  const own = whichGateway(argv)
-    .positional('words', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: "A filter as one expression: 'src 10.0.0.2 and not port 22'",
-    })
+  const own = filterWords(whichGateway(argv), "A filter as one expression: 'src 10.0.0.2 and not port 22'")
     .option('write', {
       alias: 'w',
       type: 'string',

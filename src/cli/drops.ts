@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs';
 import type { FilterFlag } from '../gateway/observe/filter-flags.ts';
-import { filterFrom, filterOptions } from './filter-options.ts';
+import { filterFrom, filterOptions, filterWords } from './filter-options.ts';
 import { FLOW_FLAGS } from './flows.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
@@ -12,13 +12,10 @@ export const PACKET_FLAGS: readonly FilterFlag[] = [...FLOW_FLAGS, 'reason'];
 const DEFAULT_COUNT = 20;
 
 export function builder(argv: Argv) {
-  const own = whichGateway(argv)
-    .positional('words', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: "A filter as one expression: 'src 10.0.0.2 and reason no_free_port'",
-    })
+  const own = filterWords(
+    whichGateway(argv),
+    "A filter as one expression: 'src 10.0.0.2 and reason no_free_port'",
+  )
     .option('count', {
       alias: 'n',
       type: 'number',

@@ -1,45 +1,29 @@
-/** Server-sent events of the control socket, as they come. */
-import type { IncomingMessage } from 'node:http';
-import { openStream, type Which } from './client.ts';
+import type { Argv } from 'yargs';
+import { PACKET_FLAGS } from './drops.ts';
+import { filterFrom, filterOptions, filterWords } from './filter-options.ts';
+import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
-export interface ServerEvent {
-  kind: string;
-  data: unknown;
+export const command = 'events [words..]';
+export const describe = 'Follow events: flows and mappings as they begin and end, shortages, reloads';
+
+export function builder(argv: Argv) {
+  const own = filterWords(whichGateway(argv), "A filter as one expression: 'tcp and src 10.0.0.2'")
+    .option('kinds', {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'Only these, with commas between: flow, mapping, block, exhausted, quota, address, reload, engine',
+    })
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'Print a JSON object for each, one a line',
+    });
+  return filterOptions(own, PACKET_FLAGS);
 }
 
-/** Ends when the gateway ends it, or `signal` is aborted. Throws NatgateError as client.ts does. */
-export async function* readEvents(
-  which: Which,
-  path: string,
-  signal: AbortSignal,
-): AsyncGenerator<ServerEvent, void, void> {
-  const response = await openStream(which, 'GET', path);
-  const stop = () => response.destroy();
-  signal.addEventListener('abort', stop);
-  try {
-    yield* eventsOf(response);
-  } catch (error) {
-    // A gateway that ends, or we, cut it off.
-    if (!signal.aborted && (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
-  } finally {
-    signal.removeEventListener('abort', stop);
-    response.destroy();
-  }
-}
-
-async function* eventsOf(response: IncomingMessage): AsyncGenerator<ServerEvent, void, void> {
-  response.setEncoding('utf8');
-  let text = '';
-  for await (const part of response) {
-    text += part as string;
-    const blocks = text.split('\n\n');
-    text = blocks.pop()!;
-    for (const block of blocks) {
-      const lines = block.split('\n');
-      const field = (name: string) =>
-        lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-      const data = field('data');
-      if (data !== undefined) yield { kind: field('event') ?? 'message', data: JSON.parse(data) };
-    }
-  }
+export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> {
+  const filter = await filterFrom(argv, argv.words);
+  const { followEvents } = await import('./follow-events.ts');
+  await followEvents(gatewayNamed(argv), filter, { kinds: argv.kinds ?? '', json: argv.json });
 }

@@ -12,6 +12,11 @@ const ALIASES: Partial<Record<FilterFlag, string[]>> = {
   'destination-port': ['dport', 'orig-port-dst'],
 };
 
+/** The words after the verb. */
+export function filterWords<T>(argv: Argv<T>, describe: string) {
+  return argv.positional('words', { type: 'string', array: true, default: [] as string[], describe });
+}
+
 /** Adds those of FILTER_FLAGS that this verb has. */
 export function filterOptions<T>(argv: Argv<T>, flags: readonly FilterFlag[]): Argv<T> {
   for (const flag of flags) {

@@ -5,10 +5,10 @@ import { type Filter, formatFilter, isEverything } from '../gateway/observe/filt
 import { type FlowJson, flowJson } from '../gateway/observe/flow-json.ts';
 import { packageVersion } from '../gateway/version.ts';
 import type { Which } from './client.ts';
-import { readEvents } from './events.ts';
 import { EXIT } from './exit.ts';
 import { askDelete, askFlows, listedFlowOf } from './flow-socket.ts';
 import { untilInterrupted, writeLines } from './output.ts';
+import { readEvents } from './server-events.ts';
 
 /** Prints those that were there when it was asked, and ends what the filter means. Throws NatgateError `usage`, and those of client.ts. */
 export async function deleteAndPrint(which: Which, filter: Filter, json: boolean): Promise<void> {

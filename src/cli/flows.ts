@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs';
 import type { FilterFlag } from '../gateway/observe/filter-flags.ts';
-import { filterFrom, filterOptions } from './filter-options.ts';
+import { filterFrom, filterOptions, filterWords } from './filter-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'flows [words..]';
@@ -30,13 +30,7 @@ A filter is flags, or an expression: natgate flows 'tcp and src 10.0.0.0/24 and 
 Words: proto, src, dst, host, sport, dport, port, ext, extport, reply-src, reply-dst, client, state, rule, side; and, or, not, ( )`;
 
 export function builder(argv: Argv) {
-  const own = whichGateway(argv)
-    .positional('words', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: 'list (default), count, watch, delete or flush; then a filter',
-    })
+  const own = filterWords(whichGateway(argv), 'list (default), count, watch, delete or flush; then a filter')
     .option('json', { type: 'boolean', default: false, describe: 'Print JSON, for programs' })
     .option('output', {
       alias: 'o',

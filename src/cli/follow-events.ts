@@ -2,8 +2,8 @@
 import type { GatewayEvent } from '../gateway/events/event.ts';
 import { type Filter, formatFilter } from '../gateway/observe/filter.ts';
 import { protocolName } from '../wire/protocols.ts';
-import { readEvents } from './events.ts';
 import { untilInterrupted } from './output.ts';
+import { readEvents } from './server-events.ts';
 
 /** Ends when the gateway ends, or when it is interrupted. Throws NatgateError as client.ts does. */
 export async function followEvents(

@@ -15,7 +15,7 @@ import * as config from './config.ts';
 import * as doctor from './doctor.ts';
 import * as down from './down.ts';
 import * as drops from './drops.ts';
-import * as eventsVerb from './events-verb.ts';
+import * as events from './events.ts';
 import { errorText, exitCodeOf } from './exit.ts';
 import * as exportRules from './export.ts';
 import * as flows from './flows.ts';
@@ -52,7 +52,7 @@ const cli = yargs(words)
   .command(drops)
   .command(trace)
   .command(capture)
-  .command(eventsVerb)
+  .command(events)
   .command(whoHad)
   .command(check)
   .command(plan)

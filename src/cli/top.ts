@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { filterFrom, filterOptions } from './filter-options.ts';
+import { filterFrom, filterOptions, filterWords } from './filter-options.ts';
 import { FLOW_FLAGS } from './flows.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
@@ -10,13 +10,7 @@ export const VIEWS = ['talkers', 'destinations', 'flows', 'ports'] as const;
 export const ORDERS = ['rate', 'bytes', 'flows'] as const;
 
 export function builder(argv: Argv) {
-  const own = whichGateway(argv)
-    .positional('words', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: 'A filter, as `natgate flows` takes it',
-    })
+  const own = filterWords(whichGateway(argv), 'A filter, as `natgate flows` takes it')
     .option('view', { choices: VIEWS, default: VIEWS[0], requiresArg: true, describe: 'What to begin with' })
     .option('sort', { choices: ORDERS, default: ORDERS[0], requiresArg: true, describe: 'The most first' })
     .option('interval', { type: 'number', requiresArg: true, default: 1, describe: 'Seconds between looks' })

@@ -1,7 +1,7 @@
 import type { Argv } from 'yargs';
 import { NatgateError } from '../core/errors.ts';
 import { PACKET_FLAGS } from './drops.ts';
-import { filterFrom, filterOptions } from './filter-options.ts';
+import { filterFrom, filterOptions, filterWords } from './filter-options.ts';
 import { type ArgumentsOf, gatewayNamed, whichGateway } from './shared-options.ts';
 
 export const command = 'trace [words..]';
@@ -14,13 +14,7 @@ const EPILOGUE = `natgate trace 'host 10.0.0.2 and port 443'      what becomes o
 natgate trace --packet FILE --config NEW.yaml   what would become of those of a capture, with another configuration`;
 
 export function builder(argv: Argv) {
-  const own = whichGateway(argv)
-    .positional('words', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: "A filter as one expression: 'src 10.0.0.2 and not port 22'",
-    })
+  const own = filterWords(whichGateway(argv), "A filter as one expression: 'src 10.0.0.2 and not port 22'")
     .option('count', { alias: 'c', type: 'number', requiresArg: true, describe: 'End after so many packets' })
     .option('json', { type: 'boolean', default: false, describe: 'Print a JSON object for each, one a line' })
     .option('packet', {

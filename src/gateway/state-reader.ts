@@ -1,6 +1,8 @@
 /** Reads the state file of a gateway from another process, without the addon: the engine goes on writing meanwhile. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { openState, type State, TABLE_OFFSET } from '../engine/state.ts';
+import type { RunRecord } from './run-record.ts';
+import { workerStatePath } from './state-path.ts';
 
 /**
  * Reads header and counters, and the flow table only `withFlows`: it may be large, and is then as it was word for word at slightly
@@ -17,6 +19,16 @@ export function readStateFile(path: string, withFlows: boolean): State {
   } finally {
     closeSync(fd);
   }
+}
+
+/** The states of all workers of a gateway. */
+export function statesOf(
+  { statePath, workers = 1 }: Pick<RunRecord, 'statePath' | 'workers'>,
+  withFlows: boolean,
+): State[] {
+  return Array.from({ length: workers }, (_, worker) =>
+    readStateFile(workerStatePath(statePath, worker), withFlows),
+  );
 }
 
 /** Reads as much of `wanted` as the file has from `offset`. */

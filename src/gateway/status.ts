@@ -14,14 +14,12 @@ import {
 import { readPortGauges } from '../engine/port-gauges.ts';
 import { type RuleCount, readRuleCounters } from '../engine/rule-counters.ts';
 import { readAllShortages } from '../engine/shortages.ts';
-import type { State } from '../engine/state.ts';
 import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
 import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
-import { workerStatePath } from './state-path.ts';
-import { readStateFile } from './state-reader.ts';
+import { statesOf } from './state-reader.ts';
 import type { WhichGateway } from './teardown.ts';
 
 export interface Traffic {
@@ -160,13 +158,6 @@ export function readStatus(which: WhichGateway): GatewayStatus {
 export function readFlowList(which: WhichGateway): Generator<ListedFlow> {
   const record = recordOf(which);
   return listFlowsOf(record, contextOf(record, new ClientNames()));
-}
-
-/** The states of all workers. */
-export function statesOf({ statePath, workers }: RunRecord, withFlows: boolean): State[] {
-  return Array.from({ length: workers ?? 1 }, (_, worker) =>
-    readStateFile(workerStatePath(statePath, worker), withFlows),
-  );
 }
 
 /** The record of a gateway that runs or lingers. Throws NatgateError `not_running`. */

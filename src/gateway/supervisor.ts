@@ -24,7 +24,8 @@ import { foresee } from './reload/plan.ts';
 import { type Reload, reloader } from './reload/reload.ts';
 import { RunningConfig, type RunningSource } from './reload/running.ts';
 import { runDirectory } from './run-record.ts';
-import { recordOf, statesOf } from './status.ts';
+import { statesOf } from './state-reader.ts';
+import { recordOf } from './status.ts';
 import { engineCredentials } from './user.ts';
 import { workersWarning } from './workers-option.ts';
 

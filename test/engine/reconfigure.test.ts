@@ -1,144 +1,25 @@
 /** Another configuration on a running engine: what goes on does so byte by byte, what the new one would not have ends. */
 import { describe, expect, it } from 'vitest';
 import { END_RULE } from '../../src/conntrack/end-reasons.ts';
-import type { Reconfiguration, Reconfigured } from '../../src/engine/reconfigure.ts';
-import { numberRules } from '../../src/gateway/reload/rule-numbers.ts';
-import type { HelperConfig } from '../../src/nat/alg/registry.ts';
-import {
-  defaultBehaviour,
-  type Forward,
-  masqueradeAll,
-  matchAll,
-  type NatConfig,
-  type NatRule,
-  type PrefixPair,
-} from '../../src/nat/config.ts';
-import {
-  defaultFirewall,
-  type FirewallConfig,
-  type FirewallMatch,
-} from '../../src/policy/firewall-config.ts';
-import {
-  MemoryGateway,
-  type MemoryGatewayOptions,
-  readPacket,
-  tcpPacket,
-  udpPacket,
-} from '../../src/testing/index.ts';
+import { defaultBehaviour, matchAll } from '../../src/nat/config.ts';
+import { defaultFirewall } from '../../src/policy/firewall-config.ts';
+import { udpPacket } from '../../src/testing/index.ts';
 import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
-import { config, rule as firewallRule, is } from '../policy/firewall/rules.ts';
-import { Crew } from './crew.ts';
-
-const PORTS = { first: 32768, last: 65535 };
-const X = '10.77.0.2:5000';
-const Y = '10.77.0.3:5000';
-const REMOTE = '198.18.0.2:53';
-const FTP: HelperConfig = { name: 'ftp', protocol: 6, port: 21 };
-
-const masquerade = masqueradeAll(PORTS).rules[0]!;
-
-function rule(name: string, fields: Partial<NatRule>): NatRule {
-  return { ...masquerade, name, ...fields };
-}
-
-function pool(name: string, source: string, ...addresses: string[]): NatRule {
-  return rule(name, {
-    action: 'pool',
-    addresses: addresses.map((text) => parseAddress(text)!),
-    ports: { first: 1024, last: 65535 },
-    match: { ...matchAll, sources: [parsePrefix(source)!] },
-  });
-}
-
-function nat(rules: NatRule[], forwards: Forward[] = [], prefixes: PrefixPair[] = []): NatConfig {
-  return { rules, forwards, prefixes };
-}
-
-function forward(name: string, port: number, to: string, fields: Partial<Forward> = {}): Forward {
-  const [address = '', internal] = to.split(':');
-  const targets = [{ address: parseAddress(address)!, port: Number(internal) }];
-  const ports = { first: port, last: port };
-  const rest = { address: 0, sources: [], affinitySeconds: 0, twice: false };
-  return { name, protocol: 17, ports, targets, ...rest, ...fields };
-}
-
-const PAIR: PrefixPair = {
-  name: 'one',
-  internal: parsePrefix('10.77.0.9/32')!,
-  external: parsePrefix('198.18.1.9/32')!,
-};
-
-const blocking = (port: number, match: Partial<FirewallMatch> = {}): FirewallConfig =>
-  config([
-    firewallRule(
-      'drop',
-      { destinationPorts: [is({ first: port, last: port })], ...match },
-      { name: `no ${port}` },
-    ),
-  ]);
-
-class Lab {
-  readonly gateway: MemoryGateway;
-  readonly ended: number[] = [];
-  present: NatConfig;
-  private readonly options: Partial<MemoryGatewayOptions>;
-
-  constructor(first: NatConfig, options: Partial<MemoryGatewayOptions> = {}) {
-    this.present = first;
-    this.options = options;
-    this.gateway = new MemoryGateway({
-      private: '10.77.0.1/24',
-      public: '198.18.0.1/24',
-      nat: first,
-      ...options,
-    });
-    const { tracker } = this.gateway.engine;
-    const { onClose } = tracker;
-    tracker.onClose = (flow, why) => {
-      this.ended.push(why);
-      onClose(flow, why);
-    };
-  }
-
-  /** As a gateway does it. `settles`: until all flows have been looked at. */
-  reconfigure(next: NatConfig, fields: Partial<Reconfiguration> = {}, settles = true): Reconfigured | null {
-    const { gateway, options } = this;
-    const numbered = numberRules(this.present.rules, next);
-    this.present = numbered;
-    let result: Reconfigured | null = null;
-    const { helpers = [], firewall = defaultFirewall, timeouts = {}, evict = 'never' } = options;
-    const rest = { helpers, firewall, timeouts, evict, clampMss: true, unsolicited: 'silent' as const };
-    gateway.engine.reconfigurer.apply({ nat: numbered, ...rest, ...fields }, gateway.now, (done) => {
-      result = done;
-    });
-    while (settles && gateway.engine.reconfigurer.isBusy) gateway.engine.tick(gateway.now);
-    return result;
-  }
-
-  /** What leaves on the other side for a datagram, as `source > destination`, or nothing. */
-  out(from: string, to = REMOTE): string {
-    this.gateway.sendPrivate(udpPacket({ from, to, payload: 'x' }));
-    return shown(this.gateway.receivePublic());
-  }
-
-  in(from: string, to: string): string {
-    this.gateway.sendPublic(udpPacket({ from, to, payload: 'x' }));
-    return shown(this.gateway.receivePrivate());
-  }
-}
-
-function shown(packets: Uint8Array[]): string {
-  return packets
-    .map((packet) => {
-      const { from, to } = readPacket(packet);
-      return `${from} > ${to}`;
-    })
-    .join();
-}
-
-function externalOf(line: string): string {
-  return line.split(' > ')[0]!;
-}
+import {
+  blocking,
+  externalOf,
+  forward,
+  Lab,
+  masquerade,
+  nat,
+  PAIR,
+  pool,
+  REMOTE,
+  rule,
+  shown,
+  X,
+  Y,
+} from './reconfigure-bed.ts';
 
 describe('NAT rules', () => {
   it('a flow goes on with its port, byte by byte, when another rule comes before its own', () => {
@@ -351,97 +232,4 @@ describe('the firewall', () => {
       { kind: 'anti-spoofing', name: '', count: 1 },
     ]);
   });
-});
-
-describe('the rest', () => {
-  it('new timeouts hold for the flows that are there', () => {
-    const lab = new Lab(nat([masquerade]), { timeouts: { udp: 300 } });
-    lab.out(X);
-    lab.gateway.advance(8000);
-    lab.reconfigure(nat([masquerade]), { timeouts: { udp: 10 } });
-    expect(lab.gateway.flows()).toMatchObject([{ timeoutSeconds: 2 }]);
-    lab.gateway.advance(4000);
-    expect(lab.gateway.flows()).toEqual([]);
-  });
-
-  it('what a helper has changed goes on being put right after the helper has gone', () => {
-    const lab = new Lab(nat([masquerade]), { helpers: [FTP] });
-    const [client, server] = ['10.77.0.2:40000', '198.18.0.2:21'];
-    const { gateway } = lab;
-    gateway.sendPrivate(tcpPacket({ from: client, to: server, flags: 'S', seq: 100 }));
-    const external = readPacket(gateway.receivePublic()[0]!).from;
-    gateway.sendPublic(tcpPacket({ from: server, to: external, flags: 'SA', seq: 500, ack: 101 }));
-    gateway.sendPrivate(tcpPacket({ from: client, to: server, flags: 'A', seq: 101, ack: 501 }));
-    const command = 'PORT 10,77,0,2,156,65\r\n';
-    gateway.sendPrivate(
-      tcpPacket({ from: client, to: server, flags: 'PA', seq: 101, ack: 501, payload: command }),
-    );
-    const sent = readPacket(gateway.receivePublic().at(-1)!);
-    const growth = sent.payload.length - command.length;
-    expect(growth).not.toBe(0);
-    gateway.receivePrivate();
-    expect(
-      lab.reconfigure(nat([pool('new', '10.77.0.77/32', '198.18.1.1'), masquerade]), { helpers: [] }),
-    ).toEqual({
-      ended: [],
-      kept: 1,
-    });
-    const ack = 101 + command.length + growth;
-    gateway.sendPublic(tcpPacket({ from: server, to: external, flags: 'A', seq: 501, ack }));
-    expect(readPacket(gateway.receivePrivate()[0]!).ack).toBe(101 + command.length);
-    gateway.sendPrivate(
-      tcpPacket({
-        from: client,
-        to: server,
-        flags: 'PA',
-        seq: 101 + command.length,
-        ack: 501,
-        payload: 'QUIT\r\n',
-      }),
-    );
-    expect(readPacket(gateway.receivePublic()[0]!).seq).toBe(ack);
-    // A connection that begins now is not read.
-    gateway.sendPrivate(tcpPacket({ from: '10.77.0.2:40001', to: server, flags: 'S', seq: 1 }));
-    expect(gateway.engine.helpers.reads(2)).toBe(false);
-  });
-
-  it('is in force at once; the flows are looked at in slices', () => {
-    const lab = new Lab(nat([pool('a', '10.77.0.0/24', '198.18.1.1'), masquerade]), { flows: 16_384 });
-    for (let i = 0; i < 1200; i++) lab.out(`10.77.0.2:${1024 + i}`);
-    expect(lab.reconfigure(nat([masquerade]), {}, false)).toBeNull();
-    expect(lab.gateway.flows()).toHaveLength(1200);
-    expect(lab.out(Y)).toMatch(/^198\.18\.0\.1:/);
-    expect(lab.gateway.flows().length).toBeLessThan(1200);
-    expect(lab.gateway.engine.reconfigurer.isBusy).toBe(true);
-    while (lab.gateway.engine.reconfigurer.isBusy) lab.gateway.engine.tick(lab.gateway.now);
-    expect(lab.gateway.flows()).toHaveLength(1);
-    expect(lab.ended).toHaveLength(1200);
-  });
-});
-
-it('two workers: each ends its own, and the rest goes on', () => {
-  const [a, b] = [forward('a', 80, '10.77.0.2:8000'), forward('b', 81, '10.77.0.2:8001')];
-  const first = nat([masquerade], [a, b]);
-  const crew = new Crew({ workers: 2, flows: 256, nat: first });
-  const arriving = (port: number, from: number) =>
-    udpPacket({ from: `198.18.0.2:${from}`, to: `198.18.0.1:${port}`, payload: 'x' });
-  const leaving = (from: number) => udpPacket({ from: `10.77.0.2:${from}`, to: REMOTE, payload: 'x' });
-  const lines = [5000, 5002].map((from) => shown(crew.out(leaving(from)).map(({ packet }) => packet)));
-  for (let from = 1; from <= 8; from++) for (const port of [80, 81]) crew.in(arriving(port, from));
-  const to = numberRules(first.rules, nat([pool('new', '10.77.0.77/32', '198.18.1.1'), masquerade], [a]));
-  const results: Reconfigured[] = [];
-  const rest = { firewall: defaultFirewall, timeouts: {}, helpers: [], clampMss: true };
-  for (const engine of crew.engines) {
-    const done = (result: Reconfigured) => void results.push(result);
-    engine.reconfigurer.apply({ nat: to, ...rest, evict: 'never', unsolicited: 'silent' }, 0, done);
-  }
-  crew.pass(1000);
-  expect(results).toHaveLength(2);
-  expect(results.flatMap(({ ended }) => ended)).toEqual([{ kind: 'forward', name: 'b', count: 8 }]);
-  expect(results.reduce((sum, { kept }) => sum + kept, 0)).toBe(10);
-  expect([5000, 5002].map((from) => shown(crew.out(leaving(from)).map(({ packet }) => packet)))).toEqual(
-    lines,
-  );
-  expect(crew.in(arriving(80, 1))).toHaveLength(1);
-  expect(crew.in(arriving(81, 1))).toHaveLength(0);
 });

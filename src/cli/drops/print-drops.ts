@@ -10,8 +10,8 @@ import { tapNamesOf } from '../../gateway/observe/names-of-record.ts';
 import { recordOf } from '../../gateway/status.ts';
 import { workerTapPath } from '../../gateway/tap-files.ts';
 import { ask, type Which } from '../client.ts';
-import { readEvents } from '../events.ts';
 import { untilInterrupted } from '../output.ts';
+import { readEvents } from '../server-events.ts';
 
 const LOOK_MS = 200;
 /** As many as the socket gives at a time. */

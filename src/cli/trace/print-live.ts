@@ -2,8 +2,8 @@
 import type { Explained } from '../../gateway/observe/explain.ts';
 import { explainText } from '../../gateway/observe/explain-text.ts';
 import { type Filter, formatFilter } from '../../gateway/observe/filter.ts';
-import { readEvents } from '../events.ts';
 import { untilInterrupted } from '../output.ts';
+import { readEvents } from '../server-events.ts';
 
 /** Throws NatgateError as client.ts does. */
 export async function traceLive(

@@ -1,4 +1,5 @@
 /** Tests as natgate's rules have them: keys and values of a rule in the file. */
+import { protocolName } from '../../wire/protocols.ts';
 import { addressText, intersection, normal, oneOrList, portText, type Ranges } from './ranges.ts';
 import { type Test, testsOn } from './tests.ts';
 import { isNamed } from './walk.ts';
@@ -11,19 +12,8 @@ export interface Serving {
   chainName(name: string): string;
 }
 
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'icmp',
-  2: 'igmp',
-  4: 'ipip',
-  6: 'tcp',
-  17: 'udp',
-  33: 'dccp',
-  47: 'gre',
-  50: 'esp',
-  51: 'ah',
-  132: 'sctp',
-  136: 'udplite',
-};
+/** What rules can name beside those that have a name everywhere. */
+const MORE_PROTOCOLS: Readonly<Record<number, string>> = { 2: 'igmp', 4: 'ipip' };
 export const FLAG_NAMES = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG'];
 export function criteriaOf(tests: readonly Test[], serving: Serving): Record<string, unknown> {
   const state = states(tests, serving.hasHelpers);
@@ -100,7 +90,7 @@ function protocols(tests: readonly Test[]): Record<string, unknown> {
   for (const test of tests) {
     if (test.on === 'protocol')
       result[test.not ? 'not-protocol' : 'protocol'] = oneOrList(
-        test.values.map((number) => PROTOCOLS[number] ?? number),
+        test.values.map((number) => protocolName(number) ?? MORE_PROTOCOLS[number] ?? number),
       );
     else if (test.on === 'sport')
       result[test.not ? 'not-source-ports' : 'source-ports'] = oneOrList(test.ranges.map(portText));

@@ -13,8 +13,7 @@ import {
   sumOfCounters,
 } from '../../engine/counters.ts';
 import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
-import { readStateFile } from '../state-reader.ts';
+import { statesOf } from '../state-reader.ts';
 
 /** What goes down as well: of these there is no rate. */
 const GAUGES: ReadonlySet<string> = new Set([
@@ -44,9 +43,7 @@ export interface CounterSample {
 
 /** Over all workers. */
 export function sampleCounters(record: RunRecord): CounterSample {
-  const states = Array.from({ length: record.workers ?? 1 }, (_, worker) =>
-    readStateFile(workerStatePath(record.statePath, worker), false),
-  );
+  const states = statesOf(record, false);
   const time = performance.now();
   const counters = sumOfCounters(states);
   const values: Record<string, number> = { ...readCounters(counters).totals };

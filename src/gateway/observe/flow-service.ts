@@ -10,8 +10,7 @@ import { NatgateError } from '../../core/errors.ts';
 import { FLOW_GAUGES, sumOfCounters } from '../../engine/counters.ts';
 import { ClientNames } from '../../host/client-names.ts';
 import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
-import { readStateFile } from '../state-reader.ts';
+import { statesOf } from '../state-reader.ts';
 import { type DeleteFlows, deleteFlows, FLOWS_AT_ONCE } from './delete-flows.ts';
 import { type Filter, isEverything } from './filter.ts';
 import { flowMatcher } from './filter-match.ts';
@@ -65,8 +64,8 @@ export class FlowService {
 
   /** Of all flows the engine has counted them itself; else all of them are looked at. */
   async count(filter: string): Promise<number> {
-    const matches = this.matcher(filter);
     if (isEverything(parseFilter(filter))) return liveFlows(this.record());
+    const matches = this.matcher(filter);
     let count = 0;
     for await (const _ of this.matching(listFlowsOf(this.record(), this.context()), matches)) count++;
     return count;
@@ -139,11 +138,8 @@ export class FlowService {
   }
 }
 
-function liveFlows({ statePath, workers = 1 }: RunRecord): number {
-  const states = Array.from({ length: workers }, (_, worker) =>
-    readStateFile(workerStatePath(statePath, worker), false),
-  );
-  const counters = sumOfCounters(states);
+function liveFlows(record: RunRecord): number {
+  const counters = sumOfCounters(statesOf(record, false));
   return FLOW_GAUGES.reduce((sum, gauge) => sum + counters[gauge]!, 0);
 }
 

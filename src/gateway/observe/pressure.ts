@@ -3,7 +3,7 @@
  * EVERY_MS.
  *
  * A flow that is translated takes one port of its external address towards its destination, so flows by (external address, protocol,
- * destination, port) are the ports in use there. Cost: about what `natgate flows count` takes (0.3 s for a million flows), in the
+ * destination, port) are the ports in use there. Cost: about what `natgate flows count` takes (0.3 to 0.4 s for a million flows: docs/decisions.md), in the
  * supervisor, in slices of SLICE flows between which it does other things; the engine is not asked.
  *
  * Limits: TRACKED destinations and as many hosts are counted, those that are found first; one that has many flows is found early.
