@@ -69,10 +69,6 @@ export function formatTap(memory: ArrayBuffer, words: number): void {
   header[H_MAGIC] = MAGIC;
 }
 
-export function isTap(memory: ArrayBuffer): boolean {
-  return new Int32Array(memory, 0, 1)[H_MAGIC] === MAGIC;
-}
-
 /** Words of the second ring. Throws NatgateError `tap_foreign`. */
 export function tapWordsOf(header: Int32Array): number {
   if (header[H_MAGIC] !== MAGIC || header[H_VERSION] !== VERSION) {

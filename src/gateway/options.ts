@@ -40,8 +40,6 @@ export interface ControlOptions {
   mode: number;
 }
 
-export const DEFAULT_CONTROL_MODE = 0o660;
-
 export function controlSocket(stateRoot: string, name: string): string {
   return join(stateRoot, name, 'control.sock');
 }

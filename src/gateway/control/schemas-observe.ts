@@ -47,14 +47,6 @@ export const flows = z
 
 export const flowCount = z.object({ count: count() }).openapi('FlowCount');
 
-export const flowStates = z
-  .object({
-    states: z
-      .record(z.string(), z.record(z.string(), count()))
-      .describe('By protocol, then by state, or by unreplied, replied, assured'),
-  })
-  .openapi('FlowStates');
-
 export const whichFlows = z
   .union([
     map({
