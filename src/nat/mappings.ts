@@ -104,6 +104,8 @@ export class Mappings {
     if (known === NO_MAPPING) {
       return this.make(rule, compiled, t, address, port, remoteKey, portKey, remote, remotePort);
     }
+    // An address that is gone: its mappings stand until their last flow has been found, and nobody may begin by them.
+    if (this.externalAddress(known) === 0) return this.refuse(NO_EXTERNAL_ADDRESS);
     if (!this.isShared(known) || !this.isTaken(known, remote, remotePort)) {
       table.refer(known);
       return known;
@@ -114,6 +116,7 @@ export class Mappings {
       if (compiled.mapping === ADDRESS_AND_PORT_DEPENDENT) return this.refuse(NO_FREE_PORT);
       return this.make(rule, compiled, t, address, port, remote, remotePort, remote, remotePort);
     }
+    if (this.externalAddress(own) === 0) return this.refuse(NO_EXTERNAL_ADDRESS);
     if (this.isTaken(own, remote, remotePort)) return this.refuse(NO_FREE_PORT);
     table.refer(own);
     return own;
@@ -132,6 +135,7 @@ export class Mappings {
     preferred: number,
   ): number {
     const t = portTableOf(protocol);
+    if (this.externals.addressOf(external) === 0) return this.refuse(NO_EXTERNAL_ADDRESS);
     if (t === OTHER) return this.makeProtocol(rule, protocol, address, external);
     const { table, allocator } = this;
     const known = table.find(rule, t, address, port, 0, 0);
@@ -165,23 +169,23 @@ export class Mappings {
     const number = swap16(externalPort);
     const remoteKey = compiled.mapping >= ADDRESS_DEPENDENT ? remote : 0;
     const portKey = compiled.mapping === ADDRESS_AND_PORT_DEPENDENT ? remotePort : 0;
-    for (const [r, p] of [
-      [remoteKey, portKey],
-      [remote, remotePort],
-    ] as const) {
-      const known = table.find(rule, t, address, port, r, p);
-      if (known === NO_MAPPING) {
-        const space = this.externals.space(external, t);
-        const isOpen =
-          space.isFree(number) || (space.isMapped(number) && compiled.overload !== OVERLOAD_NEVER);
-        return isOpen ? this.map(rule, t, address, port, r, p, external, number) : NO_MAPPING;
-      }
-      if (table.external(known) === external && table.externalPort(known) === number) {
-        table.refer(known);
-        return known;
-      }
+    const isAt = (mapping: number) =>
+      table.external(mapping) === external && table.externalPort(mapping) === number;
+    const first = table.find(rule, t, address, port, remoteKey, portKey);
+    // A second port of one endpoint: only overloading gives one (acquire()).
+    const isSecond = first !== NO_MAPPING && !isAt(first);
+    if (isSecond && compiled.overload === OVERLOAD_NEVER) return NO_MAPPING;
+    const r = isSecond ? remote : remoteKey;
+    const p = isSecond ? remotePort : portKey;
+    const known = isSecond ? table.find(rule, t, address, port, r, p) : first;
+    if (known !== NO_MAPPING) {
+      if (!isAt(known)) return NO_MAPPING;
+      table.refer(known);
+      return known;
     }
-    return NO_MAPPING;
+    const space = this.externals.space(external, t);
+    const isOpen = space.isFree(number) || (space.isMapped(number) && compiled.overload !== OVERLOAD_NEVER);
+    return isOpen ? this.map(rule, t, address, port, r, p, external, number) : NO_MAPPING;
   }
 
   /** One reference more, for a flow that begins from outside. */

@@ -183,6 +183,15 @@ test('against Maps: one external port per endpoint, kept when free, the whole ra
   );
 });
 
+test('an endpoint is not adopted on a second port where ports are nobody else’s', () => {
+  const { mappings } = newMappings();
+  acquire(mappings, UDP, 0, swap16(1030));
+  expect(mappings.adopt(0, UDP, 0, swap16(1030), 9, 99, 0, swap16(1040))).toBe(NO_MAPPING);
+  const overloaded = newMappings(undefined, undefined, { overload: 'always' }).mappings;
+  acquire(overloaded, UDP, 0, swap16(1030));
+  expect(overloaded.adopt(0, UDP, 0, swap16(1030), 9, 99, 0, swap16(1040))).not.toBe(NO_MAPPING);
+});
+
 test('the same port of two clients: the first keeps it, the second gets another', () => {
   const { mappings } = newMappings();
   const first = acquire(mappings, UDP, 1, swap16(1030));
