@@ -10,9 +10,7 @@
 import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../core/errors.ts';
-import { randomSeed } from '../core/random.ts';
 import type { Reconfiguration } from '../engine/reconfigure.ts';
-import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
@@ -30,7 +28,7 @@ import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
-import { EventHub } from './events/hub.ts';
+import type { EventHub } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
@@ -45,10 +43,9 @@ import { HostChange, requireReloadable } from './reload/host-change.ts';
 import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { Resolvers } from './resolvers.ts';
+import { RunMemory } from './run-memory.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
-import { emptyStateFile, openStateFiles, statePath } from './state-file.ts';
 import { Steering, steeringNeeds } from './steering.ts';
-import { createTapFiles, TAP_BYTES } from './tap-files.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
 import { feedWatchdog } from './watchdog.ts';
@@ -80,9 +77,7 @@ export class Gateway {
   readonly #open: (() => void)[] = [];
   #engine: EngineProcess | undefined;
   #steering: Steering | undefined;
-  #events: EventHub | undefined;
-  /** Those of the workers, mapped. */
-  #states: () => ArrayBuffer[] = () => [];
+  #memory: RunMemory | undefined;
   #resolvers: Resolvers | undefined;
   #taps: Taps | undefined;
   #record: RunRecord | undefined;
@@ -122,27 +117,14 @@ export class Gateway {
       () => routes.close(),
       () => closeSync(ownedFd),
     );
-    const { workers } = options;
-    const flows = Math.ceil(options.flows / workers);
-    const bytes = stateBytes(flows);
-    const path = statePath(this.#directory, options.name);
-    const { files, isNew } = openStateFiles(path, bytes, workers, journal.adopted);
-    this.#open.push(() => files.forEach(({ fd }) => void closeSync(fd)));
-    if (journal.adopted && isNew) {
-      log(
-        'the flows of the earlier run are forgotten: it had other --flows or --workers, or was of another version',
-      );
-    }
-    const tapFiles = createTapFiles(path, workers);
-    this.#open.push(() => tapFiles.forEach(({ fd }) => void closeSync(fd)));
-    const taps = new Taps(tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
+    const memory = new RunMemory(this.#directory, options, journal.adopted, log);
+    const { events } = memory;
+    this.#memory = memory;
+    this.#open.push(() => memory.close());
+    events.configure(eventSettings(options));
+    const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
     this.#taps = taps;
     this.#open.push(() => taps.close());
-    const stateSeed = randomSeed();
-    const events = new EventHub({ path, flows, workers, adopt: journal.adopted && !isNew }, log);
-    this.#events = events;
-    this.#states = () => files.map(({ fd }) => addon().mmap(fd, bytes, true));
-    events.configure(eventSettings(options));
 
     const follower = this.#follow();
     this.#follower = follower;
@@ -151,16 +133,15 @@ export class Gateway {
     this.#resolvers = resolvers;
     resolvers.follow(options.dns);
     this.#open.push(() => resolvers.follow(null));
-    this.#record = firstRecord(options, path);
+    this.#record = firstRecord(options, memory.path);
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
-    const memory = [...[...files, ...tapFiles].map(({ fd }) => fd), ...events.fds];
     this.#engine = new EngineProcess({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory, ownedFd],
-      workers,
+      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
+      workers: options.workers,
       settings: () => ({
         type: 'start',
         ...this.#settings(follower.view),
@@ -173,13 +154,9 @@ export class Gateway {
         held: follower.held,
         ports: options.ports,
         dns: resolvers.state,
-        workers,
-        flows,
-        stateBytes: bytes,
-        stateSeed,
-        tapBytes: TAP_BYTES,
+        workers: options.workers,
+        ...memory.sizes,
         taps: taps.filters,
-        eventBytes: events.bytes,
         ownedBytes: OWNED_BYTES,
         credentials,
       }),
@@ -189,15 +166,12 @@ export class Gateway {
       },
       onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
-      emptyState: () => {
-        events.forget(this.#states());
-        for (const { fd } of files) emptyStateFile(fd, bytes);
-      },
+      emptyState: () => memory.empty(),
       log,
     });
     await this.#engine.start();
     if (this.#stopping) return;
-    events.say({ event: 'engine', what: 'started', adopted: journal.adopted && !isNew });
+    events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
     const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
     const steering = new Steering(
@@ -218,11 +192,7 @@ export class Gateway {
     this.#steering = steering;
     this.#addresses.announce(outside);
 
-    const headers = files.map(({ fd }) => new Int32Array(addon().mmap(fd, bytes, false), 0, 16));
-    const watchdog = feedWatchdog(
-      manager,
-      headers.map((header) => () => header[S_HEARTBEAT]!),
-    );
+    const watchdog = feedWatchdog(manager, memory.heartbeats());
     this.#open.push(() => watchdog.close());
     await beforeReady();
     if (this.#stopping) return;
@@ -265,9 +235,9 @@ export class Gateway {
       before,
       next,
     );
-    this.#events?.reserve(next.events);
+    this.events?.reserve(next.events);
     host.prepare();
-    this.#events?.configure(eventSettings(next, this.#record?.rules));
+    this.events?.configure(eventSettings(next, this.#record?.rules));
     this.#options = next;
     const done = await engine.reconfigure(this.#settings(follower.view));
     this.#resolvers?.follow(next.dns);
@@ -284,7 +254,7 @@ export class Gateway {
     const { ended, kept } = done ?? { ended: [], kept: 0 };
     const taken = { changes, ended, kept, restarted: done === null, leftovers };
     const text = changeLines(changes).join('; ');
-    this.#events?.say({ event: 'reload', applied: true, text, ended: endedCount(taken), kept });
+    this.events?.say({ event: 'reload', applied: true, text, ended: endedCount(taken), kept });
     return taken;
   }
 
@@ -300,7 +270,7 @@ export class Gateway {
 
   /** Once there are any. */
   get events(): EventHub | undefined {
-    return this.#events;
+    return this.#memory?.events;
   }
 
   /** What the engine is told of the configuration in force. */
@@ -324,8 +294,8 @@ export class Gateway {
     }
     await this.#engine?.stop();
     const lingers = lingerSeconds > 0 && this.#record !== undefined;
-    this.#events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
-    await this.#events?.close(lingers ? null : this.#states());
+    this.events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
+    await this.events?.close(lingers ? null : this.#memory!.states());
     for (const close of this.#open.splice(0).reverse()) close();
     if (lingerSeconds > 0 && this.#record !== undefined) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
@@ -382,7 +352,7 @@ export class Gateway {
     const addressText = (address: number) => (address === 0 ? null : formatAddress(address));
     if (!isFirst && external !== this.#external) {
       const [before, after] = [addressText(this.#external!), addressText(external)];
-      this.#events?.say({ event: 'address', interface: options.public, before, after });
+      this.events?.say({ event: 'address', interface: options.public, before, after });
     }
     this.#external = external;
     this.#conflicts = conflicts;
