@@ -34,7 +34,7 @@ const VALUES: Readonly<Record<string, (before: readonly string[]) => readonly st
 };
 
 /** After `flows`; a filter may stand there as well. */
-const FLOW_VERBS = ['list', 'count', 'watch', 'delete', 'flush'];
+const FLOW_VERBS = ['list', 'count', 'watch', 'delete', 'flush', 'save', 'restore'];
 
 /**
  * What may stand where the last of `words` is being typed, as far as it is the value of an option; null: it is none, or of one

@@ -26,11 +26,16 @@ natgate flows count                  how many there are
 natgate flows watch                  those that begin and end, as conntrack -E
 natgate flows delete FILTER          ends flows, as conntrack -D; exit code 1 when there are none
 natgate flows flush                  ends all
+natgate flows save [FILE]            writes them to a file, or to stdout
+natgate flows restore [FILE]         takes them over from a file, or from stdin
 A filter is flags, or an expression: natgate flows 'tcp and src 10.0.0.0/24 and not dport 443'
 Words: proto, src, dst, host, sport, dport, port, ext, extport, reply-src, reply-dst, client, state, rule, side; and, or, not, ( )`;
 
 export function builder(argv: Argv) {
-  const own = filterWords(whichGateway(argv), 'list (default), count, watch, delete or flush; then a filter')
+  const own = filterWords(
+    whichGateway(argv),
+    'list (default), count, watch, delete, flush, save or restore; then a filter, or a file',
+  )
     .option('json', { type: 'boolean', default: false, describe: 'Print JSON, for programs' })
     .option('output', {
       alias: 'o',
@@ -68,6 +73,11 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
       }
       const { flushFlows } = await import('./flow-changes.ts');
       return flushFlows(which);
+    }
+    case 'save':
+    case 'restore': {
+      const { restoreAndPrint, saveAndPrint } = await import('./flow-file.ts');
+      return (first === 'save' ? saveAndPrint : restoreAndPrint)(which, rest, argv.json);
     }
     default: {
       const words = first === undefined || first === 'list' ? rest : [first, ...rest];

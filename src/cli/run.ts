@@ -66,6 +66,11 @@ export function builder(argv: Argv) {
       describe:
         'Seconds that devices, filters and connections stay after SIGTERM: a new `run` within them takes over without losing one',
     })
+    .option('restore', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Begin with the connections of a file of `natgate flows save`',
+    })
     .option('user', {
       type: 'string',
       requiresArg: true,
@@ -109,5 +114,5 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const { loadConfig } = await import('../gateway/config/load.ts');
   const { options, document, warnings } = loadConfig({ ...gatewayNamed(argv), flags: argv, path });
   const { runGateway } = await import('../gateway/supervisor.ts');
-  await runGateway({ options, document, flags: givenFlags(argv) }, warnings);
+  await runGateway({ options, document, flags: givenFlags(argv) }, warnings, argv.restore);
 }

@@ -124,6 +124,11 @@ export class FlowTable {
     return capacity * (HOT_BYTES + TRACK_BYTES);
   }
 
+  /** Where the records of the trackers begin. */
+  static trackOffset(capacity: number): number {
+    return capacity * HOT_BYTES;
+  }
+
   /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adopt(). */
   constructor(buffer: ArrayBuffer, offset: number, capacity: number, seed: readonly [number, number]) {
     this.capacity = capacity;

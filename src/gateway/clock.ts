@@ -1,4 +1,4 @@
-/** Wall clock in ms since 1970 with fractions, for time stamps of packets. */
+/** Clocks: the engine's, and the wall's in ms since 1970 with fractions, for time stamps of packets. */
 
 /** Beyond this the wall clock was set. */
 const SET_MS = 2;
@@ -14,4 +14,9 @@ export function wallClock(): () => number {
     offset = coarse - performance.now();
     return coarse;
   };
+}
+
+/** The engine's clock: CLOCK_MONOTONIC in milliseconds (int32, wraps), as the exchange writes it. */
+export function monotonicMs(): number {
+  return Number(BigInt.asIntN(32, process.hrtime.bigint() / 1_000_000n));
 }

@@ -60,6 +60,8 @@ export class EngineProcess {
   #timer: NodeJS.Timeout | undefined;
   #lastWords = '';
   #asked = 0;
+  /** What is to be done while there is no engine; it is given what starts the next one. */
+  #between: ((launch: (ready: () => void) => void) => void) | null = null;
   /** A reconfiguration that not all workers have yet. */
   #waiting: (Reconfigured & { id: number; left: number; resolve(result: Reconfigured | null): void }) | null =
     null;
@@ -152,6 +154,29 @@ export class EngineProcess {
     waiting.resolve({ ended: waiting.ended, kept: waiting.kept });
   }
 
+  /**
+   * Ends the engine, calls `between` while nobody has the state, and starts another one. Resolves when that forwards; rejects with what
+   * `between` throws, when it does. Throws NatgateError `engine_away` when there is no engine at the moment.
+   */
+  restart(between: () => void): Promise<void> {
+    const child = this.#child;
+    if (child === null || this.#between !== null || this.#stopping) {
+      throw new NatgateError('engine_away', 'the packet engine is being started again', 'try again');
+    }
+    return new Promise((resolve, reject) => {
+      this.#between = (launch) => {
+        let failure: unknown = null;
+        try {
+          between();
+        } catch (error) {
+          failure = error;
+        }
+        launch(() => (failure === null ? resolve() : reject(failure)));
+      };
+      this.#end(child);
+    });
+  }
+
   /** Lets the engine finish its batch; ends it when it does not. Resolves when it has gone. */
   stop(): Promise<void> {
     this.#stopping = true;
@@ -159,13 +184,15 @@ export class EngineProcess {
     const child = this.#child;
     if (child === null) return Promise.resolve();
     return new Promise((resolve) => {
-      const impatience = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-      child.once('exit', () => {
-        clearTimeout(impatience);
-        resolve();
-      });
-      this.#tell({ type: 'stop' });
+      child.once('exit', () => resolve());
+      this.#end(child);
     });
+  }
+
+  #end(child: ChildProcess): void {
+    const impatience = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    child.once('exit', () => clearTimeout(impatience));
+    this.#tell({ type: 'stop' });
   }
 
   #launch(ready: () => void, failed: (message: string) => void): void {
@@ -220,6 +247,12 @@ export class EngineProcess {
     this.#deletions.clear();
     for (const { resolve } of this.#tapping.values()) resolve();
     this.#tapping.clear();
+    const between = this.#between;
+    this.#between = null;
+    if (between !== null && !this.#stopping) {
+      between((ready) => this.#launch(ready, () => {}));
+      return;
+    }
     if (this.#stopping || !this.#wasReady) {
       failed(reason);
       return;

@@ -45,6 +45,7 @@ import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { Resolvers } from './resolvers.ts';
 import { RunMemory } from './run-memory.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
+import { type RestoredFlows, restoring } from './saved-flows/restoring.ts';
 import { Steering, steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
@@ -58,6 +59,8 @@ export interface GatewaySetup {
   /** Served interfaces by device index: private ones first, the public one last. */
   names: readonly string[];
   credentials: Credentials;
+  /** A file of saved flows to begin with. */
+  restore?: string;
   /** Claimed for this process. */
   journal: Journal;
   manager: ServiceManager;
@@ -169,7 +172,14 @@ export class Gateway {
       emptyState: () => memory.empty(),
       log,
     });
-    await this.#engine.start();
+    const engine = this.#engine;
+    const { restore } = this.#setup;
+    const begin = async (between: () => void) => {
+      between();
+      await engine.start();
+    };
+    if (restore === undefined) await engine.start();
+    else await restoring(restore, memory, this.#record, begin, log);
     if (this.#stopping) return;
     events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
@@ -266,6 +276,19 @@ export class Gateway {
   /** Ends flows of a worker, pairs of number and H_SEQUENCE, at most DELETED_AT_ONCE; null: there is no engine at the moment. */
   deleteFlows(worker: number, flows: Int32Array): Promise<number | null> {
     return this.#engine?.deleteFlows(worker, flows) ?? Promise.resolve(null);
+  }
+
+  /**
+   * Takes over the flows of a file; the engine stops for that, and what comes meanwhile waits. Throws NatgateError of the file (SavedFlowsReader),
+   * `engine_away`, or the system's error; nothing has changed then.
+   */
+  async restore(path: string): Promise<RestoredFlows> {
+    const memory = this.#memory;
+    const engine = this.#engine;
+    if (memory === undefined || engine === undefined || this.#stopping) {
+      throw new NatgateError('not_ready', 'the gateway is not up', 'restore flows when it is');
+    }
+    return restoring(path, memory, this.#record!, (between) => engine.restart(between), this.#setup.log);
   }
 
   /** Once there are any. */

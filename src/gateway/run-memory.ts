@@ -4,12 +4,17 @@
  */
 import { closeSync } from 'node:fs';
 import { randomSeed } from '../core/random.ts';
-import { S_HEARTBEAT, stateBytes } from '../engine/state.ts';
+import { FLOWS_LOST } from '../engine/counters.ts';
+import { formatState, isFormatted, openState, S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
+import { monotonicMs } from './clock.ts';
 import { EventHub } from './events/hub.ts';
 import type { Log } from './log.ts';
 import type { StartMessage } from './messages.ts';
 import type { RunOptions } from './options.ts';
+import type { RunRecord } from './run-record.ts';
+import type { SavedFlowsReader } from './saved-flows/format.ts';
+import { type Restored, restoreFlows } from './saved-flows/restore.ts';
 import { emptyStateFile, openStateFiles, type StateFile, statePath } from './state-file.ts';
 import { createTapFiles, TAP_BYTES, type TapFile } from './tap-files.ts';
 
@@ -86,6 +91,21 @@ export class RunMemory {
       const header = new Int32Array(addon().mmap(fd, this.#bytes, false), 0, 16);
       return () => header[S_HEARTBEAT]!;
     });
+  }
+
+  /** Gives the states saved flows, while no engine has them; `record`: of the gateway. */
+  restore(file: SavedFlowsReader, { rules, timeouts }: Pick<RunRecord, 'rules' | 'timeouts'>): Restored {
+    const states = this.states();
+    const { length: workers } = states;
+    for (const [number, state] of states.entries()) {
+      if (!isFormatted(state)) formatState(state, this.#flows, this.#seed, { workers, number });
+    }
+    return restoreFlows(file, { states, rules, timeouts, now: monotonicMs(), wallNow: Date.now() });
+  }
+
+  /** Flows that engines could not take over. */
+  get lost(): number {
+    return this.states().reduce((sum, state) => sum + openState(state).counters[FLOWS_LOST]!, 0);
   }
 
   /** Forgets all flows, while no engine has them. */

@@ -32,11 +32,15 @@ import { workersWarning } from './workers-option.ts';
 const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
 
 /**
- * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration. Everything it changed is
+ * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration; `restore`: a file of saved flows to begin with. Everything it changed is
  * undone when the promise settles. Says on stderr what a person should know. Rejects with NatgateError when the gateway cannot start or
  * cannot go on.
  */
-export async function runGateway(source: RunningSource, warnings: readonly string[] = []): Promise<void> {
+export async function runGateway(
+  source: RunningSource,
+  warnings: readonly string[] = [],
+  restore?: string,
+): Promise<void> {
   const { options } = source;
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
@@ -70,6 +74,7 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     flags,
     names,
     credentials,
+    ...(restore !== undefined && { restore }),
     journal,
     manager,
     log: say,

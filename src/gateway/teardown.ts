@@ -13,6 +13,7 @@ import { withStateLock } from '../host/state-root.ts';
 import { UNREADY_PREFIX } from './control/socket.ts';
 import { RELOAD_FILES } from './reload/files.ts';
 import { recordPath, runDirectory } from './run-record.ts';
+import { restorePath } from './saved-flows/restoring.ts';
 import { removeStateFiles, statePath } from './state-file.ts';
 
 export interface WhichGateway {
@@ -71,6 +72,7 @@ export function undoAll({ stateRoot, name }: WhichGateway, owner?: string): Undo
 function removeFiles(directory: string, state: string | null): void {
   if (state !== null) removeStateFiles(state);
   rmSync(recordPath(directory), { force: true });
+  rmSync(restorePath(directory), { force: true });
   for (const name of RELOAD_FILES) rmSync(join(directory, name), { force: true });
   // Of a gateway that was killed, perhaps while it started.
   rmSync(join(directory, 'control.sock'), { force: true });

@@ -13,7 +13,7 @@ import type { HubMemory } from '../engine/hub.ts';
 import { formatState, isFormatted, openState } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
-import { wallClock } from './clock.ts';
+import { monotonicMs, wallClock } from './clock.ts';
 import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
 import { TurnTimer } from './turn-timer.ts';
@@ -77,11 +77,6 @@ function main(own: WorkerInput): void {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }
   control.close();
-}
-
-/** The engine's clock: CLOCK_MONOTONIC in milliseconds, wrapping, as the exchange writes it. */
-function monotonicMs(): number {
-  return Number(BigInt.asIntN(32, process.hrtime.bigint() / 1_000_000n));
 }
 
 function say(message: FromEngine): void {

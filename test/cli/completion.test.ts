@@ -68,7 +68,7 @@ describe('values', () => {
   });
 
   it('are known with and without a sign between', () => {
-    expect(valuesAt(['flows', ''])).toEqual(['list', 'count', 'watch', 'delete', 'flush']);
+    expect(valuesAt(['flows', ''])).toEqual(['list', 'count', 'watch', 'delete', 'flush', 'save', 'restore']);
     expect(valuesAt(['flows', 'd'])).toEqual(['delete']);
     expect(valuesAt(['flows', '--'])).toBeNull();
     expect(valuesAt(['run', '--mapping=a'])).toEqual(['--mapping=adm', '--mapping=apdm']);

@@ -61,6 +61,19 @@ export const whichFlows = z
 
 export const deletedFlows = z.object({ deleted: count() }).openapi('DeletedFlows');
 
+export const restoredFlows = z
+  .object({
+    restored: count(),
+    there: count().describe('They, or others with one of their tuples, were there already'),
+    expired: count().describe('Their time was up'),
+    ruleless: count().describe('Of rules whose names no rule has here'),
+    full: count().describe('There was no room for them'),
+    lost: count().describe('Their address, port or forward is not here'),
+    damaged: count(),
+    truncated: z.boolean().describe('The file ends before its end'),
+  })
+  .openapi('RestoredFlows');
+
 export const statsQuery = map({
   follow: z
     .enum(['true', 'false'], { error: 'true or false' })

@@ -9,7 +9,8 @@ import { FlowService } from '../observe/flow-service.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
-import type { RunRecord } from '../run-record.ts';
+import { type RunRecord, runDirectory } from '../run-record.ts';
+import { type RestoredFlows, restorePath } from '../saved-flows/restoring.ts';
 import { readStatus, recordOf } from '../status.ts';
 import { packageVersion } from '../version.ts';
 import { controlApp } from './app.ts';
@@ -42,6 +43,7 @@ export interface ServedGateway {
   /** Undefined likewise. */
   readonly events: EventHub | undefined;
   deleteFlows: DeleteFlows;
+  restore(path: string): Promise<RestoredFlows>;
 }
 
 /** Resolves with what ends them. Rejects with NatgateError; nothing is left then. */
@@ -72,6 +74,7 @@ export async function startServices(
         record,
         live: gateway.live,
         flows: new FlowService(record, (worker, flows) => gateway.deleteFlows(worker, flows)),
+        restore: () => gateway.restore(restorePath(runDirectory(options.stateRoot, options.name))),
         log,
         streams: new Streams({ most }),
         subscribe: (...of) => gateway.events!.subscribe(...of),

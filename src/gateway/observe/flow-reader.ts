@@ -26,6 +26,7 @@ import {
   H_STATUS,
   HOT,
   LIVE,
+  TRACK,
 } from '../../conntrack/flow-table.ts';
 import { openState, S_NOW, TABLE_OFFSET } from '../../engine/state.ts';
 import { readAt } from '../state-reader.ts';
@@ -52,6 +53,7 @@ export class FlowReader {
   private readonly after = new Int32Array(CHUNK * HOT);
   private readonly cold = new Int32Array(CHUNK * COLD);
   private readonly clock = new Int32Array(1);
+  private readonly tracked = new Int32Array(TRACK);
   private readonly raw: RawFlow = { flow: 0, hot: new Int32Array(HOT), created: 0, mapping: 0 };
 
   /** Throws NatgateError `state_foreign`, or the system's error. */
@@ -102,6 +104,13 @@ export class FlowReader {
   one(flow: number): RawFlow | null {
     if (flow < 0 || flow >= this.capacity) return null;
     return this.retry(flow, 0) ? this.raw : null;
+  }
+
+  /** What the tracker remembers of a flow that was just read, one record; it moves on while it is read. The same array each time. */
+  track({ flow }: RawFlow): Int32Array {
+    const offset = FlowTable.trackOffset(this.capacity) + flow * TRACK * 4;
+    readAt(this.fd, new Uint8Array(this.tracked.buffer), TABLE_OFFSET + offset);
+    return this.tracked;
   }
 
   private retry(flow: number, i: number): boolean {

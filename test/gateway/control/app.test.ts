@@ -99,6 +99,9 @@ beforeEach(() => {
     record: noRecord,
     reload,
     flows: new FlowService(noRecord, async () => null),
+    restore: async () => {
+      throw new NatgateError('saved_missing', 'there is no file', 'save one');
+    },
     live,
     log,
     streams: new Streams(),
@@ -169,6 +172,7 @@ describe('answers', () => {
       'get /v1/trace',
       'post /v1/capture',
       'post /v1/check',
+      'post /v1/flows/restore',
       'post /v1/forwards',
       'post /v1/plan',
       'post /v1/reload',

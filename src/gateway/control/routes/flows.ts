@@ -1,11 +1,23 @@
 /** Flows: a list of any length, how many, and their end. */
 import { createRoute } from '@hono/zod-openapi';
+import { map } from '../../config/schema-values.ts';
 import type { FlowQuery, FlowService } from '../../observe/flow-service.ts';
 import { bytesAnswer } from '../pulled-stream.ts';
-import { countQuery, deletedFlows, flowCount, flowQuery, flows, whichFlows } from '../schemas-observe.ts';
+import {
+  countQuery,
+  deletedFlows,
+  flowCount,
+  flowQuery,
+  flows,
+  restoredFlows,
+  whichFlows,
+} from '../schemas-observe.ts';
 import { answers, body, type ControlApp, type ControlledGateway } from './route.ts';
 
-export function flowRoutes(app: ControlApp, { flows: service, streams, log }: ControlledGateway): void {
+export function flowRoutes(
+  app: ControlApp,
+  { flows: service, restore, streams, log }: ControlledGateway,
+): void {
   app.openapi(
     createRoute({
       method: 'get',
@@ -44,6 +56,15 @@ export function flowRoutes(app: ControlApp, { flows: service, streams, log }: Co
       log(`deleted by the control socket: ${deleted} flows (${what})`);
       return c.json({ deleted }, 200);
     },
+  );
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/flows/restore',
+      request: { body: body(map({})) },
+      responses: answers(restoredFlows, 'What became of the flows of `restore.flows` in the run directory'),
+    }),
+    async (c) => c.json(await restore(), 200),
   );
 }
 

@@ -10,6 +10,7 @@ import type { Reload } from '../../reload/reload.ts';
 import { changeLines, endedCount } from '../../reload/result.ts';
 import type { RunningConfig } from '../../reload/running.ts';
 import type { RunRecord } from '../../run-record.ts';
+import type { RestoredFlows } from '../../saved-flows/restoring.ts';
 import type { GatewayStatus } from '../../status.ts';
 import type { Parsed } from '../body.ts';
 import { EVENT_STREAM } from '../event-stream.ts';
@@ -28,6 +29,8 @@ export interface ControlledGateway {
   record(): RunRecord;
   reload: Reload;
   flows: FlowService;
+  /** Takes over saved flows (saved-flows/restoring.ts). */
+  restore(): Promise<RestoredFlows>;
   /** Its packets as they pass. */
   live: Live;
   /** Answers that go on. */
