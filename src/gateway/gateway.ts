@@ -25,6 +25,7 @@ import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress } from '../wire/address.ts';
 import { announcement } from './announcement.ts';
+import { bootNumber } from './boot.ts';
 import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
@@ -126,12 +127,10 @@ export class Gateway {
     const flows = Math.ceil(options.flows / workers);
     const bytes = stateBytes(flows);
     const path = statePath(this.#directory, options.name);
-    const { files, isNew } = openStateFiles(path, bytes, workers, journal.adopted);
+    const { files, isNew, refused } = openStateFiles(path, bytes, workers, journal.adopted);
     this.#open.push(() => files.forEach(({ fd }) => void closeSync(fd)));
     if (journal.adopted && isNew) {
-      log(
-        'the flows of the earlier run are forgotten: it had other --flows or --workers, or was of another version',
-      );
+      log(`the flows of the earlier run are forgotten: ${refused}`);
     }
     const tapFiles = createTapFiles(path, workers);
     this.#open.push(() => tapFiles.forEach(({ fd }) => void closeSync(fd)));
@@ -177,6 +176,7 @@ export class Gateway {
         flows,
         stateBytes: bytes,
         stateSeed,
+        boot: bootNumber(),
         tapBytes: TAP_BYTES,
         taps: taps.filters,
         eventBytes: events.bytes,
