@@ -5,7 +5,7 @@ import type { Timeouts } from './timeouts.ts';
 
 /** How a `Conntrack` is made. */
 export interface ConntrackOptions {
-  /** Flows that fit, default 4096. Memory is taken at once: 160 to 176 bytes a flow. */
+  /** Flows that fit, default 4096. Memory is taken at once: 164 to 180 bytes a flow. */
   capacity?: number;
   /** The present, in ms; any origin. */
   now: number;

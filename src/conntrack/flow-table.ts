@@ -4,7 +4,7 @@
  *
  *     hot    64 bytes a flow, one cache line: all that an established packet touches
  *     track  64 bytes a flow, one cache line: what the tracker of TCP or SCTP remembers; others never touch theirs
- *     cold   16 bytes a flow: list links, creation time, mapping
+ *     cold   20 bytes a flow: list links, creation time, mapping, check word (flow-check.ts)
  *     index  one word per direction (TagIndex), load at most one half: 16 to 32 bytes a flow
  *
  * A flow is named by its number; a *handle* is `flow << 1 | direction`, direction 0 original, 1 reply. Each
@@ -16,11 +16,19 @@
  * process reads: gateway/observe/flow-reader.ts.) What changes while a flow lives (state and timer in H_STATUS, H_LAST, counters,
  * H_ROUTE) does so word by word, without it; only a byte counter has two words, of which the low one is written first.
  * Records are used for the first time (SEQUENCE is no longer 0) in the order of their numbers, also by whoever adopts them.
+ *
+ * Whoever adopts the records of a process that was killed relies on this: a signal comes between two instructions, what is before it
+ * has happened and what is after it has not, on any processor; and the compiler keeps stores to typed arrays in the order of the
+ * program. So the file has a prefix of the stores, and SEQUENCE, odd first and even last, tells whether an identity was
+ * among them in part. What a process that *lives* reads of another's stores is weaker (arm may show them in another order); the
+ * check word is there for that, and for memory that has been damaged. Dead records have check word 0 and status 0.
+ *
  * Limits: capacity fixed at creation, at most 2^26 flows; running out is an outcome (-1), never an exception.
  */
 
 import { NatgateError } from '../core/errors.ts';
 import { PROTO_SCTP, PROTO_TCP } from '../wire/ipv4.ts';
+import { checkOf } from './flow-check.ts';
 import { TagIndex } from './tag-index.ts';
 import { hashTuple } from './tuple.ts';
 
@@ -48,13 +56,15 @@ export const H_ROUTE = 14;
 export const H_SEQUENCE = 15;
 
 /** Words of a cold record. */
-export const COLD = 4;
+export const COLD = 5;
 export const C_NEXT = 0;
 export const C_PREVIOUS = 1;
 /** Time of creation in ms. */
 export const C_CREATED = 2;
 /** Mapping of the flow (nat/mappings.ts), -1 for none. */
 export const C_MAPPING = 3;
+/** checkOf() the flow's identity (flow-check.ts); 0: no flow. */
+export const C_CHECK = 4;
 
 /** Words of a track record; their meaning is the tracker's (tcp-window.ts, sctp.ts). All zero in a new flow. */
 export const TRACK = 16;
@@ -129,7 +139,7 @@ export class FlowTable {
     return capacity * HOT_BYTES;
   }
 
-  /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adopt(). */
+  /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adoptRecords(). */
   constructor(buffer: ArrayBuffer, offset: number, capacity: number, seed: readonly [number, number]) {
     this.capacity = capacity;
     this.hot = new Int32Array(buffer, offset, capacity * HOT);
@@ -196,6 +206,8 @@ export class FlowTable {
     else if (this.fresh < this.capacity) flow = this.fresh++;
     else return -1;
     const h = flow * HOT;
+    const original = this.hash(source, destination, ports, protocol);
+    const reply = this.hash(replySource, replyDestination, replyPorts, protocol);
     const sequence = hot[h + H_SEQUENCE]!;
     hot[h + H_SEQUENCE] = sequence + 1;
     hot[h] = source;
@@ -216,9 +228,10 @@ export class FlowTable {
     cold[c + C_PREVIOUS] = -1;
     cold[c + C_CREATED] = now;
     cold[c + C_MAPPING] = -1;
+    cold[c + C_CHECK] = checkOf(original, reply, protocol | LIVE | flags, now, (sequence + 2) | 0);
     hot[h + H_SEQUENCE] = sequence + 2;
-    this.index.insert(this.hash(source, destination, ports, protocol), flow << 1);
-    this.index.insert(this.hash(replySource, replyDestination, replyPorts, protocol), (flow << 1) | 1);
+    this.index.insert(original, flow << 1);
+    this.index.insert(reply, (flow << 1) | 1);
     this.count++;
     this.changes++;
     return flow;
@@ -237,6 +250,7 @@ export class FlowTable {
     hot[t] = source;
     hot[t + H_DESTINATION] = destination;
     hot[t + H_PORTS] = ports;
+    this.seal(handle >> 1, (hot[h + H_SEQUENCE]! + 1) | 0);
     hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
     index.insert(this.hashOfHandle(handle), handle);
     this.changes++;
@@ -250,6 +264,7 @@ export class FlowTable {
     index.remove(this.hashOfHandle((flow << 1) | 1), (flow << 1) | 1, this.hashOf);
     hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
     hot[h + H_STATUS] = 0;
+    this.cold[flow * COLD + C_CHECK] = 0;
     hot[h + H_SEQUENCE] = hot[h + H_SEQUENCE]! + 1;
     this.cold[flow * COLD + C_NEXT] = this.free;
     this.free = flow;
@@ -266,57 +281,45 @@ export class FlowTable {
     return (this.hot[flow * HOT + H_STATUS]! & LIVE) !== 0;
   }
 
-  /**
-   * Takes over the records that are in the buffer: index and free list are built anew; a record that was being
-   * written when its owner died, or that repeats a tuple, is cleared. Calls `each` for every flow that lives on,
-   * with its links reset; a false from it clears the flow too. `broken` is called with live records that cannot live on. Returns the
-   * number of records lost.
-   */
-  adopt(each: (flow: number) => boolean, broken: (flow: number) => void = () => {}): number {
+  /** Writes the check word of a record whose identity is there, and whose SEQUENCE is or will be `sequence`. */
+  seal(flow: number, sequence: number): void {
     const { hot, cold } = this;
+    const original = this.hashOfHandle(flow << 1);
+    const reply = this.hashOfHandle((flow << 1) | 1);
+    const created = cold[flow * COLD + C_CREATED]!;
+    cold[flow * COLD + C_CHECK] = checkOf(original, reply, hot[flow * HOT + H_STATUS]!, created, sequence);
+  }
+
+  /** Begins to take over the records that are in the buffer, of which those from `used` on were never used (flow-adoption.ts). */
+  beginAdoption(used: number): void {
     this.index.clear();
     this.count = 0;
     this.free = -1;
-    this.fresh = this.capacity;
-    let lost = 0;
-    for (let flow = this.capacity - 1; flow >= 0; flow--) {
-      const h = flow * HOT;
-      const live = this.isLive(flow);
-      if (live && this.isWhole(flow)) {
-        cold[flow * COLD + C_NEXT] = -1;
-        cold[flow * COLD + C_PREVIOUS] = -1;
-        this.index.insert(this.hashOfHandle(flow << 1), flow << 1);
-        this.index.insert(this.hashOfHandle((flow << 1) | 1), (flow << 1) | 1);
-        this.count++;
-        if (each(flow)) continue;
-        this.destroy(flow);
-        lost++;
-        continue;
-      }
-      if (live) {
-        broken(flow);
-        lost++;
-      }
-      hot[h + H_STATUS] = 0;
-      hot[h + H_SEQUENCE] = (hot[h + H_SEQUENCE]! + 1) & ~1;
-      cold[flow * COLD + C_NEXT] = this.free;
-      this.free = flow;
-    }
-    return lost;
+    this.fresh = used;
   }
 
-  private isWhole(flow: number): boolean {
+  /** A record of the buffer is a live flow; neither tuple is in the table. `original`, `reply`: their hashes. */
+  takeOver(flow: number, original: number, reply: number): void {
+    const c = flow * COLD;
+    this.cold[c + C_NEXT] = -1;
+    this.cold[c + C_PREVIOUS] = -1;
+    this.index.insert(original, flow << 1);
+    this.index.insert(reply, (flow << 1) | 1);
+    this.count++;
+  }
+
+  /** A record of the buffer is no flow, or none that can live on. */
+  discard(flow: number): void {
+    const { hot, cold } = this;
     const h = flow * HOT;
-    const hot = this.hot;
-    if ((hot[h + H_SEQUENCE]! & 1) !== 0) return false;
-    const protocol = hot[h + H_STATUS]! & 0xff;
-    for (let t = h; t <= h + TUPLE; t += TUPLE) {
-      if (this.lookup(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, protocol) >= 0) return false;
-    }
-    return true;
+    hot[h + H_STATUS] = 0;
+    hot[h + H_SEQUENCE] = (hot[h + H_SEQUENCE]! + 1) & ~1;
+    cold[flow * COLD + C_CHECK] = 0;
+    cold[flow * COLD + C_NEXT] = this.free;
+    this.free = flow;
   }
 
-  private hashOfHandle(handle: number): number {
+  hashOfHandle(handle: number): number {
     const h = (handle >> 1) * HOT;
     const t = h + (handle & 1) * TUPLE;
     const hot = this.hot;

@@ -12,6 +12,11 @@
  *
  * Verdicts name a flow by handle and SEQUENCE, so one that outlived its flow is not mistaken for another.
  *
+ * The entries may lie in memory that outlives the process. An entry with a verdict has a check word over what it is about (both addresses,
+ * key, verdict, identification it leaves with, lifetime); without a verdict, or while one of these is written, the word is 0. The
+ * next process adopts whole entries. It does not know which bytes had come: fragments from before and after are not compared, and
+ * such a datagram's identification is busy until its time is up.
+ *
  * Limits: 4096 datagrams in flight; a lost fragment keeps its datagram's identification busy for up to 30 s, as in any receiver
  * (RFC 4963).
  */
@@ -34,7 +39,7 @@ const WAYS = 4;
 /** Entries; a datagram is a number below it. */
 export const DATAGRAMS = SETS * WAYS;
 
-const ENTRY = 12;
+const ENTRY = 16;
 const E_SOURCE = 0;
 const E_DESTINATION = 1;
 const E_KEY = 2;
@@ -52,6 +57,10 @@ const E_UNITS = 9;
 const E_HEADER = 10;
 /** Identification it leaves with, wire order; NO_ID: its own. */
 const E_ID = 11;
+/** checkOf() the entry while it has a verdict, else 0. */
+const E_CHECK = 12;
+/** Words that the entries need. */
+export const FRAGMENT_WORDS: number = DATAGRAMS * ENTRY;
 
 const LIFETIME_MS = 30_000;
 const MAX_DATAGRAM = 65_535;
@@ -67,14 +76,42 @@ export function fragmentKey(protocol: number, id: number, side: number): number 
 export class Fragments {
   /** An entry is about to be used for another datagram, or has expired (`expired`). What is kept elsewhere for it must go. */
   onForget: ((datagram: number, expired: boolean) => void) | null = null;
-  private readonly entries = new Int32Array(DATAGRAMS * ENTRY);
+  private readonly entries: Int32Array;
   private readonly coverage = new Coverage(DATAGRAMS);
   private readonly key0: number;
   private readonly key1: number;
 
-  constructor(seed: readonly [number, number]) {
+  /** `entries`: FRAGMENT_WORDS words, all zero, or an earlier process's: then call adopt() with the same seed. */
+  constructor(seed: readonly [number, number], entries: Int32Array = new Int32Array(FRAGMENT_WORDS)) {
     this.key0 = seed[0];
     this.key1 = seed[1];
+    this.entries = entries;
+  }
+
+  /**
+   * Takes over the entries that have a verdict and are whole; `isRight` is asked of each. Returns the number of datagrams lost: those
+   * that had a verdict.
+   */
+  adopt(now: number, isRight: (datagram: number) => boolean): number {
+    const e = this.entries;
+    let lost = 0;
+    for (let datagram = 0; datagram < DATAGRAMS; datagram++) {
+      const at = datagram * ENTRY;
+      const check = e[at + E_CHECK]!;
+      const left = (e[at + E_EXPIRES]! - now) | 0;
+      const isWhole = check !== 0 && e[at + E_USED] === 1 && check === this.checkOf(datagram);
+      if (isWhole && left > 0 && left <= LIFETIME_MS && isRight(datagram)) {
+        e[at + E_TOTAL] = 0;
+        e[at + E_FARTHEST] = 0;
+        e[at + E_UNITS] = 0;
+        e[at + E_HEADER] = MIN_HEADER;
+        continue;
+      }
+      // One whose time is up has been lost by nobody.
+      if (check !== 0 && !(isWhole && left <= 0)) lost++;
+      if (check !== 0 || e[at + E_USED] !== 0) e.fill(0, at, at + ENTRY);
+    }
+    return lost;
   }
 
   /** The datagram of a fragment, or UNKNOWN. */
@@ -113,6 +150,7 @@ export class Fragments {
     const e = this.entries;
     const at = datagram * ENTRY;
     this.coverage.clear(datagram, e[at + E_FARTHEST]! >> 3);
+    e[at + E_CHECK] = 0;
     e[at + E_EXPIRES] = now + LIFETIME_MS;
     e[at + E_VERDICT] = UNKNOWN;
     e[at + E_SEQUENCE] = 0;
@@ -125,6 +163,7 @@ export class Fragments {
 
   /** The datagram is complete or of no interest: its identification is free. */
   free(datagram: number): void {
+    this.entries[datagram * ENTRY + E_CHECK] = 0;
     this.entries[datagram * ENTRY + E_USED] = 0;
   }
 
@@ -173,12 +212,25 @@ export class Fragments {
 
   /** `verdict`: a handle (with its flow's SEQUENCE), FOR_HOST, or DROPPED (with the reason). */
   decide(datagram: number, verdict: number, sequence: number): void {
-    this.entries[datagram * ENTRY + E_VERDICT] = verdict;
-    this.entries[datagram * ENTRY + E_SEQUENCE] = sequence;
+    const e = this.entries;
+    const at = datagram * ENTRY;
+    e[at + E_CHECK] = 0;
+    e[at + E_VERDICT] = verdict;
+    e[at + E_SEQUENCE] = sequence;
+    e[at + E_CHECK] = this.checkOf(datagram);
   }
 
   sourceOf(datagram: number): number {
     return this.entries[datagram * ENTRY + E_SOURCE]!;
+  }
+
+  destinationOf(datagram: number): number {
+    return this.entries[datagram * ENTRY + E_DESTINATION]!;
+  }
+
+  /** fragmentKey() */
+  keyOf(datagram: number): number {
+    return this.entries[datagram * ENTRY + E_KEY]!;
   }
 
   expires(datagram: number): number {
@@ -191,7 +243,12 @@ export class Fragments {
   }
 
   setId(datagram: number, id: number): void {
-    this.entries[datagram * ENTRY + E_ID] = id;
+    const e = this.entries;
+    const at = datagram * ENTRY;
+    const hasVerdict = e[at + E_CHECK] !== 0;
+    e[at + E_CHECK] = 0;
+    e[at + E_ID] = id;
+    if (hasVerdict) e[at + E_CHECK] = this.checkOf(datagram);
   }
 
   private forget(datagram: number, expired: boolean): void {
@@ -220,6 +277,17 @@ export class Fragments {
       }
     }
     return own === UNKNOWN ? oldest : own;
+  }
+
+  /** A word that changes with each word of what an entry is about; never 0. */
+  private checkOf(datagram: number): number {
+    const { entries: e, key0, key1 } = this;
+    const at = datagram * ENTRY;
+    const about = hashTuple(e[at + E_SOURCE]!, e[at + E_DESTINATION]!, e[at + E_KEY]!, 0, key1, key0);
+    const verdict = e[at + E_VERDICT]! ^ Math.imul(e[at + E_ID]!, 0x9e3779b1);
+    const b = hashTuple(verdict, e[at + E_SEQUENCE]!, e[at + E_EXPIRES]!, 0, key0, key1);
+    const check = Math.imul(about, 0x85ebca6b) ^ b ^ datagram;
+    return check === 0 ? 1 : check;
   }
 
   private set(source: number, destination: number, key: number): number {

@@ -139,12 +139,12 @@ export function adoptSnapshot(snapshot: Snapshot, tracker: Tracker, elapsed: num
   const now = startOf(snapshot.ticks, elapsed);
   fillTable(snapshot, tracker.table);
   let late = 0;
-  const lost = tracker.adopt(now, (flow) => {
+  const { cleared } = tracker.adopt(now, (flow) => {
     const lives = elapsed <= MAX_ELAPSED && tracker.remaining(flow, now) > 0;
     if (!lives) late++;
     return lives;
   });
-  if (lost !== late) throw damaged('two of its flows have the same tuple');
+  if (cleared !== late) throw damaged('two of its flows have the same tuple');
 }
 
 /** Writes the flows into the first records of an empty table. */
@@ -159,6 +159,7 @@ function fillTable({ count, words }: Snapshot, table: FlowTable): void {
     if (!isPossible(table.hot, h)) throw damaged(`its flow ${flow} cannot be`);
     table.cold[flow * COLD + C_CREATED] = words[at + R_CREATED]!;
     table.cold[flow * COLD + C_MAPPING] = -1;
+    table.seal(flow, 2);
     table.track.set(words.subarray(at + R_TRACK, at + RECORD), flow * TRACK);
   }
 }

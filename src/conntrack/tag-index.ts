@@ -49,6 +49,11 @@ export class TagIndex {
     }
   }
 
+  /** Brings the place of a hash into the cache. */
+  touch(hash: number): number {
+    return this.words[hash & this.mask]!;
+  }
+
   valueAt(slot: number): number {
     return (this.words[slot]! & this.valueMask) - 1;
   }

@@ -3,6 +3,7 @@
  * whose external endpoint cannot be its own any more (an address that is gone, a rule or forward that is no more, a port
  * that another flow has) is lost.
  */
+import { END_LOST } from '../conntrack/end-reasons.ts';
 import {
   C_MAPPING,
   COLD,
@@ -17,6 +18,7 @@ import {
   RULE_SHIFT,
   TUPLE,
 } from '../conntrack/flow-table.ts';
+import { hasState, mend } from '../conntrack/plausible.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
 import type { Forward } from '../nat/config.ts';
 import type { Dns } from '../nat/dns.ts';
@@ -28,6 +30,7 @@ import { type CompiledRule, ON_CHANGE_END, onChangeOf, type Rules } from '../nat
 import { swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import type { EventLog } from './event-log.ts';
+import type { FlowLosses } from './losses.ts';
 
 export interface NatOfFlows {
   mappings: Mappings;
@@ -51,20 +54,28 @@ const LOST = -2;
 
 /**
  * Adopts what the tracker's table holds. `begun` is called for each flow that lives on, its C_MAPPING set, with its second
- * mapping or NO_MAPPING. Returns how many were lost.
+ * mapping or NO_MAPPING; `tracker.onClose` for each that has to go again (flow-adoption.ts). Returns what was lost.
  */
 export function adoptFlows(
   tracker: Tracker,
   nat: NatOfFlows,
   now: number,
   begun: (flow: number, target: number) => void,
-): number {
+): FlowLosses {
   const { table } = tracker;
   const { hot, cold } = table;
   const { events } = nat;
+  let gone = 0;
+  let impossible = 0;
   const adopt = (flow: number) => {
     if (events?.isEnded(flow)) return false;
     const h = flow * HOT;
+    if (!hasState(hot[h + H_STATUS]!)) {
+      impossible++;
+      events?.gone(flow);
+      return false;
+    }
+    mend(table, flow, now);
     const isInside = (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0;
     const leaves = (hot[h + H_STATUS]! & REPLY_SIDE) !== 0;
     const source = isInside ? sourceMapping(table, flow, nat) : twiceMapping(table, flow, nat);
@@ -73,6 +84,7 @@ export function adoptFlows(
       if (source >= 0) nat.mappings.release(source, now, true);
       if (target >= 0) nat.mappings.release(target, now, true);
       events?.gone(flow);
+      gone++;
       return false;
     }
     cold[flow * COLD + C_MAPPING] = Math.max(isInside ? source : target, NO_MAPPING);
@@ -82,7 +94,9 @@ export function adoptFlows(
     events?.adopted(flow);
     return true;
   };
-  return tracker.adopt(now, adopt, (flow) => events?.gone(flow));
+  const { torn, damaged, twice, doubtful } = tracker.adopt(now, adopt, (flow) => events?.gone(flow));
+  for (const flow of doubtful) tracker.close(flow, END_LOST);
+  return { torn, damaged: damaged + impossible, twice, gone };
 }
 
 /** The second mapping; a resolver's needs none. `goesOut`: the flow is from inside out. */

@@ -72,10 +72,12 @@ import { type HandOff, HERE, handOffOf } from './hand-off.ts';
 import { Helpers } from './helpers.ts';
 import { LinkCounters } from './link-counters.ts';
 import { Lookup } from './lookup.ts';
+import { sayLosses } from './losses.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
 import { Reconfigurer } from './reconfigure.ts';
 import { NO_ROUTE_CLASS, type Route } from './routes.ts';
+import { sanitised } from './sanitise.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
 import type { Tap } from './tap.ts';
@@ -120,7 +122,7 @@ export class Engine {
   private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
   constructor(config: EngineConfig) {
-    const state = openState(config.state);
+    const state = sanitised(openState(config.state));
     this.header = state.header;
     this.counters = state.counters;
     this.out = new OutList(config.arena);
@@ -135,10 +137,8 @@ export class Engine {
     this.path.usesTwice = nat.forwards.some((forward) => forward.twice);
     this.path.answersDns = this.sessions.dns.isOn;
     const { devices, tracker, path, out, meta, counters } = this;
-    this.fragments = new FragmentPath(
-      { devices, tracker, path, out, meta, counters, seed: state.seed },
-      config.now,
-    );
+    this.fragments = new FragmentPath({ devices, tracker, path, out, meta, counters, state }, config.now);
+    sayLosses(config.log, this.sessions.lost, this.fragments.lost);
     this.ids = new IpIds(state.seed, new Random(config.seed), this.sessions.ownership?.class);
     this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
     const { table, ids, helpers, bytes } = this;

@@ -3,9 +3,10 @@
  * away. What the last engine could not tell any more is told first.
  */
 import { FlowTable, H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
+import { NatgateError } from '../core/errors.ts';
 import { EventLog } from './event-log.ts';
 import { EventRing, H_EPOCH, H_SETTLED } from './event-ring.ts';
-import { isFormatted, openState } from './state.ts';
+import { tryState } from './state.ts';
 
 export interface EventsToClose {
   state: ArrayBuffer;
@@ -21,8 +22,10 @@ export interface EventsToClose {
 
 /** Ends everything with reason `why` (end-reasons.ts). */
 export function endEvents({ state, memory, clock, now, wait }: EventsToClose, why: number): void {
-  if (!isFormatted(state)) return;
-  const { buffer, tableOffset, capacity, seed } = openState(state);
+  const opened = tryState(state);
+  // Of flows that nobody can read nothing can be told.
+  if (opened instanceof NatgateError) return;
+  const { buffer, tableOffset, capacity, seed } = opened;
   const table = new FlowTable(buffer, tableOffset, capacity, seed);
   const log = new EventLog({ memory, clock }, table, { now });
   const { ring } = log;

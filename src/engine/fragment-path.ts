@@ -68,10 +68,13 @@ import { BATCH, packetOffset, SLOTS } from './arena.ts';
 import { DROPS, FRAGMENTS_HELD } from './counters.ts';
 import type { Devices } from './devices.ts';
 import type { DropLog } from './drop-log.ts';
+import { adoptFragments } from './fragment-adoption.ts';
 import { FragmentStore, NONE } from './fragment-store.ts';
 import type { HandOff } from './hand-off.ts';
+import type { FragmentLosses } from './losses.ts';
 import type { OutList } from './out-list.ts';
 import { DEFER, type Path } from './path.ts';
+import type { State } from './state.ts';
 
 /** Row of a held fragment while it is released, in the engine's meta. */
 export const RELEASE_ROW = BATCH + 1;
@@ -85,7 +88,8 @@ export interface FragmentPathParts {
   out: OutList;
   meta: Int32Array;
   counters: Float64Array;
-  seed: readonly [number, number];
+  /** For what is known of datagrams in flight. */
+  state: State;
 }
 
 export class FragmentPath {
@@ -98,6 +102,8 @@ export class FragmentPath {
   private readonly counters: Float64Array;
   private readonly fragments: Fragments;
   private readonly store: FragmentStore;
+  /** Of an earlier engine, and not taken over. */
+  readonly lost: FragmentLosses;
   /** The datagram whose first fragment the engine is handling. */
   private current = UNKNOWN;
   /** The datagram whose held fragments are leaving, and whether that is all there is of it. */
@@ -119,13 +125,16 @@ export class FragmentPath {
     this.out = parts.out;
     this.meta = parts.meta;
     this.counters = parts.counters;
-    this.fragments = new Fragments(parts.seed);
-    this.store = new FragmentStore(parts.seed);
+    const { state } = parts;
+    this.fragments = new Fragments(state.seed, state.fragments);
+    this.store = new FragmentStore(state.seed);
     this.fragments.onForget = (datagram, expired) => this.forget(datagram, expired);
     this.nextExpiry = now;
     this.now = now;
     // What an earlier process held is lost with it.
-    this.counters[DROPS + FRAGMENT_TIMEOUT]! += this.counters[FRAGMENTS_HELD]!;
+    const held = this.counters[FRAGMENTS_HELD]!;
+    this.lost = { held, datagrams: adoptFragments(this.fragments, this.table, state, now) };
+    this.counters[DROPS + FRAGMENT_TIMEOUT]! += held;
     this.counters[FRAGMENTS_HELD] = 0;
   }
 

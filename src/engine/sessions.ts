@@ -68,6 +68,7 @@ import {
 } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { EventLog } from './event-log.ts';
+import { type FlowLosses, flowsLost } from './losses.ts';
 import { Ownership } from './ownership.ts';
 import { PortGauges } from './port-gauges.ts';
 import { Shortages } from './shortages.ts';
@@ -89,6 +90,8 @@ export class Sessions {
   readonly dns: Dns;
   /** Null: nobody wants to know. */
   readonly events: EventLog | null;
+  /** Flows of an earlier engine that could not be taken over. */
+  readonly lost: FlowLosses;
   /** Told of each refusal for want of something: host (wire order), rule number, drop reason. */
   onShortage: (host: number, rule: number, reason: number) => void = () => {};
   /** Called with a flow that is about to end. */
@@ -184,7 +187,8 @@ export class Sessions {
     );
     clearFlowGauges(this.counters);
     this.events = config.events === undefined ? null : new EventLog(config.events, this.table, this);
-    this.counters[FLOWS_LOST]! += adoptFlows(
+    this.tracker.onClose = (flow, why) => this.ended(flow, why);
+    this.lost = adoptFlows(
       this.tracker,
       {
         mappings: this.mappings,
@@ -200,7 +204,7 @@ export class Sessions {
       config.now,
       (flow, target) => this.begun(flow, target),
     );
-    this.tracker.onClose = (flow, why) => this.ended(flow, why);
+    this.counters[FLOWS_LOST]! += flowsLost(this.lost);
     this.events?.slots.settle(this.mappings);
   }
 

@@ -59,6 +59,15 @@ export class Shortages {
   }
 }
 
+/** Takes away entries that nobody can have written: of a reason from `reasons` on, or of nothing. */
+export function cleanShortages(words: Int32Array, reasons: number): void {
+  for (let at = 0; at < ENTRIES * WORDS; at += WORDS) {
+    const reason = words[at + WHAT]! & 0xffff;
+    const isOne = words[at + COUNT] !== 0 && reason > 0 && reason < reasons;
+    if (!isOne) words.fill(0, at, at + WORDS);
+  }
+}
+
 /** The entries, most refusals first. */
 export function readShortages(words: Int32Array): Shortage[] {
   const found: Shortage[] = [];

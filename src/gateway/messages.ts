@@ -57,6 +57,8 @@ export interface StartMessage extends Reconfiguration {
   stateBytes: number;
   /** Key of the hashes in a new state, the same for all workers. */
   stateSeed: readonly [number, number];
+  /** boot.ts */
+  boot: number;
   /** Of each worker's tap file. */
   tapBytes: number;
   /** Who captures or traces. */

@@ -5,8 +5,9 @@
 import { closeSync } from 'node:fs';
 import { randomSeed } from '../core/random.ts';
 import { FLOWS_LOST } from '../engine/counters.ts';
-import { formatState, isFormatted, openState, S_HEARTBEAT, stateBytes } from '../engine/state.ts';
+import { formatState, isBlank, openState, S_HEARTBEAT, stateBytes } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
+import { bootNumber } from './boot.ts';
 import { monotonicMs } from './clock.ts';
 import { EventHub } from './events/hub.ts';
 import type { Log } from './log.ts';
@@ -44,13 +45,11 @@ export class RunMemory {
     this.path = statePath(directory, name);
     this.#flows = Math.ceil(flows / workers);
     this.#bytes = stateBytes(this.#flows);
-    const { files, isNew } = openStateFiles(this.path, this.#bytes, workers, adopt);
+    const { files, isNew, refused } = openStateFiles(this.path, this.#bytes, workers, adopt);
     this.#files = files;
     this.isAdopted = adopt && !isNew;
     if (adopt && isNew) {
-      log(
-        'the flows of the earlier run are forgotten: it had other --flows or --workers, or was of another version',
-      );
+      log(`the flows of the earlier run are forgotten: ${refused}`);
     }
     let tapFiles: TapFile[] = [];
     try {
@@ -70,11 +69,12 @@ export class RunMemory {
   }
 
   /** What an engine must know of them. */
-  get sizes(): Pick<StartMessage, 'flows' | 'stateBytes' | 'stateSeed' | 'tapBytes' | 'eventBytes'> {
+  get sizes(): Pick<StartMessage, 'flows' | 'stateBytes' | 'stateSeed' | 'boot' | 'tapBytes' | 'eventBytes'> {
     return {
       flows: this.#flows,
       stateBytes: this.#bytes,
       stateSeed: this.#seed,
+      boot: bootNumber(),
       tapBytes: TAP_BYTES,
       eventBytes: this.events.bytes,
     };
@@ -97,8 +97,9 @@ export class RunMemory {
   restore(file: SavedFlowsReader, { rules, timeouts }: Pick<RunRecord, 'rules' | 'timeouts'>): Restored {
     const states = this.states();
     const { length: workers } = states;
+    const origin = { boot: bootNumber(), created: Math.floor(Date.now() / 1000) };
     for (const [number, state] of states.entries()) {
-      if (!isFormatted(state)) formatState(state, this.#flows, this.#seed, { workers, number });
+      if (isBlank(state)) formatState(state, this.#flows, this.#seed, { workers, number }, origin);
     }
     return restoreFlows(file, { states, rules, timeouts, now: monotonicMs(), wallNow: Date.now() });
   }

@@ -4,15 +4,17 @@
  * It lies on a tmpfs, so that it costs no disk writes and is gone after a boot (its clock is the monotonic one):
  * in the run directory where that is a tmpfs, else in /dev/shm. It is preallocated, so that a full file system is
  * an error now and not a SIGBUS later. /dev/shm is open to everybody: a file found there counts only when it is a
- * plain file of our own that nobody else may touch; anything else is removed, and the new one made with O_EXCL.
+ * plain file of our own that nobody else may touch; anything else is removed, and the new one made with O_EXCL. One that was
+ * copied from another machine, or kept over a boot, says so itself (engine/state.ts) and is refused.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, rmSync, statfsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isSystemError, NatgateError } from '../core/errors.ts';
-import { isStateOf, openState, stateBytes } from '../engine/state.ts';
+import { isStateOf, stateBytes, tryState } from '../engine/state.ts';
 import { addon } from '../link/addon.ts';
 import { MAX_WORKERS, type PortClass } from '../nat/port-class.ts';
+import { bootNumber } from './boot.ts';
 import { workerEventsPath, workerStatePath } from './state-path.ts';
 import { removeTapFiles } from './tap-files.ts';
 
@@ -46,6 +48,8 @@ export interface StateFiles {
   files: StateFile[];
   /** An earlier run's that was there could not be adopted. */
   isNew: boolean;
+  /** Why not. */
+  refused: string;
 }
 
 /**
@@ -55,18 +59,22 @@ export interface StateFiles {
  */
 export function openStateFiles(path: string, bytes: number, workers: number, adopt: boolean): StateFiles {
   const files: StateFile[] = [];
+  let refused = '';
   try {
     for (let number = 0; adopt && number < workers; number++) {
       const own = workerStatePath(path, number);
       const fd = openEarlier(own, bytes, { workers, number });
-      if (fd === null) break;
+      if (typeof fd === 'string') {
+        refused = fd;
+        break;
+      }
       files.push({ fd, path: own });
     }
-    if (files.length === workers) return { files, isNew: false };
+    if (files.length === workers) return { files, isNew: false, refused };
     for (const { fd } of files.splice(0)) closeSync(fd);
     removeStateFiles(path);
     for (let number = 0; number < workers; number++) files.push(create(workerStatePath(path, number), bytes));
-    return { files, isNew: true };
+    return { files, isNew: true, refused };
   } catch (error) {
     for (const { fd } of files) closeSync(fd);
     removeStateFiles(path);
@@ -105,34 +113,47 @@ export function emptyStateFile(fd: number, bytes: number): void {
 
 /** A file of this size that is there already; null where there is none, or where it is not of our own. */
 export function openOwn(path: string, bytes: number): number | null {
+  const fd = openOfAnySize(path);
+  if (typeof fd === 'string') return null;
+  if (fstatSync(fd).size === bytes) return fd;
+  closeSync(fd);
+  return null;
+}
+
+/** Or why not. */
+function openOfAnySize(path: string): number | string {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
   } catch (error) {
-    if (isSystemError(error)) return null;
+    if (isSystemError(error)) return `${path} cannot be opened: ${error.message}`;
     throw error;
   }
   const found = fstatSync(fd);
   const own = found.isFile() && found.uid === process.geteuid!() && (found.mode & 0o077) === 0;
-  if (own && found.nlink === 1 && found.size === bytes) return fd;
+  if (own && found.nlink === 1) return fd;
   closeSync(fd);
-  return null;
+  return `${path} is not a plain file of our own that nobody else may touch`;
 }
 
-function openEarlier(path: string, bytes: number, worker: PortClass): number | null {
-  const fd = openOwn(path, bytes);
-  if (fd === null || isReadable(fd, bytes, worker)) return fd;
+/** The file, or why it cannot be adopted. */
+function openEarlier(path: string, bytes: number, worker: PortClass): number | string {
+  const fd = openOfAnySize(path);
+  if (typeof fd === 'string') return fd;
+  const refused = refusal(fd, bytes, worker);
+  if (refused === null) return fd;
   closeSync(fd);
-  return null;
+  return refused;
 }
 
-/** Whether this version of the engine can go on with it. */
-function isReadable(fd: number, bytes: number, worker: PortClass): boolean {
-  try {
-    const { buffer, capacity } = openState(addon().mmap(fd, bytes, false));
-    return stateBytes(capacity) === bytes && isStateOf(buffer, worker);
-  } catch (error) {
-    if (error instanceof NatgateError) return false;
-    throw error;
-  }
+/** Why this version of the engine cannot go on with it, on this boot; null: it can. */
+function refusal(fd: number, bytes: number, worker: PortClass): string | null {
+  const { size } = fstatSync(fd);
+  if (size === 0) return 'the state is truncated: it is an empty file';
+  const state = tryState(addon().mmap(fd, size, false), size, bootNumber());
+  if (state instanceof NatgateError) return state.message;
+  const { buffer, capacity } = state;
+  if (stateBytes(capacity) !== bytes) return `it had other --flows: ${capacity} for each worker`;
+  if (!isStateOf(buffer, worker)) return 'it had other --workers';
+  return size === bytes ? null : `the state has ${size} bytes, not ${bytes}`;
 }

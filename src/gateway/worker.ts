@@ -10,7 +10,7 @@ import { randomSeed } from '../core/random.ts';
 import { ENGINE_STARTS } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
 import type { HubMemory } from '../engine/hub.ts';
-import { formatState, isFormatted, openState } from '../engine/state.ts';
+import { formatState, isBlank, openState } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
 import { monotonicMs, wallClock } from './clock.ts';
@@ -52,7 +52,8 @@ function main(own: WorkerInput): void {
   const events = { memory: native.mmap(eventFd, start.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   const worker = { workers: start.workers, number };
-  if (!isFormatted(state)) formatState(state, start.flows, start.stateSeed, worker);
+  const origin = { boot: start.boot, created: Math.floor(Date.now() / 1000) };
+  if (isBlank(state)) formatState(state, start.flows, start.stateSeed, worker, origin);
   const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall, dns } = start;
   const [seed] = randomSeed();
   warmUp(exchange.arena);

@@ -309,7 +309,7 @@ test('adopted flows keep what is left of their time', () => {
   const table = new FlowTable(bed.table.hot.buffer as ArrayBuffer, 0, 64, [1, 2]);
   const tracker = new Tracker(table, new TimeoutTable(defaultTimeouts), 8000);
   const seen: number[] = [];
-  expect(tracker.adopt(8000, (flow) => seen.push(flow) > 0)).toBe(0);
+  expect(tracker.adopt(8000, (flow) => seen.push(flow) > 0).cleared).toBe(0);
   expect(seen.sort()).toEqual([0, 1]);
   const left = (now: number) => {
     tracker.expire(now);

@@ -64,7 +64,7 @@ export interface BedOptions {
   log?: (line: string) => void;
   events?: EventPlace;
   /** A bed whose state and owned bitmap a new engine takes over. */
-  after?: Bed;
+  after?: Pick<Bed, 'state' | 'owned' | 'now'>;
 }
 
 export function address(text: string): number {

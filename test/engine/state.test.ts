@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { NatgateError } from '../../src/core/errors.ts';
 import { WRITE_DOWN, WRITE_REFUSED } from '../../src/engine/arena.ts';
 import { COUNTERS, readCounters } from '../../src/engine/counters.ts';
+import { readPortGauges } from '../../src/engine/port-gauges.ts';
 import {
   formatState,
   isFormatted,
@@ -34,16 +35,57 @@ test('an all-zero buffer is no state; formatted it is one, with its key', () => 
   expect([state.capacity, state.seed, state.counters.length]).toEqual([100, [-5, 7], COUNTERS]);
 });
 
-test('another version, and a buffer too small, are refused', () => {
+test('another version, another boot, and a buffer too small, are refused', () => {
   const buffer = new ArrayBuffer(stateBytes(100));
-  formatState(buffer, 100, [1, 2]);
+  formatState(buffer, 100, [1, 2], undefined, { boot: 7, created: 1_700_000_000 });
   const header = new Int32Array(buffer);
   header[1]!++;
   expect(codeOf(() => openState(buffer))).toBe('state_foreign');
   header[1]!--;
+  expect(codeOf(() => openState(buffer, undefined, 7))).toBe('none');
+  expect(codeOf(() => openState(buffer, undefined, 8))).toBe('state_other_boot');
+  expect(() => openState(buffer, undefined, 8)).toThrow('begun at 2023-11-14T22:13:20.000Z');
   expect(codeOf(() => openState(buffer.slice(0, -4)))).toBe('state_truncated');
-  header[2] = -1;
-  expect(codeOf(() => openState(buffer))).toBe('state_truncated');
+  expect(codeOf(() => openState(new ArrayBuffer(0)))).toBe('state_truncated');
+});
+
+test('of the words that a header is made of, each bit counts; the others change while a gateway runs', () => {
+  const buffer = new ArrayBuffer(stateBytes(100));
+  formatState(buffer, 100, [-5, 7], { workers: 4, number: 2 }, { boot: 7, created: 9 });
+  const header = new Int32Array(buffer, 0, 16);
+  const codes = Array.from(header, (_, word) => {
+    const found = new Set<string>();
+    for (let bit = 0; bit < 32; bit++) {
+      header[word]! ^= 1 << bit;
+      found.add(codeOf(() => openState(buffer)));
+      header[word]! ^= 1 << bit;
+    }
+    return [...found].join(' ');
+  });
+  const damaged = 'state_damaged';
+  const constant = ['state_foreign', 'state_foreign', damaged, damaged, damaged];
+  expect(codes.slice(0, 5)).toEqual(constant);
+  expect(codes.slice(5)).toEqual([
+    ...['none', 'none', damaged, 'none', damaged, damaged, damaged],
+    ...['none', 'none', 'none', 'none'],
+  ]);
+  expect(codeOf(() => openState(buffer))).toBe('none');
+});
+
+test('numbers that cannot be begin anew when an engine takes the state over', () => {
+  const before = new Bed();
+  before.out(new Uint8Array(3));
+  const { counters, shortages, ports, rules } = openState(before.state);
+  counters.set([Number.NaN, -1, Number.POSITIVE_INFINITY, 2 ** 60, 0.5, -0]);
+  rules.set([-3, Number.NaN, 7]);
+  shortages.set([1, 0xffff, 5, 0, 1, 3, 9, 0]);
+  ports.fill(-1);
+  const bed = new Bed({ after: before });
+  expect([...counters.subarray(0, 6)].map((number) => Object.is(number, -0))).not.toContain(true);
+  expect([...counters].every((number) => number >= 0 && number <= Number.MAX_SAFE_INTEGER)).toBe(true);
+  expect([...rules].every((number) => number >= 0)).toBe(true);
+  expect(bed.shortages).toEqual([expect.objectContaining({ reason: expect.any(String), count: 9 })]);
+  expect(readPortGauges([openState(bed.state)])).toEqual([]);
 });
 
 test('each tick moves the heartbeat and tells the time', () => {

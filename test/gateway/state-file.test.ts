@@ -9,12 +9,14 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatState, stateBytes } from '../../src/engine/state.ts';
+import { formatState, type Origin, stateBytes } from '../../src/engine/state.ts';
+import { bootNumber } from '../../src/gateway/boot.ts';
 import { emptyStateFile, openStateFiles, removeStateFiles, statePath } from '../../src/gateway/state-file.ts';
 import { addon } from '../../src/link/addon.ts';
 
@@ -39,10 +41,14 @@ function open(adopt: boolean, bytes = BYTES): number {
   return fd;
 }
 
+function origin(): Origin {
+  return { boot: bootNumber(), created: 1_700_000_000 };
+}
+
 /** A state that an engine has formatted, and that is known again by its seed. */
 function makeState(seed = 77): void {
   const fd = open(false);
-  formatState(addon().mmap(fd, BYTES, true), 1024, [seed, 1]);
+  formatState(addon().mmap(fd, BYTES, true), 1024, [seed, 1], undefined, origin());
 }
 
 /** Word 3 of the header: the seed; 0 in a new file. */
@@ -93,6 +99,39 @@ describe('is not adopted but replaced:', () => {
   });
 });
 
+test.each([
+  ['was never begun', () => writeAt(0, 0), /is empty: no engine/],
+  ['is another program’s', () => writeAt(0, 77), /not one of natgate's/],
+  ['is of another version', () => writeAt(4, 4), /of version 4, this natgate reads version 5/],
+  ['has a flipped bit in its header', () => writeAt(12, 79), /damaged: the checksum of its header/],
+  ['is shorter than it says', () => truncateSync(path, BYTES - 4096), /truncated: \d+ bytes for 1024 flows/],
+  ['has its beginning only', () => truncateSync(path, 100), /truncated: 100 bytes/],
+  ['is an empty file', () => truncateSync(path, 0), /truncated: it is an empty file/],
+  ['is longer than it says', () => truncateSync(path, BYTES + 4096), /has \d+ bytes, not \d+/],
+  ['may be read by others', () => chmodSync(path, 0o644), /not a plain file of our own/],
+])('one that %s is refused, and that is said', (_, spoil, said) => {
+  makeState();
+  spoil();
+  const { files, isNew, refused } = openStateFiles(path, BYTES, 1, true);
+  fds.push(files[0]!.fd);
+  expect(isNew).toBe(true);
+  expect(refused).toMatch(said);
+});
+
+test('one of another boot, or from another machine, is refused', () => {
+  const fd = open(false);
+  formatState(addon().mmap(fd, BYTES, true), 1024, [77, 1], undefined, {
+    boot: bootNumber() ^ 1,
+    created: 9,
+  });
+  const { files, isNew, refused } = openStateFiles(path, BYTES, 1, true);
+  fds.push(files[0]!.fd);
+  expect(isNew).toBe(true);
+  expect(refused).toBe(
+    'the state is of another machine or of an earlier boot: it was begun at 1970-01-01T00:00:09.000Z',
+  );
+});
+
 test('emptied in place it is zero and preallocated again', () => {
   makeState();
   const fd = open(true);
@@ -130,7 +169,7 @@ test('several workers: a state for each, adopted together or not at all', () => 
   const { files } = openAll(4, false);
   expect(files.map((file) => file.path)).toEqual([path, `${path}.1`, `${path}.2`, `${path}.3`]);
   for (const [number, { fd }] of files.entries()) {
-    formatState(addon().mmap(fd, BYTES, true), 1024, seed, { workers: 4, number });
+    formatState(addon().mmap(fd, BYTES, true), 1024, seed, { workers: 4, number }, origin());
   }
   const again = openAll(4, true);
   expect([again.isNew, ...again.files.map(({ fd }) => seedOf(fd))]).toEqual([false, 5, 5, 5, 5]);
@@ -139,7 +178,7 @@ test('several workers: a state for each, adopted together or not at all', () => 
   expect([fewer.isNew, ...fewer.files.map(({ fd }) => seedOf(fd))]).toEqual([true, 0, 0]);
   expect([existsSync(`${path}.1`), existsSync(`${path}.2`)]).toEqual([true, false]);
   for (const [number, { fd }] of fewer.files.entries()) {
-    formatState(addon().mmap(fd, BYTES, true), 1024, seed, { workers: 2, number });
+    formatState(addon().mmap(fd, BYTES, true), 1024, seed, { workers: 2, number }, origin());
   }
   expect(openAll(1, true).isNew).toBe(true);
   openAll(2, false);

@@ -6,6 +6,7 @@
  * What is left out here: flows that are there already, or whose tuples others have, those whose time is up, those of rules that this gateway
  * has not got, and what does not fit. Each is counted.
  */
+import { adoptRecords } from '../../conntrack/flow-adoption.ts';
 import {
   FlowTable,
   H_LAST,
@@ -121,7 +122,7 @@ function put(
 function tableOf(state: ArrayBuffer): FlowTable {
   const { buffer, tableOffset, capacity, seed } = openState(state);
   const table = new FlowTable(buffer, tableOffset, capacity, seed);
-  table.adopt(() => true);
+  adoptRecords(table, () => true);
   return table;
 }
 
