@@ -22,7 +22,7 @@ import { hasState, mend } from '../conntrack/plausible.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
 import type { Forward } from '../nat/config.ts';
 import type { Dns } from '../nat/dns.ts';
-import { LOCAL, NOT_EXTERNAL, SHARED } from '../nat/external-addresses.ts';
+import { LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from '../nat/external-addresses.ts';
 import { type Mappings, NO_MAPPING } from '../nat/mappings.ts';
 import { type PortClass, workerOfPort } from '../nat/port-class.ts';
 import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
@@ -211,6 +211,14 @@ function targetMapping(table: FlowTable, flow: number, nat: NatOfFlows): number 
   const isIcmp = protocol === PROTO_ICMP;
   const reply = hot[h + TUPLE + H_PORTS]! & 0xffff;
   const external = isIcmp ? hot[h + H_PORTS]! & 0xffff : hot[h + H_PORTS]! >>> 16;
-  const mapping = mappings.adopt(rule, protocol, internal, reply, 0, 0, number, external);
+  // Where ports are overloaded an endpoint may have several: this one, for whatever remote its own flows made it.
+  const t = portTableOf(protocol);
+  const known = t === OTHER ? NO_MAPPING : mappings.mappingAt(number, t, external, internal, reply);
+  if (known !== NO_MAPPING) {
+    mappings.refer(known);
+    return known;
+  }
+  const remotePort = isIcmp ? 0 : hot[h + H_PORTS]! & 0xffff;
+  const mapping = mappings.adopt(rule, protocol, internal, reply, hot[h]!, remotePort, number, external);
   return mapping === NO_MAPPING ? LOST : mapping;
 }

@@ -184,7 +184,11 @@ export class Mappings {
       return known;
     }
     const space = this.externals.space(external, t);
-    const isOpen = space.isFree(number) || (space.isMapped(number) && compiled.overload !== OVERLOAD_NEVER);
+    // Overloaded, or the endpoint's own already: a flow from outside may have come first.
+    const isOpen =
+      space.isFree(number) ||
+      (space.isMapped(number) && compiled.overload !== OVERLOAD_NEVER) ||
+      this.mappingAt(external, t, externalPort, address, port) !== NO_MAPPING;
     return isOpen ? this.map(rule, t, address, port, r, p, external, number) : NO_MAPPING;
   }
 

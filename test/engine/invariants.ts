@@ -30,6 +30,7 @@ import {
   DEVICES,
   FLOWS_ENDED,
   FLOWS_ICMP,
+  FLOWS_LOST,
   FLOWS_OTHER,
   FLOWS_STARTED,
   FLOWS_TCP,
@@ -84,11 +85,11 @@ export function checkBooks(counters: Float64Array): void {
   if (received !== ended) throw new Broken('books', `${received} packets came, ${ended} are accounted for`);
 }
 
-/** Started − ended is what lives: of an engine that took over no flows from an earlier one. */
+/** Started − ended − lost at restarts is what lives. */
 export function checkLifetimes(counters: Float64Array, table: FlowTable): void {
-  const live = counters[FLOWS_STARTED]! - counters[FLOWS_ENDED]!;
+  const live = counters[FLOWS_STARTED]! - counters[FLOWS_ENDED]! - counters[FLOWS_LOST]!;
   if (live !== table.count) {
-    throw new Broken('lifetimes', `started − ended is ${live}, ${table.count} live`);
+    throw new Broken('lifetimes', `started − ended − lost is ${live}, ${table.count} live`);
   }
 }
 

@@ -58,7 +58,8 @@ export class Checks {
   private readonly u8: Uint8Array;
   private readonly u16: Uint16Array;
   private readonly i32: Int32Array;
-  private readonly engine: Engine;
+  /** The one that sends now. */
+  engine: Engine;
   /** As the engine was told. */
   readonly mtu: number[];
   external: number;

@@ -62,7 +62,7 @@ function lapse(dice: Dice): number {
 
 function change(dice: Dice, world: World): Step {
   const { routes, externals, mtu, ports } = world.configuration;
-  switch (dice.below(6)) {
+  switch (dice.below(7)) {
     case 0:
       return { kind: 'routes', variant: dice.chance(128) ? 0 : dice.below(routes.length) };
     case 1: {
@@ -77,6 +77,8 @@ function change(dice: Dice, world: World): Step {
     }
     case 4:
       return { kind: 'tick', now: (world.now + dice.below(3000)) | 0 };
+    case 5:
+      return { kind: 'kill', now: (world.now + dice.below(500)) | 0 };
     default: {
       const [device, host] = dice.chance(128)
         ? ([PUBLIC, '198.18.0.254'] as const)

@@ -1,5 +1,5 @@
 /**
- * `npm run fuzz -- [--packets N | --minutes M] [--seed S]`: mutated packets through the whole engine (docs in fuzz.ts and
+ * `npm run fuzz -- [--packets N | --minutes M] [--seed S] [--jobs J]`: mutated packets through the whole engine (docs in fuzz.ts and
  * traffic.ts). Exit code 1 when something broke; then test/corpus/crashes/ has a small sequence that breaks it.
  */
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { reasonNames } from '../../src/core/reasons.ts';
 import { DROPS } from '../../src/engine/counters.ts';
 import { fuzz } from './fuzz.ts';
+import { runJobs } from './jobs.ts';
 import { CRASHES, writeCrash } from './steps.ts';
 import { watch } from './watchdog.ts';
 
@@ -15,6 +16,7 @@ const { values: options } = parseArgs({
     packets: { type: 'string' },
     minutes: { type: 'string' },
     seed: { type: 'string' },
+    jobs: { type: 'string' },
   },
 });
 
@@ -30,6 +32,9 @@ function number(name: string, text: string | undefined, otherwise: number): numb
   process.exit(2);
 }
 
+const jobs = number('jobs', options.jobs, 1);
+if (jobs > 1) process.exit((await runJobs(jobs, packets, minutes, seed)) ? 0 : 1);
+
 console.log(`fuzz: seed ${seed}, ${minutes === Infinity ? `${packets} packets` : `${minutes} minutes`}`);
 watch();
 const start = performance.now();
@@ -41,9 +46,10 @@ const { packets: done, failure } = fuzz({
   until: start + minutes * 60_000,
   onEpisode: (sofar, counters) => {
     for (let reason = 0; reason < drops.length; reason++) drops[reason]! += counters[DROPS + reason]!;
-    if (!process.stdout.isTTY || performance.now() - shown < 500) return;
+    const isShown = process.stdout.isTTY;
+    if (performance.now() - shown < (isShown ? 500 : 60_000)) return;
     shown = performance.now();
-    process.stdout.write(`\r${summary(sofar)}`);
+    process.stdout.write(isShown ? `\r${summary(sofar)}` : `${summary(sofar)}\n`);
   },
 });
 

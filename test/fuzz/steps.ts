@@ -19,7 +19,9 @@ export type Step =
   | { kind: 'routes'; variant: number }
   | { kind: 'device'; device: number; address: number; mtu: number }
   | { kind: 'held'; protocol: 6 | 17; ports: number[] }
-  | { kind: 'neighbour'; device: number; address: number; failed: boolean };
+  | { kind: 'neighbour'; device: number; address: number; failed: boolean }
+  /** The process dies; another takes the state over. */
+  | { kind: 'kill'; now: number };
 
 /** A sequence that once broke something, or might. */
 export interface Crash {

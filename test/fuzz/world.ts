@@ -9,7 +9,7 @@ import {
   overflowOffset,
   packetOffset,
 } from '../../src/engine/arena.ts';
-import { FLOWS_ENDED } from '../../src/engine/counters.ts';
+import { FLOWS_ENDED, FLOWS_LOST } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
 import type { HeldPorts } from '../../src/nat/mappings.ts';
@@ -31,39 +31,73 @@ const MAX_ROUNDS = 70;
 export class World {
   readonly configuration: Configuration;
   readonly bytes = bytes;
-  readonly engine: Engine;
   readonly counters: Float64Array;
   /** Called for each entry list before it is cleared. */
   onSent: (count: number) => void = () => {};
   now: number;
   private readonly owned = new Uint8Array(OWNED_BYTES);
   private readonly checks: Checks;
+  private readonly state: ArrayBuffer;
+  private current: Engine;
+  private routes = 0;
   private held: HeldPorts = { tcp: [], udp: [] };
+  /** Whether something has happened that may cost flows their place when the engine dies: see dies(). */
+  private mayLose = false;
   private count = 0;
 
   constructor(configuration: Configuration) {
     this.configuration = configuration;
-    const { flows, mtu, ports, timeouts, now, externals } = configuration;
+    const { flows, mtu, now, externals } = configuration;
     this.now = now;
-    const state = new ArrayBuffer(stateBytes(flows));
-    formatState(state, flows, [0x1234567, -0x89abcde]);
-    this.counters = openState(state).counters;
-    this.engine = new Engine({
+    this.state = new ArrayBuffer(stateBytes(flows));
+    formatState(this.state, flows, [0x1234567, -0x89abcde]);
+    this.counters = openState(this.state).counters;
+    this.current = this.make(mtu, externals[0]!);
+    this.checks = new Checks(bytes, this.current, mtu, GATEWAY, externals[0]!);
+  }
+
+  /** The one that lives: another after each kill. */
+  get engine(): Engine {
+    return this.current;
+  }
+
+  /** An engine on the state, told what the host is like now. */
+  private make(mtu: readonly number[], external: number): Engine {
+    const { ports, timeouts, routes, engine } = this.configuration;
+    const made = new Engine({
       arena,
-      state,
+      state: this.state,
       owned: this.owned.buffer as ArrayBuffer,
       devices: [
-        { side: 'private', address: GATEWAY, mtu: mtu[PRIVATE] },
-        { side: 'public', address: externals[0]!, mtu: mtu[PUBLIC] },
+        { side: 'private', address: GATEWAY, mtu: mtu[PRIVATE]! },
+        { side: 'public', address: external, mtu: mtu[PUBLIC]! },
       ],
       ports,
+      held: this.held,
       timeouts,
       seed: 1,
-      now,
-      ...configuration.engine,
+      now: this.now,
+      ...engine,
     });
-    this.engine.setRoutes(configuration.routes[0]!);
-    this.checks = new Checks(bytes, this.engine, mtu, GATEWAY, externals[0]!);
+    made.setRoutes(routes[this.routes]!);
+    return made;
+  }
+
+  /**
+   * The engine is gone between two steps, with all that is not in the state; the next one adopts that. While the address stays
+   * and the host takes no port, no flow is lost.
+   */
+  private dies(now: number): void {
+    const { checks, counters } = this;
+    this.now = now;
+    const lost = counters[FLOWS_LOST]!;
+    const flows = this.current.tracker.table.count;
+    this.current = this.make(checks.mtu, checks.external);
+    checks.engine = this.current;
+    if (!this.mayLose && counters[FLOWS_LOST] !== lost) {
+      throw new Broken('lost', `${counters[FLOWS_LOST]! - lost} of ${flows} flows were not adopted`);
+    }
+    this.checkDeep();
   }
 
   /** Slots of the batch that are taken. */
@@ -177,21 +211,29 @@ export class World {
         break;
       case 'routes':
         engine.setRoutes(this.configuration.routes[step.variant]!);
+        this.routes = step.variant;
         break;
       case 'device':
         engine.setDevice(step.device, { address: step.address, mtu: step.mtu });
         checks.mtu[step.device] = step.mtu;
-        if (step.device === PUBLIC) checks.external = step.address;
+        if (step.device === PUBLIC) {
+          this.mayLose ||= checks.external !== step.address;
+          checks.external = step.address;
+        }
         // Private hosts are told of the connections that have ended.
         checks.sent(engine.outCount, 0, true);
         engine.clearOut();
         break;
       case 'held':
         engine.setHeldPorts(step.protocol, step.ports);
+        this.mayLose ||= step.ports.length > 0;
         this.held = { ...this.held, [step.protocol === 6 ? 'tcp' : 'udp']: step.ports };
         break;
       case 'neighbour':
         engine.setNeighbour(step.device, step.address, step.failed);
+        break;
+      case 'kill':
+        this.dies(step.now);
         break;
     }
   }
