@@ -36,7 +36,7 @@
   ALLOW(sched_yield, "a thread that waits for another") \
   /* Memory: without files. */ \
   ALLOW_IF(mmap, 3, MAP_ANONYMOUS, MAP_ANONYMOUS, "heap; never of a file") \
-  ALLOW(munmap, "heap") \
+  ALLOW(munmap, "heap that is no longer wanted") \
   ALLOW(mremap, "heap: a large block grows") \
   ALLOW(mprotect, "the compiler writes code, then makes it executable") \
   ALLOW(pkey_mprotect, "the same, in newer versions of Node") \

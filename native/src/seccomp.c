@@ -3,13 +3,14 @@
  *
  *     other architecture, x32 ──▶ kill
  *     a call of the table (seccomp-calls.h), its argument as it says ──▶ allow
- *     tgkill to its own process ──▶ allow        rt_sigaction but of SIGSYS ──▶ allow
- *     SIGSYS by rt_sigaction ──▶ kill            newfstatat ──▶ EBADF            all else ──▶ trap
+ *     tgkill to its own process ──▶ allow        rt_sigaction ──▶ allow, but a change for SIGSYS ──▶ kill
+ *     newfstatat ──▶ EBADF                       all else ──▶ trap
  *
  * A trap does not make the call: the kernel sends SIGSYS, whose handler writes the number of the call to stderr and
  * then asks for what is killed. So the process ends of SIGSYS either way, and says of what. No one can take the
  * handler away, since the filter kills whoever tries, and to block the signal does not help: the kernel ends a
- * process that blocks a signal it is forced to take. A process that runs foreign code could overwrite the handler
+ * process that blocks a signal it is forced to take (so it does not say a word of a thread, which the C library makes
+ * with all signals blocked). A process that runs foreign code could overwrite the handler
  * and live; its forbidden calls would still not be made.
  *
  * The kernel keeps the answer to a call that does not depend on arguments (Linux 5.11), so these cost nothing; older
@@ -117,9 +118,13 @@ static void make_program(Program *program, pid_t process) {
   for (size_t i = 0; i < ALLOWED_COUNT; i++) allow(program, &allowed[i]);
   const Allowed to_itself = {"tgkill", SYS_tgkill, 0, UINT32_MAX, (uint32_t)process, ""};
   allow(program, &to_itself);
-  require(program, SYS_rt_sigaction, 4);
+  require(program, SYS_rt_sigaction, 8);
   load(program, argument_at(0));
-  put(program, BPF_JMP | BPF_JEQ | BPF_K, SIGSYS, 0, 1);
+  require(program, SIGSYS, 5);
+  load(program, argument_at(1));
+  require(program, 0, 2);
+  load(program, argument_at(1) + 4);
+  put(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
   answer(program, SECCOMP_RET_KILL_PROCESS);
   answer(program, SECCOMP_RET_ALLOW);
   /* Some C libraries make fstat() of it. It could name a path; Node takes a standard stream for closed, and goes on. */

@@ -41,10 +41,17 @@ typedef struct {
   uint64_t mask;
 } KernelAction;
 
+typedef struct {
+  pid_t tid;
+  atomic_bool done;
+} Thread;
+
 static ThreadWork current;
 static const void *current_argument;
-static atomic_int done;
 static atomic_int failure;
+/* Those that have been asked, in order. */
+static Thread threads[MOST_THREADS];
+static atomic_int count;
 
 static void handle(int number, siginfo_t *info, void *context) {
   (void)number;
@@ -53,7 +60,9 @@ static void handle(int number, siginfo_t *info, void *context) {
   int before = errno;
   int error = current(current_argument);
   if (error != 0) atomic_store(&failure, error);
-  atomic_fetch_add(&done, 1);
+  const pid_t self = (pid_t)syscall(SYS_gettid);
+  for (int i = atomic_load(&count) - 1; i >= 0; i--)
+    if (threads[i].tid == self) atomic_store(&threads[i].done, true);
   errno = before;
 }
 
@@ -61,42 +70,56 @@ static int set_action(const KernelAction *action, KernelAction *before) {
   return syscall(SYS_rt_sigaction, UNBLOCKED, action, before, sizeof action->mask) < 0 ? errno : 0;
 }
 
-/* Returns 0 once `tid` has done the work or has ended, or an errno. */
-static int ask(pid_t tid) {
-  int before = atomic_load(&done);
-  if (syscall(SYS_tgkill, getpid(), tid, UNBLOCKED) < 0) return errno == ESRCH ? 0 : errno;
-  const struct timespec pause = {.tv_nsec = PAUSE_NS};
-  for (int64_t waited = 0; waited < PATIENCE_MS * INT64_C(1000000); waited += PAUSE_NS) {
-    if (atomic_load(&done) != before) return 0;
-    nanosleep(&pause, NULL);
-    if (syscall(SYS_tgkill, getpid(), tid, 0) < 0 && errno == ESRCH) return 0;
+static bool is_known(pid_t tid) {
+  for (int i = 0; i < count; i++)
+    if (threads[i].tid == tid) return true;
+  return false;
+}
+
+/* Asks the threads that were not there before; `found`: there were some. Returns 0 or an errno. */
+static int ask_new(bool *found) {
+  const pid_t self = (pid_t)syscall(SYS_gettid);
+  *found = false;
+  DIR *tasks = opendir("/proc/self/task");
+  if (tasks == NULL) return errno;
+  int error = 0;
+  for (struct dirent *entry; error == 0 && (entry = readdir(tasks)) != NULL;) {
+    pid_t tid = (pid_t)atoi(entry->d_name);
+    if (tid <= 0 || tid == self || is_known(tid)) continue;
+    if (count == MOST_THREADS) {
+      error = EMFILE;
+      break;
+    }
+    *found = true;
+    threads[count].tid = tid;
+    atomic_store(&threads[count].done, false);
+    atomic_fetch_add(&count, 1);
+    if (syscall(SYS_tgkill, getpid(), tid, UNBLOCKED) < 0 && errno != ESRCH) error = errno;
   }
-  return ETIMEDOUT;
+  closedir(tasks);
+  return error;
+}
+
+/* Returns 0 once all that were asked have done the work or have ended, or ETIMEDOUT. */
+static int await_all(void) {
+  const struct timespec pause = {.tv_nsec = PAUSE_NS};
+  int64_t waited = 0;
+  for (int i = 0; i < count; i++) {
+    while (!atomic_load(&threads[i].done)) {
+      if (syscall(SYS_tgkill, getpid(), threads[i].tid, 0) < 0 && errno == ESRCH) break;
+      if (waited > PATIENCE_MS * INT64_C(1000000)) return ETIMEDOUT;
+      nanosleep(&pause, NULL);
+      waited += PAUSE_NS;
+    }
+  }
+  return 0;
 }
 
 static int ask_all(void) {
-  pid_t asked[MOST_THREADS];
-  int count = 0;
-  const pid_t self = (pid_t)syscall(SYS_gettid);
+  atomic_store(&count, 0);
   for (bool found = true; found;) {
-    found = false;
-    DIR *tasks = opendir("/proc/self/task");
-    if (tasks == NULL) return errno;
-    int error = 0;
-    for (struct dirent *entry; error == 0 && (entry = readdir(tasks)) != NULL;) {
-      pid_t tid = (pid_t)atoi(entry->d_name);
-      bool known = tid <= 0 || tid == self;
-      for (int i = 0; i < count && !known; i++) known = asked[i] == tid;
-      if (known) continue;
-      if (count == MOST_THREADS) {
-        error = EMFILE;
-        break;
-      }
-      found = true;
-      asked[count++] = tid;
-      error = ask(tid);
-    }
-    closedir(tasks);
+    int error = ask_new(&found);
+    if (error == 0) error = await_all();
     if (error != 0) return error;
   }
   return 0;
