@@ -1,9 +1,9 @@
 /*
  * natgate's addon: it moves bytes between the kernel and memory and decides nothing.
  *
- * Plain C Node-API, so one binary serves every Node from 20.19 on. There is no global state: what outlives a
- * call hangs on a JavaScript object (an exchange, a mapping, a watch) and goes with it, so the addon can be
- * loaded by any number of threads, which may end at any time.
+ * Plain C Node-API, so one binary serves every Node from 20.19 on. There is no global state but that of
+ * threads.c: what outlives a call hangs on a JavaScript object (an exchange, a mapping, a watch) and goes with it, so
+ * the addon can be loaded by any number of threads, which may end at any time.
  *
  * Every function checks its arguments (call.c) and throws what the kernel refuses (error.c); only
  * exchange.c, the hot path, returns numbers instead.
@@ -39,6 +39,14 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("noNewPrivileges", system_no_new_privileges),
     FUNCTION("parentDeathSignal", system_parent_death_signal),
     FUNCTION("timeSlice", system_time_slice),
+    FUNCTION("limitCapabilities", privileges_limit),
+    FUNCTION("resourceLimit", privileges_resource_limit),
+    FUNCTION("undumpable", privileges_undumpable),
+    FUNCTION("closeOnExec", privileges_close_on_exec),
+    FUNCTION("landlockNothing", landlock_nothing),
+    FUNCTION("seccompEnter", seccomp_enter),
+    FUNCTION("seccompFilter", seccomp_filter),
+    FUNCTION("seccompCalls", seccomp_calls),
 };
 
 NAPI_MODULE_INIT() {

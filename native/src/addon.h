@@ -46,6 +46,20 @@ EXPORT(system_no_new_privileges);
 EXPORT(system_parent_death_signal);
 EXPORT(system_time_slice);
 
+/* privileges.c */
+EXPORT(privileges_limit);
+EXPORT(privileges_resource_limit);
+EXPORT(privileges_undumpable);
+EXPORT(privileges_close_on_exec);
+
+/* landlock.c */
+EXPORT(landlock_nothing);
+
+/* seccomp.c */
+EXPORT(seccomp_enter);
+EXPORT(seccomp_filter);
+EXPORT(seccomp_calls);
+
 #undef EXPORT
 
 #endif

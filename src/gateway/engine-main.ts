@@ -4,11 +4,11 @@
  *     0-2 stdio | 3 IPC | 4… a TUN queue per device and worker | state file per worker | tap file per worker |
  *     event ring per worker | owned ports (BPF map)
  *
- * It loads every module, in all threads, and only then becomes an unprivileged user for good: natgate may be
- * installed where that user cannot read. From then on no file is opened. This thread passes control messages on
+ * It loads every module, in all threads, and only then enters its sandbox, for good (sandbox.ts): natgate may be
+ * installed where its account cannot read. From then on no file is opened. This thread passes control messages on
  * to the workers; it sees no packet. It lives as long as its supervisor: when the IPC channel closes, it ends.
  */
-import { constants, getPriority, setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
 import { makeHub } from '../engine/hub.ts';
@@ -23,7 +23,7 @@ import {
   isToEngine,
   type StartMessage,
 } from './messages.ts';
-import type { Credentials } from './user.ts';
+import { enterSandbox } from './sandbox.ts';
 import type { WorkerInput } from './worker.ts';
 
 /** Gives a message to the workers; there once they are being made. */
@@ -95,7 +95,8 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
     return { flags, toWorker, wakeFd };
   });
   const go = () => {
-    dropPrivileges(settings.credentials);
+    enterSandbox(settings.credentials, warn);
+    if (!process.connected) process.exit(0);
     for (const { flags } of all) {
       Atomics.store(flags, GO_FLAG, 1);
       Atomics.notify(flags, GO_FLAG);
@@ -124,18 +125,12 @@ function attempt(what: string, work: () => void): void {
   try {
     work();
   } catch (error) {
-    process.stderr.write(`natgate: warning: cannot ${what}: ${(error as Error).message}\n`);
+    warn(`cannot ${what}: ${(error as Error).message}`);
   }
 }
 
-/** Of all threads: the C library changes the ids of the whole process. Root's capabilities go with the uid. */
-function dropPrivileges({ uid, gid }: Credentials): void {
-  process.setgroups!([]);
-  process.setgid!(gid);
-  process.setuid!(uid);
-  // A change of ids clears this one, so it comes last.
-  addon().parentDeathSignal(constants.signals.SIGKILL);
-  if (!process.connected) process.exit(0);
+function warn(line: string): void {
+  process.stderr.write(`natgate: warning: ${line}\n`);
 }
 
 function tell(message: FromEngine): void {

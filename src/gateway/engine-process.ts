@@ -16,6 +16,7 @@ import { NatgateError } from '../core/errors.ts';
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { TapFilter } from '../engine/tap-filter.ts';
 import { V8_FLAGS } from '../engine/v8-flags.ts';
+import { causeOfDeath, EngineVoice, readable } from './engine-voice.ts';
 import {
   type ControlMessage,
   isFromEngine,
@@ -52,6 +53,7 @@ export interface EngineHost {
 
 export class EngineProcess {
   readonly #host: EngineHost;
+  readonly #voice: EngineVoice;
   #child: ChildProcess | null = null;
   #stopping = false;
   #wasReady = false;
@@ -73,6 +75,7 @@ export class EngineProcess {
 
   constructor(host: EngineHost) {
     this.#host = host;
+    this.#voice = new EngineVoice((line) => host.log(line));
   }
 
   get pid(): number | null {
@@ -211,9 +214,16 @@ export class EngineProcess {
       // A child that was never spawned has no `exit`.
       if (child.pid === undefined) this.#ended(startedAt, this.#lastWords, failed);
     });
+    let isReady = false;
     child.on('message', (message) => {
-      if (!isFromEngine(message)) return;
+      if (!isFromEngine(message)) {
+        this.#voice.sentNonsense();
+        return;
+      }
       if (message.type === 'ready') {
+        // Once is enough: each time it is said in the log.
+        if (isReady) return;
+        isReady = true;
         this.#wasReady = true;
         ready();
       } else if (message.type === 'reconfigured') {
@@ -224,16 +234,16 @@ export class EngineProcess {
       } else if (message.type === 'tapped') {
         this.#tapped(message.id);
       } else if (message.type === 'log') {
-        this.#host.log(message.line);
+        this.#voice.line(message.line);
       } else {
-        this.#lastWords = message.message;
+        this.#lastWords = readable(message.message);
         if (message.errno !== undefined && !this.#stopping) {
-          this.#host.onBrokenQueue(message.message, message.errno);
+          this.#host.onBrokenQueue(this.#lastWords, message.errno);
         }
       }
     });
     child.on('exit', (code, signal) => {
-      const reason = this.#lastWords || (signal === null ? `exit code ${code}` : `killed by ${signal}`);
+      const reason = this.#lastWords || causeOfDeath(code, signal);
       this.#ended(startedAt, reason, failed);
     });
     this.#tell(this.#host.settings());

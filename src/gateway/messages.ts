@@ -7,7 +7,8 @@
  *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | deleteFlows | taps | stop ─▶ engine ─ as they are ─▶ worker
  *     supervisor ◀─ log | reconfigured | deletedFlows | tapped ─ engine process ◀─ as they are ── worker
  *
- * Both ends are of one version and one machine, so the check of an incoming message is shallow: its `type`.
+ * Both ends are of one version and one machine, but the engine handles what strangers send: what it says is checked field by field
+ * (message-checks.ts), what the supervisor says by its `type` only.
  */
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { Route } from '../engine/routes.ts';
@@ -15,8 +16,11 @@ import type { TapFilter } from '../engine/tap-filter.ts';
 import type { HeldPorts } from '../host/sockets.ts';
 import type { DnsState } from '../nat/dns.ts';
 import type { Prefix } from '../wire/address.ts';
+import { isSound } from './message-checks.ts';
 import type { PortRange } from './options.ts';
 import type { Credentials } from './user.ts';
+
+export { DELETED_AT_ONCE } from './message-checks.ts';
 
 export interface DeviceSetting {
   /** Wire order (wire/address.ts); 0 while the interface has none. */
@@ -115,9 +119,6 @@ export interface DeleteFlowsMessage {
   flows: Int32Array;
 }
 
-/** Flows between two batches, at most: a packet waits half a millisecond for them. */
-export const DELETED_AT_ONCE = 512;
-
 /** Others capture or trace, or nobody. Every worker answers. */
 export interface TapsMessage {
   type: 'taps';
@@ -208,7 +209,8 @@ export function isToEngine(message: unknown): message is ToEngine {
 }
 
 export function isFromEngine(message: unknown): message is FromEngine {
-  return FROM_ENGINE.has(typeOf(message));
+  const type = typeOf(message);
+  return FROM_ENGINE.has(type) && isSound(type, message);
 }
 
 function typeOf(message: unknown): string {

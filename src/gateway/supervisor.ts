@@ -20,6 +20,7 @@ import { checkServices, startServices } from './control/services.ts';
 import { Gateway } from './gateway.ts';
 import { type Log, logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
+import { limitSupervisor } from './privileges.ts';
 import { foresee } from './reload/plan.ts';
 import { type Reload, reloader } from './reload/reload.ts';
 import { RunningConfig, type RunningSource } from './reload/running.ts';
@@ -66,8 +67,9 @@ export async function runGateway(
   );
   await checkServices(options, outside);
   const manager = new ServiceManager(process.env);
-  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
   const say: Log = (line, level, hint) => log(line, level, hint);
+  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
+  limitSupervisor((line) => say(line, 'warning'));
   const { flags } = source;
   const gateway = new Gateway({
     options,

@@ -135,6 +135,30 @@ export interface Addon {
    * priority says, only the turns are shorter and come sooner.
    */
   timeSlice(ns: number): void;
+
+  /**
+   * Takes from the sets of every thread of this process all capabilities but these (bits by number, linux/capability.h); of those that
+   * are permitted, `effective` says which are in use. Inheritable and ambient ones go. Cannot be undone. EPERM where the bounding
+   * set would have to change and CAP_SETPCAP is missing: the rest is done.
+   */
+  limitCapabilities(effective: number, permitted: number, bounding: number): void;
+  /** setrlimit, soft and hard. `resource` as in asm-generic/resource.h. */
+  resourceLimit(resource: number, most: number): void;
+  /** prctl(PR_SET_DUMPABLE, 0): no ptrace by the same user, no core, /proc/PID is root's. */
+  undumpable(): void;
+  /** close_range(CLOSE_RANGE_CLOEXEC): descriptors from `first` on do not pass to children, but for those given to spawn. */
+  closeOnExec(first: number): void;
+  /**
+   * Landlock: from now on no thread of this process reaches a path, or a TCP port where the kernel knows that. Needs no_new_privs.
+   * Returns the version of Landlock. ENOSYS or EOPNOTSUPP where there is none.
+   */
+  landlockNothing(): number;
+  /** Installs the filter on all threads, and the handler that reports what it forbids. Cannot be undone. Needs no_new_privs. */
+  seccompEnter(): void;
+  /** The filter for a process with this pid, as struct sock_filter[]. */
+  seccompFilter(pid: number): Uint8Array;
+  /** What the filter allows, some of it only with certain arguments (native/src/seccomp-calls.h). */
+  seccompCalls(): { name: string; number: number; why: string }[];
 }
 
 let loaded: Addon | undefined;
