@@ -8,6 +8,7 @@ export type { FlowInfo, FlowTuple } from '../conntrack/flow-info.ts';
 export type { Timeouts } from '../conntrack/timeouts.ts';
 export { NatgateError } from '../core/errors.ts';
 export type { RuleCount } from '../engine/rule-counters.ts';
+export type { Faults } from '../link/fault-link.ts';
 export type { HelperConfig, HelperName } from '../nat/alg/registry.ts';
 export {
   type Dependence,
@@ -74,6 +75,7 @@ export { type Message, type UdpListener, UdpSocket } from './udp-socket.ts';
 export { type TcpListener, VirtualHost } from './virtual-host.ts';
 export { VirtualNat } from './virtual-nat.ts';
 export {
+  type LinkFaults,
   type PlaceOptions,
   type VirtualNatOptions,
   VirtualNetwork,

@@ -4,6 +4,7 @@
  *
  * A packet takes the latency of its sender's link and of its receiver's.
  */
+import type { Arrival, FaultLink } from '../link/fault-link.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Bytes } from '../wire/bytes.ts';
 import { checksum } from '../wire/checksum.ts';
@@ -16,6 +17,8 @@ import type { VirtualClock } from './virtual-clock.ts';
 export interface Attachment {
   /** ms that a packet takes on its link, each way. */
   latency: number;
+  /** What its link does to packets, each way, where it does something. */
+  faults?: { sends?: FaultLink; receives?: FaultLink };
   deliver: (packet: Uint8Array) => void;
 }
 
@@ -25,6 +28,8 @@ export interface Wiretap {
   trace?: (line: string) => void;
   /** Whether it is lost. */
   lose?: (packet: Uint8Array, now: number) => boolean;
+  /** What all wires do to all packets. */
+  faults?: FaultLink | null;
 }
 
 const ROUTER = '192.0.2.1';
@@ -67,7 +72,21 @@ export class Segment {
     // A LAN's NAT knows nobody else to ask.
     if (to === from && to === this.uplink) return;
     const sent = this.routes ? countDown(packet) : packet;
-    clock.after(from.latency + to.latency, () => to.deliver(sent));
+    for (const { packet: arriving, delay } of this.underWay(sent, from, to)) {
+      clock.after(from.latency + to.latency + delay, () => to.deliver(arriving));
+    }
+  }
+
+  /** What bad wires make of a packet, behind the router. */
+  private underWay(packet: Uint8Array, from: Attachment, to: Attachment): Arrival[] {
+    let arrivals: Arrival[] = [{ packet, delay: 0 }];
+    for (const wire of [from.faults?.sends, this.tap.faults, to.faults?.receives]) {
+      if (!wire) continue;
+      arrivals = arrivals.flatMap((arrival) =>
+        wire.pass(arrival.packet).map((next) => ({ packet: next.packet, delay: arrival.delay + next.delay })),
+      );
+    }
+    return arrivals;
   }
 
   /** The router answers with an ICMP error; never to one (RFC 1122 3.2.2). */

@@ -7,10 +7,11 @@
  */
 import { NatgateError } from '../core/errors.ts';
 import { formatAddress } from '../wire/address.ts';
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
-import { endpoint, icmpError, icmpPacket, tcpPacket, udpPacket } from './packets.ts';
+import { be16 } from '../wire/bytes.ts';
+import { headerLength, IP_HEADER, IP_LENGTH, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { endpoint, icmpError, icmpPacket, tcpPacket, udpPacket, verifyChecksums } from './packets.ts';
 import { type PacketFields, readPacket } from './read-packet.ts';
-import type { Segment } from './segment.ts';
+import type { Attachment, Segment } from './segment.ts';
 import { type UdpListener, UdpSocket } from './udp-socket.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 import { TcpConnection, type TcpSegment } from './virtual-tcp.ts';
@@ -27,6 +28,8 @@ export class VirtualHost {
   readonly address: string;
   /** ms that a packet takes on its link, each way. */
   readonly latency: number;
+  /** @internal What its link does to packets. */
+  faults?: NonNullable<Attachment['faults']>;
   /** Called with ICMP errors that arrive, as packets. */
   onIcmpError: ((packet: Uint8Array) => void) | null = null;
   private readonly clock: VirtualClock;
@@ -85,6 +88,7 @@ export class VirtualHost {
 
   /** @internal A packet has arrived. */
   deliver(packet: Uint8Array): void {
+    if (!isSound(packet)) return;
     const fields = readPacket(packet);
     if (fields.to.split(':')[0] !== this.address) return;
     if (fields.protocol === PROTO_UDP) this.deliverUdp(fields, packet);
@@ -160,4 +164,12 @@ export class VirtualHost {
 
 function inUse(what: string): NatgateError {
   return new NatgateError('port_in_use', `${what} is in use`, 'close what uses it, or take another port');
+}
+
+/** Whether a packet is whole and undamaged: what a host's IP, TCP and UDP ask before they look at it (RFC 1122 3.2.1.1, 3.2.1.2). */
+function isSound(packet: Uint8Array): boolean {
+  if (packet.length < IP_HEADER || packet[0]! >> 4 !== 4) return false;
+  const header = headerLength(packet, 0);
+  const length = be16(packet, IP_LENGTH);
+  return header >= IP_HEADER && header <= length && length === packet.length && verifyChecksums(packet);
 }

@@ -19,6 +19,8 @@ export interface NatPlace {
   inside: string;
   latency: number;
   seed: number;
+  /** What its link outside does to packets. */
+  faults?: NonNullable<Attachment['faults']>;
 }
 
 const PORTS = { first: 1024, last: 65535 };
@@ -66,7 +68,11 @@ export class VirtualNat {
     };
     this.gateway = new MemoryGateway(options);
     this.lan = new Segment(clock, tap, false);
-    this.outer = { latency: place.latency, deliver: (packet) => this.pass('sendPublic', packet) };
+    this.outer = {
+      latency: place.latency,
+      deliver: (packet) => this.pass('sendPublic', packet),
+      ...(place.faults && { faults: place.faults }),
+    };
     this.inner = { latency: 0, deliver: (packet) => this.pass('sendPrivate', packet) };
     this.lan.uplink = this.inner;
     this.lan.attach(parseAddress(place.inside.split('/')[0]!)!, this.inner);

@@ -14,10 +14,11 @@
  *     10.k.0.0/24       LAN of NAT k; of a carrier-grade one 100.64.k.0/24
  */
 import { NatgateError } from '../core/errors.ts';
+import { FaultLink, type Faults } from '../link/fault-link.ts';
 import type { NatBehaviour } from '../nat/config.ts';
 import { parseAddress } from '../wire/address.ts';
 import type { NatName } from './named-nats.ts';
-import { Segment } from './segment.ts';
+import { type Attachment, Segment, type Wiretap } from './segment.ts';
 import { VirtualClock } from './virtual-clock.ts';
 import { VirtualHost } from './virtual-host.ts';
 import { VirtualNat } from './virtual-nat.ts';
@@ -32,6 +33,8 @@ export interface VirtualNetworkOptions {
   trace?: (line: string) => void;
   /** Asked about every packet on every segment: true loses it. */
   lose?: (packet: Uint8Array, now: number) => boolean;
+  /** What every wire does to every packet; `setFaults` changes it. */
+  faults?: Faults;
 }
 
 /** Where a host or NAT is. */
@@ -40,6 +43,16 @@ export interface PlaceOptions {
   behind?: VirtualNat | NatName;
   /** ms that a packet takes on its link, each way. */
   latency?: number;
+  /** What its link does to the packets that it sends, and to those that it receives. Of a NAT: its link outside. */
+  faults?: LinkFaults;
+}
+
+/** A bad wire, each way. */
+export interface LinkFaults {
+  /** What becomes of packets that leave. */
+  sends?: Faults;
+  /** What becomes of packets that arrive. */
+  receives?: Faults;
 }
 
 /** How a NAT is made. */
@@ -58,12 +71,16 @@ export class VirtualNetwork {
   private readonly clock = new VirtualClock();
   private readonly options: VirtualNetworkOptions;
   private readonly internet: Segment;
+  private readonly tap: Wiretap;
   private nats = 0;
+  private wires = 0;
 
   /** An internet without hosts. */
   constructor(options: VirtualNetworkOptions = {}) {
     this.options = options;
-    this.internet = new Segment(this.clock, options, true);
+    this.tap = { ...options, faults: null };
+    this.setFaults(options.faults ?? null);
+    this.internet = new Segment(this.clock, this.tap, true);
   }
 
   /** The present: ms since the network was made. */
@@ -77,7 +94,9 @@ export class VirtualNetwork {
     const segment = nat?.lan ?? this.internet;
     const network = nat === null ? '203.0.113.0' : nat.inside.split('/')[0]!;
     const latency = options.latency ?? this.options.latency ?? 10;
-    return new VirtualHost(this.clock, segment, freeAddress(segment, network), latency);
+    const host = new VirtualHost(this.clock, segment, freeAddress(segment, network), latency);
+    if (options.faults !== undefined) host.faults = this.bothWays(options.faults);
+    return host;
   }
 
   /** A new NAT. Behind another one it makes what is called NAT444. */
@@ -92,8 +111,9 @@ export class VirtualNetwork {
       inside: options.inside ?? (name === 'carrier-grade' ? `100.64.${k}.1/24` : `10.${k}.0.1/24`),
       latency: options.latency ?? this.options.latency ?? 10,
       seed: (this.options.seed ?? 1) * 1000 + k,
+      ...(options.faults && { faults: this.bothWays(options.faults) }),
     };
-    return new VirtualNat(this.clock, this.options, name, place, options.behaviour ?? {});
+    return new VirtualNat(this.clock, this.tap, name, place, options.behaviour ?? {});
   }
 
   /**
@@ -107,6 +127,22 @@ export class VirtualNetwork {
   /** Does something `ms` from now, within run(). Returns what calls it off. */
   after(ms: number, action: () => void): () => void {
     return this.clock.after(ms, action);
+  }
+
+  /**
+   * From now on every wire does this to every packet; null: nothing. The seed (default: the network's) makes a run repeat exactly.
+   * Hosts drop what is damaged, as hosts do; NATs do what natgate does with it. Throws NatgateError `bad_faults`.
+   */
+  setFaults(faults: Faults | null, seed = this.options.seed ?? 1): void {
+    this.tap.faults = faults === null ? null : new FaultLink(faults, seed);
+  }
+
+  private bothWays({ sends, receives }: LinkFaults): NonNullable<Attachment['faults']> {
+    const seed = (this.options.seed ?? 1) * 1000 + 2 * ++this.wires;
+    return {
+      ...(sends && { sends: new FaultLink(sends, seed) }),
+      ...(receives && { receives: new FaultLink(receives, seed + 1) }),
+    };
   }
 
   private place({ behind }: PlaceOptions): VirtualNat | null {
