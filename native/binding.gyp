@@ -11,6 +11,7 @@
         'src/exchange.c',
         'src/memory.c',
         'src/netlink.c',
+        'src/onlooker.c',
         'src/system.c',
         'src/tun.c',
         'src/watch.c',

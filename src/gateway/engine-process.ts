@@ -19,6 +19,7 @@ import { V8_FLAGS } from '../engine/v8-flags.ts';
 import {
   type ControlMessage,
   isFromEngine,
+  type QuarantineMessage,
   type ReconfiguredMessage,
   type StartMessage,
   type ToEngine,
@@ -44,6 +45,8 @@ export interface EngineHost {
   onReady(): void;
   /** A TUN queue broke; another engine would not change that. */
   onBrokenQueue(message: string, errno: number): void;
+  /** The engine has stumbled over a packet. Whether the next one will know it: then the state is not to blame. */
+  onQuarantine(message: QuarantineMessage): boolean;
   /** The engine ended, and is started again. */
   onDeath(reason: string): void;
   emptyState(): void;
@@ -59,6 +62,8 @@ export class EngineProcess {
   #pauseMs = FIRST_PAUSE_MS;
   #timer: NodeJS.Timeout | undefined;
   #lastWords = '';
+  /** What it died of is known, and will not come again. */
+  #isExplained = false;
   #asked = 0;
   /** A reconfiguration that not all workers have yet. */
   #waiting: (Reconfigured & { id: number; left: number; resolve(result: Reconfigured | null): void }) | null =
@@ -179,6 +184,7 @@ export class EngineProcess {
     });
     this.#child = child;
     this.#lastWords = '';
+    this.#isExplained = false;
     child.on('error', (error) => {
       this.#lastWords = error.message;
       // A child that was never spawned has no `exit`.
@@ -196,6 +202,8 @@ export class EngineProcess {
         this.#deletions.delete(message.id);
       } else if (message.type === 'tapped') {
         this.#tapped(message.id);
+      } else if (message.type === 'quarantine') {
+        this.#isExplained = this.#host.onQuarantine(message);
       } else if (message.type === 'log') {
         this.#host.log(message.line);
       } else {
@@ -230,10 +238,10 @@ export class EngineProcess {
     }
     const pauseMs = this.#pauseMs;
     this.#pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
-    this.#deaths++;
+    if (!this.#isExplained) this.#deaths++;
     this.#host.log(`the packet engine died (${reason}); starting it again in ${pauseMs} ms`);
     this.#host.onDeath(reason);
-    if (this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
+    if (!this.#isExplained && this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
       this.#host.log(`the packet engine died ${this.#deaths} times in a row; flows are forgotten`);
       this.#host.emptyState();
     }
