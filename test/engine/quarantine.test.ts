@@ -8,7 +8,7 @@ import { readPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { Bed, EXTERNAL, PRIVATE, PUBLIC, to } from './bed.ts';
 import { filler } from './packets.ts';
 
-const SERVER = '203.0.113.9:53';
+const SERVER = '203.0.113.9:4500';
 const CLIENT = '10.77.0.2:40000';
 const NO_END = 0x7fffffff;
 const query = (fields = {}) => udpPacket({ from: CLIENT, to: SERVER, payload: filler(100), ...fields });
@@ -36,7 +36,7 @@ test('what equals the packet is dropped, whatever differs when it is sent again'
   expect(bed.out(query({ payload: filler(101) }))).toHaveLength(1);
   expect(bed.out(query({ payload: filler(100).reverse() }))).toHaveLength(1);
   expect(bed.out(query({ from: '10.77.0.3:40000' }))).toHaveLength(1);
-  expect(bed.out(query({ to: '203.0.113.9:54' }))).toHaveLength(1);
+  expect(bed.out(query({ to: '203.0.113.9:4501' }))).toHaveLength(1);
   // Also of a flow that is there, which the fast path would have forwarded.
   expect(bed.out(query())).toEqual([]);
   expect(bed.drops).toEqual({ quarantined: 4 });
