@@ -13,6 +13,7 @@
         'src/landlock.c',
         'src/memory.c',
         'src/netlink.c',
+        'src/onlooker.c',
         'src/seccomp.c',
         'src/system.c',
         'src/threads.c',

@@ -1,9 +1,9 @@
 /*
  * natgate's addon: it moves bytes between the kernel and memory and decides nothing.
  *
- * Plain C Node-API, so one binary serves every Node from 20.19 on. There is no global state but that of
- * threads.c: what outlives a call hangs on a JavaScript object (an exchange, a mapping, a watch) and goes with it, so
- * the addon can be loaded by any number of threads, which may end at any time.
+ * Plain C Node-API, so one binary serves every Node from 20.19 on. What outlives a call hangs on a JavaScript object (an
+ * exchange, a mapping, a watch) and goes with it, so the addon can be loaded by any number of threads, which may end at
+ * any time. Global state is in threads.c (privileges) and onlooker.c (arenas for other threads to look at) only.
  *
  * Every function checks its arguments (call.c) and throws what the kernel refuses (error.c); only
  * exchange.c, the hot path, returns numbers instead.
@@ -17,6 +17,8 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("tunSetPersist", tun_set_persist),
     FUNCTION("tunSetSteering", tun_set_steering),
     FUNCTION("exchangeOpen", exchange_open),
+    FUNCTION("arenaCopy", onlooker_copy),
+    FUNCTION("arenaCpu", onlooker_cpu),
     FUNCTION("eventfd", system_eventfd),
     FUNCTION("eventfdWake", system_eventfd_wake),
     FUNCTION("bpfMapCreate", bpf_map_create),
@@ -47,6 +49,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("seccompEnter", seccomp_enter),
     FUNCTION("seccompFilter", seccomp_filter),
     FUNCTION("seccompCalls", seccomp_calls),
+    FUNCTION("threadName", system_thread_name),
 };
 
 NAPI_MODULE_INIT() {

@@ -14,6 +14,10 @@ EXPORT(tun_set_steering);
 /* exchange.c */
 EXPORT(exchange_open);
 
+/* onlooker.c */
+EXPORT(onlooker_copy);
+EXPORT(onlooker_cpu);
+
 /* bpf.c */
 EXPORT(bpf_map_create);
 EXPORT(bpf_map_update);
@@ -45,6 +49,7 @@ EXPORT(system_send_frame);
 EXPORT(system_no_new_privileges);
 EXPORT(system_parent_death_signal);
 EXPORT(system_time_slice);
+EXPORT(system_thread_name);
 
 /* privileges.c */
 EXPORT(privileges_limit);

@@ -30,6 +30,7 @@
 #include "addon.h"
 #include "call.h"
 #include "error.h"
+#include "onlooker.h"
 #include "writer.h"
 
 #include <errno.h>
@@ -241,6 +242,7 @@ static const struct {
     CONSTANT(PACKET_OFFSET), CONSTANT(LINEAR_BYTES),  CONSTANT(NOW),             CONSTANT(WRITE_REFUSED),
     CONSTANT(WRITE_NO_BUFFER), CONSTANT(WRITE_DOWN),  CONSTANT(READ_TRUNCATED),  CONSTANT(WRITE_ERRNO),
     CONSTANT(WAITS),         CONSTANT(SUPER_PACKETS),    CONSTANT(COALESCED),
+    CONSTANT(HANDLING),
 };
 
 static napi_value exchange_describe(napi_env env, napi_callback_info info) {
@@ -257,6 +259,7 @@ static void release(napi_env env, void *data, void *hint) {
   (void)hint;
   Exchange *x = data;
   if (--x->references > 0) return;
+  hide_arena(x->arena);
   munmap(x->arena, ARENA_BYTES);
   free(x);
 }
@@ -339,5 +342,6 @@ napi_value exchange_open(napi_env env, napi_callback_info info) {
       .merged = MERGE_TCP | MERGE_UDP,
   };
   for (uint32_t i = 0; i <= queues; i++) x->polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+  show_arena(x->arena, wake_fd);
   return make_object(env, x);
 }

@@ -35,6 +35,7 @@ enum {
   WAITS = 6,
   SUPER_PACKETS = 7,
   COALESCED = 8,
+  HANDLING = 9,
 
   MAX_QUEUES = 16,
 };

@@ -163,3 +163,11 @@ napi_value system_time_slice(napi_env env, napi_callback_info info) {
     return throw_errno(env, errno, "sched_setattr", "set the time slice of a thread");
   return undefined(env);
 }
+
+napi_value system_thread_name(napi_env env, napi_callback_info info) {
+  Call call;
+  char name[16];
+  if (!call_begin(&call, env, info, "threadName") || !take_text(&call, 0, "name", name, sizeof name)) return NULL;
+  if (prctl(PR_SET_NAME, name) < 0) return throw_errno(env, errno, "prctl(PR_SET_NAME)", "name a thread");
+  return undefined(env);
+}

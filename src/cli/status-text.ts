@@ -24,6 +24,7 @@ export function statusText(status: ShownStatus, nowMs: number): string {
   const blocks = [
     block('gateway', status.name, [
       [status.lingersUntil ? 'stopped' : 'running', life],
+      ...(status.engine.failingSince === null ? [] : [['engine', failing(status)] as [string, string]]),
       ['private', status.private.join(', ')],
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
       ...(status.workers > 1 ? [['workers', `${status.workers}`] as [string, string]] : []),
@@ -59,6 +60,10 @@ export function statusText(status: ShownStatus, nowMs: number): string {
   if (rules.length > 0) blocks.push(block('firewall', '', rules));
   if (status.refused.length > 0) blocks.push(block('refused', '', refusals(status)));
   return blocks.join('\n\n');
+}
+
+function failing({ engine }: GatewayStatus): string {
+  return `failing since ${engine.failingSince}, ${formatCount(engine.deaths)} deaths, the last: ${engine.lastDeath}`;
 }
 
 /** Whom natgate had to refuse something; the rest of a long list is summed up. */

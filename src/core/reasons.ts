@@ -135,6 +135,7 @@ export const HAND_OFF_LATE = reason(
   'hand_off_late',
   'handed to the worker of a flow that had ended by then (--workers)',
 );
+export const QUARANTINED = reason('quarantined', 'equal to one that the engine has stumbled over');
 
 // The device.
 export const WRITE_REFUSED = reason('write_refused', 'the kernel refused the packet (EINVAL)');

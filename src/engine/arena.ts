@@ -54,6 +54,15 @@ export const WAITS = 6;
 /** Super-packets that the addon made of packets that follow each other in a flow (native/src/coalesce.c), and how many of those. */
 export const SUPER_PACKETS = 7;
 export const COALESCED = 8;
+/**
+ * Slot of the packet that the engine is at, or NO_PACKET, or LOOKING_UP less the packets of the batch. Who finds the engine stuck, or
+ * catches what it threw, reads it.
+ */
+export const HANDLING = 9;
+/** What the engine does is about no packet. */
+export const NO_PACKET = -1;
+/** It looks a batch up, all of its packets. */
+export const LOOKING_UP = -2;
 
 /** Byte offset in the arena of the IPv4 header of a slot. */
 export function packetOffset(slot: number): number {

@@ -58,7 +58,7 @@ import {
 import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
 import { AddressChange } from './address-change.ts';
 import { Announced } from './announced.ts';
-import { BATCH, IN_LIST } from './arena.ts';
+import { BATCH, HANDLING, IN_LIST, NO_PACKET } from './arena.ts';
 import type { DeviceConfig, EngineConfig } from './config.ts';
 import { countBatch } from './count.ts';
 import { DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
@@ -110,7 +110,7 @@ export class Engine {
   private readonly uninvited: Uninvited;
   /** Another configuration, on this engine's state. */
   readonly reconfigurer: Reconfigurer;
-  private readonly lookup: Lookup;
+  readonly lookup: Lookup;
   readonly fast: FastPath;
   readonly gate: FirewallGate;
   /** While it sweeps, what is in the out list should leave, and tick() come, without a wait. */
@@ -119,7 +119,7 @@ export class Engine {
   private readonly drops: DropLog | null;
   private readonly announced: Announced;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
-  private readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
+  readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
   constructor(config: EngineConfig) {
     const state = sanitised(openState(config.state));
@@ -188,6 +188,7 @@ export class Engine {
     this.header[S_NOW] = now;
     this.linkCounters.collect();
     this.reconfigurer.step(now);
+    this.lookup.quarantine.tick(now);
     this.drops?.tick();
   }
 
@@ -229,6 +230,7 @@ export class Engine {
     const { tap, drops } = this;
     drops?.refill(now);
     const done = tap?.isOn === true ? tap.process(from, count, now) : this.processAll(from, count, now);
+    this.bytes.i32[HANDLING] = NO_PACKET;
     if (done === count) countBatch(this.counters, count);
     return done;
   }
@@ -245,6 +247,7 @@ export class Engine {
       i = this.fast.run(i, count, changes, now);
       if (i === count) break;
       const m = i * META;
+      this.bytes.i32[HANDLING] = i;
       if (this.out.freeSlots === 0) return i;
       // A packet of this batch may have made or ended the flow since the lookups.
       if (this.table.changes !== changes) this.lookup.find(m);

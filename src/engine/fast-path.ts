@@ -52,7 +52,7 @@ import {
   VNET_HDR_LEN,
   VNET_HEADER,
 } from '../wire/vnet.ts';
-import { IN_LIST, OUT_LIST } from './arena.ts';
+import { HANDLING, IN_LIST, OUT_LIST } from './arena.ts';
 import {
   DEVICE_COUNTERS,
   DEVICE_IN_BYTES,
@@ -129,6 +129,7 @@ export class FastPath {
     let i = first;
     for (; i < count; i++) {
       const m = i * META;
+      i32[HANDLING] = i;
       if (isStale) this.lookup.find(m);
       const handle = meta[m + M_HANDLE]!;
       // Later fragments, ICMP errors and what parsePacket() refused have no handle.

@@ -4,6 +4,7 @@
  *     parse    row of each packet (wire/parse.ts), hash of its tuple
  *     fetch    whom the index names by that hash, and the records that will be wanted
  *     verify   the handle of the flow, -1 for none
+ *     mark     what is in quarantine; mostly nothing is (quarantine.ts)
  *
  * In a table that is larger than the caches a lookup misses them three times. The loops of fetch() are so short that the
  * processor has the misses of many packets under way at once. A small table is in the caches already: find() alone is quicker there.
@@ -41,14 +42,16 @@ import {
   META,
   parsePacket,
 } from '../wire/parse.ts';
-import { IN_LIST, packetOffset } from './arena.ts';
+import { HANDLING, IN_LIST, LOOKING_UP, packetOffset } from './arena.ts';
 import type { Devices } from './devices.ts';
 import type { Helpers } from './helpers.ts';
+import { Quarantine } from './quarantine.ts';
 
 /** Flows from which on records are fetched. */
 const FETCH_FROM = 8192;
 
 export class Lookup {
+  readonly quarantine: Quarantine;
   private readonly bytes: Bytes;
   private readonly meta: Int32Array;
   private readonly table: FlowTable;
@@ -61,10 +64,12 @@ export class Lookup {
     this.table = table;
     this.devices = devices;
     this.helpers = helpers;
+    this.quarantine = new Quarantine(bytes, meta);
   }
 
   /** Reads the packets [first, count) of the in list and finds their flows. */
   batch(first: number, count: number): void {
+    this.bytes.i32[HANDLING] = LOOKING_UP - count;
     for (let i = first; i < count; i++) this.parse(i);
     if (this.table.count < FETCH_FROM) {
       for (let i = first; i < count; i++) this.find(i * META);
@@ -72,6 +77,7 @@ export class Lookup {
       this.fetch(first * META, count * META);
       for (let i = first; i < count; i++) this.verify(i * META);
     }
+    if (this.quarantine.isOn) this.quarantine.mark(first, count);
   }
 
   private parse(slot: number): void {

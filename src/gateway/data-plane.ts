@@ -6,7 +6,8 @@
  *
  * One Node-API call per batch; nothing is allocated per packet or per batch; the event loop of the thread never
  * turns. Whoever has a control message for this thread posts it, sets CONTROL_FLAG, and writes to the eventfd that
- * the exchange waits on. So does another worker that has handed a packet over. A wait lasts at most a second, so the heartbeat (`tick`) moves while the line is silent.
+ * the exchange waits on. So does another worker that has handed a packet over. A wait lasts at most WAIT_MS, so the heartbeats (`tick`'s in
+ * the state, and BEAT_FLAG) move while the line is silent: who watches over it (worker-watch.ts, engine-watch.ts) notices soon when they do not.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { NatgateError } from '../core/errors.ts';
@@ -22,9 +23,14 @@ import type { TurnTimer } from './turn-timer.ts';
 export const CONTROL_FLAG = 0;
 /** Set once the process has dropped its privileges; the worker waits for it (`Atomics.wait`). */
 export const GO_FLAG = 1;
-export const FLAG_BYTES = 8;
+/** Changes with each turn of the loop; 0 until the first. */
+export const BEAT_FLAG = 2;
+/** 1 while control messages are applied, which may take long where a configuration is large. */
+export const CONTROL_BUSY_FLAG = 3;
+export const FLAG_BYTES = 16;
 
-const WAIT_MS = 1000;
+/** ms. Of a worker without packets it is the time between two heartbeats (docs/decisions.md). */
+export const WAIT_MS = 250;
 
 export interface DataPlane {
   exchange: Pick<Exchange, 'arena' | 'run' | 'flush'>;
@@ -56,17 +62,26 @@ export function runDataPlane({ exchange, engine, flags, turns, control, say }: D
     if (handOff !== null) takeOver(exchange, engine, handOff, now);
     engine.tick(now);
     turns.end();
+    flags[BEAT_FLAG] = nextBeat(flags[BEAT_FLAG]!);
     // Flows may have ended, of which other workers must know.
     handOff?.tellAll();
     if (Atomics.load(flags, CONTROL_FLAG) !== 0) {
       Atomics.store(flags, CONTROL_FLAG, 0);
-      if (takeMessages(engine, control, say)) {
+      Atomics.store(flags, CONTROL_BUSY_FLAG, 1);
+      const isStopped = takeMessages(engine, control, say);
+      Atomics.store(flags, CONTROL_BUSY_FLAG, 0);
+      if (isStopped) {
         exchange.flush(engine.outCount);
         engine.clearOut();
         return 0;
       }
     }
   }
+}
+
+/** Never 0, which says that no turn has been made. */
+function nextBeat(beat: number): number {
+  return beat === 0x7fffffff ? 1 : beat + 1;
 }
 
 function handle(exchange: DataPlane['exchange'], engine: Engine, count: number, now: number): void {

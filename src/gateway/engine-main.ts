@@ -25,6 +25,7 @@ import {
 } from './messages.ts';
 import { enterSandbox } from './sandbox.ts';
 import type { WorkerInput } from './worker.ts';
+import { watchWorkers } from './worker-watch.ts';
 
 /** Gives a message to the workers; there once they are being made. */
 let passOn: ((message: ControlMessage) => void) | undefined;
@@ -101,6 +102,10 @@ function start(settings: StartMessage): (message: ControlMessage) => void {
       Atomics.store(flags, GO_FLAG, 1);
       Atomics.notify(flags, GO_FLAG);
     }
+    watchWorkers(all, native, ({ worker, reason, offence }) => {
+      tell({ type: 'quarantine', worker, reason, packets: offence.packets });
+      fail({ type: 'failed', message: reason });
+    });
     tell({ type: 'ready' });
   };
   return (message) => {

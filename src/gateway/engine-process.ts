@@ -20,6 +20,7 @@ import { causeOfDeath, EngineVoice, readable } from './engine-voice.ts';
 import {
   type ControlMessage,
   isFromEngine,
+  type QuarantineMessage,
   type ReconfiguredMessage,
   type StartMessage,
   type ToEngine,
@@ -45,6 +46,8 @@ export interface EngineHost {
   onReady(): void;
   /** A TUN queue broke; another engine would not change that. */
   onBrokenQueue(message: string, errno: number): void;
+  /** The engine has stumbled over a packet. Whether the next one will know it: then the state is not to blame. */
+  onQuarantine(message: QuarantineMessage): boolean;
   /** The engine ended, and is started again. */
   onDeath(reason: string): void;
   emptyState(): void;
@@ -61,6 +64,8 @@ export class EngineProcess {
   #pauseMs = FIRST_PAUSE_MS;
   #timer: NodeJS.Timeout | undefined;
   #lastWords = '';
+  /** What it died of is known, and will not come again. */
+  #isExplained = false;
   #asked = 0;
   /** What is to be done while there is no engine; it is given what starts the next one. */
   #between: ((launch: (ready: () => void) => void) => void) | null = null;
@@ -209,6 +214,7 @@ export class EngineProcess {
     });
     this.#child = child;
     this.#lastWords = '';
+    this.#isExplained = false;
     child.on('error', (error) => {
       this.#lastWords = error.message;
       // A child that was never spawned has no `exit`.
@@ -233,6 +239,8 @@ export class EngineProcess {
         this.#deletions.delete(message.id);
       } else if (message.type === 'tapped') {
         this.#tapped(message.id);
+      } else if (message.type === 'quarantine') {
+        this.#isExplained = this.#host.onQuarantine(message);
       } else if (message.type === 'log') {
         this.#voice.line(message.line);
       } else {
@@ -273,10 +281,10 @@ export class EngineProcess {
     }
     const pauseMs = this.#pauseMs;
     this.#pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
-    this.#deaths++;
+    if (!this.#isExplained) this.#deaths++;
     this.#host.log(`the packet engine died (${reason}); starting it again in ${pauseMs} ms`);
     this.#host.onDeath(reason);
-    if (this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
+    if (!this.#isExplained && this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
       this.#host.log(`the packet engine died ${this.#deaths} times in a row; flows are forgotten`);
       this.#host.emptyState();
     }

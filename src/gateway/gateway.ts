@@ -27,6 +27,7 @@ import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
+import { EngineCare } from './engine-care.ts';
 import { EngineProcess } from './engine-process.ts';
 import type { EventHub } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
@@ -140,6 +141,12 @@ export class Gateway {
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
+    const care = new EngineCare({
+      ...{ directory: this.#directory, names, events, log, heartbeats: memory.heartbeats() },
+      pid: () => this.#engine?.pid ?? null,
+      changed: (engine) => this.#write({ engine }),
+    });
+    this.#open.push(() => care.close());
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     this.#engine = new EngineProcess({
@@ -160,14 +167,13 @@ export class Gateway {
         workers: options.workers,
         ...memory.sizes,
         taps: taps.filters,
+        quarantined: care.quarantine.signatures,
         ownedBytes: OWNED_BYTES,
         credentials,
       }),
-      onReady: () => {
-        log('the packet engine forwards again');
-        events.say({ event: 'engine', what: 'restarted' });
-      },
-      onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
+      onReady: () => care.forwards(true),
+      onDeath: (reason) => care.died(reason),
+      onQuarantine: (message) => care.stumbled(message),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
       emptyState: () => memory.empty(),
       log,
@@ -180,6 +186,7 @@ export class Gateway {
     };
     if (restore === undefined) await engine.start();
     else await restoring(restore, memory, this.#record, begin, log);
+    care.forwards(false);
     if (this.#stopping) return;
     events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
@@ -202,7 +209,7 @@ export class Gateway {
     this.#steering = steering;
     this.#addresses.announce(outside);
 
-    const watchdog = feedWatchdog(manager, memory.heartbeats());
+    const watchdog = feedWatchdog(manager, memory.heartbeats(), () => care.isStopped);
     this.#open.push(() => watchdog.close());
     await beforeReady();
     if (this.#stopping) return;
@@ -252,14 +259,11 @@ export class Gateway {
     const done = await engine.reconfigure(this.#settings(follower.view));
     this.#resolvers?.follow(next.dns);
     const leftovers = host.finish();
-    const record = this.#record!;
-    this.#record = {
-      ...record,
-      rules: namesByNumber(next.nat.rules, record.rules),
+    this.#write({
+      rules: namesByNumber(next.nat.rules, this.#record!.rules),
       firewallRules: ruleNames(next.firewall),
       timeouts: next.timeouts,
-    };
-    writeRunRecord(this.#directory, this.#record);
+    });
     writeApplied(this.#directory, { options: next, flags: this.#setup.flags ?? {} });
     const { ended, kept } = done ?? { ended: [], kept: 0 };
     const taken = { changes, ended, kept, restarted: done === null, leftovers };
@@ -349,6 +353,12 @@ export class Gateway {
     );
   }
 
+  /** Into the run record. */
+  #write(news: Partial<RunRecord>): void {
+    this.#record = { ...this.#record!, ...news };
+    writeRunRecord(this.#directory, this.#record);
+  }
+
   /** Before the programs are on there is nothing to keep up with: they are made from the newest view. */
   #hostChanged(view: HostView, before: HostView): void {
     view.devices.forEach((device, index) => {
@@ -379,8 +389,7 @@ export class Gateway {
     }
     this.#external = external;
     this.#conflicts = conflicts;
-    this.#record = { ...this.#record!, external: addressText(external) };
-    writeRunRecord(this.#directory, this.#record);
+    this.#write({ external: addressText(external) });
 
     const { line, isReady } = announcement(view, options, !this.#wasReady);
     this.#wasReady ||= isReady;

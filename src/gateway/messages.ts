@@ -5,13 +5,16 @@
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
  *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | deleteFlows | taps | stop ─▶ engine ─ as they are ─▶ worker
- *     supervisor ◀─ log | reconfigured | deletedFlows | tapped ─ engine process ◀─ as they are ── worker
+ *     supervisor ◀─ log | reconfigured | deletedFlows | tapped | quarantine ─ engine process ◀─ as they are ── worker
  *
  * Both ends are of one version and one machine, but the engine handles what strangers send: what it says is checked field by field
  * (message-checks.ts), what the supervisor says by its `type` only.
  */
+
+import type { Offender } from '../engine/offence.ts';
 import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
 import type { Route } from '../engine/routes.ts';
+import type { Signature } from '../engine/signature.ts';
 import type { TapFilter } from '../engine/tap-filter.ts';
 import type { HeldPorts } from '../host/sockets.ts';
 import type { DnsState } from '../nat/dns.ts';
@@ -67,6 +70,8 @@ export interface StartMessage extends Reconfiguration {
   tapBytes: number;
   /** Who captures or traces. */
   taps: readonly TapFilter[];
+  /** Packets that an engine has stumbled over; at most MOST_SIGNATURES. */
+  quarantined: readonly Signature[];
   /** Of each worker's event ring. */
   eventBytes: number;
   ownedBytes: number;
@@ -182,13 +187,25 @@ export interface TappedMessage {
   id: number;
 }
 
+/**
+ * What a worker was at when it threw or got stuck; `failed` follows. One of the packets it is: the only one, or it is not known which. Of an
+ * engine, so it is checked (quarantine.ts).
+ */
+export interface QuarantineMessage {
+  type: 'quarantine';
+  worker: number;
+  reason: string;
+  packets: Offender[];
+}
+
 export type FromEngine =
   | ReadyMessage
   | FailedMessage
   | LogMessage
   | ReconfiguredMessage
   | DeletedFlowsMessage
-  | TappedMessage;
+  | TappedMessage
+  | QuarantineMessage;
 
 const TO_ENGINE = new Set<string>([
   'start',
@@ -202,7 +219,15 @@ const TO_ENGINE = new Set<string>([
   'taps',
   'stop',
 ]);
-const FROM_ENGINE = new Set<string>(['ready', 'failed', 'log', 'reconfigured', 'deletedFlows', 'tapped']);
+const FROM_ENGINE = new Set<string>([
+  'ready',
+  'failed',
+  'log',
+  'reconfigured',
+  'deletedFlows',
+  'tapped',
+  'quarantine',
+]);
 
 export function isToEngine(message: unknown): message is ToEngine {
   return TO_ENGINE.has(typeOf(message));

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../host/process-identity.ts';
+import type { EngineHealth } from './engine-health.ts';
 import type { PortRange } from './options.ts';
 
 export interface RunRecord {
@@ -37,6 +38,8 @@ export interface RunRecord {
   dns?: boolean;
   /** The control socket; null: there is none. Earlier versions say nothing. */
   control?: string | null;
+  /** How its engines have fared; nothing where none has died. */
+  engine?: EngineHealth;
   /** When the gateway started, ISO 8601. */
   started: string;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */

@@ -17,6 +17,7 @@ import { readAllShortages } from '../engine/shortages.ts';
 import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
+import type { EngineHealth } from './engine-health.ts';
 import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
 import { statesOf } from './state-reader.ts';
@@ -59,6 +60,8 @@ export interface GatewayStatus {
   refused: { host: string; rule: string; reason: string; count: number }[];
   /** What each rule of the firewall, and each default, has matched. */
   firewall: RuleCount[];
+  /** How the engines have fared since the gateway started. */
+  engine: EngineHealth;
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
@@ -150,6 +153,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       record.firewallRules ?? [],
       states.map((state) => state.rules),
     ),
+    engine: record.engine ?? { deaths: 0, lastDeath: null, failingSince: null, quarantined: 0 },
     counters: totals,
   };
 }

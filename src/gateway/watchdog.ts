@@ -5,13 +5,17 @@
  */
 import type { ServiceManager } from './notify.ts';
 
-/** The loop turns at least once a second; three of them missing is no accident. */
+/** The loop turns at least every quarter of a second, and an engine that died is back well before. */
 const SILENCE_MS = 3500;
 
-/** `heartbeats`: of each worker one that changes with every turn of its loop. */
+/**
+ * `heartbeats`: of each worker one that changes with every turn of its loop. `isExcused`: the engine is silent because somebody has stopped
+ * it, which no restart would mend.
+ */
 export function feedWatchdog(
   manager: ServiceManager,
   heartbeats: readonly (() => number)[],
+  isExcused: () => boolean = () => false,
 ): { close(): void } {
   if (manager.watchdogMs === 0) return { close: () => {} };
   const last = heartbeats.map((heartbeat) => heartbeat());
@@ -22,7 +26,7 @@ export function feedWatchdog(
       if (beat !== last[worker]) movedAt[worker] = performance.now();
       last[worker] = beat;
     }
-    if (performance.now() - Math.min(...movedAt) < SILENCE_MS) manager.alive();
+    if (performance.now() - Math.min(...movedAt) < SILENCE_MS || isExcused()) manager.alive();
   }, manager.watchdogMs / 3);
   return { close: () => clearInterval(timer) };
 }

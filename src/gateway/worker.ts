@@ -14,6 +14,7 @@ import { formatState, isBlank, openState } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
 import { monotonicMs, wallClock } from './clock.ts';
+import { accusation } from './accusation.ts';
 import { GO_FLAG, runDataPlane } from './data-plane.ts';
 import type { FromEngine, StartMessage } from './messages.ts';
 import { TurnTimer } from './turn-timer.ts';
@@ -68,12 +69,20 @@ function main(own: WorkerInput): void {
   const engine = new Engine({ arena: exchange.arena, ...config });
   engine.setRoutes(start.routes);
   engine.tap?.set(start.taps);
+  engine.lookup.quarantine.set(start.quarantined);
+  native.threadName(`data-plane-${number}`);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, 0);
   const { counters } = openState(state);
   counters[ENGINE_STARTS]!++;
   const turns = new TurnTimer(counters, () => performance.now());
-  const errno = -runDataPlane({ exchange, engine, flags, turns, control, say });
+  let errno: number;
+  try {
+    errno = -runDataPlane({ exchange, engine, flags, turns, control, say });
+  } catch (error) {
+    say(accusation(number, exchange.arena, engine.meta, error));
+    throw error;
+  }
   if (errno !== 0) {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }

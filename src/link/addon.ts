@@ -55,6 +55,14 @@ export interface Addon {
   /** `fds[i]` is device i of the arena's lists; `wakeFd` an eventfd. At most 16 queues. */
   exchangeOpen(fds: readonly number[], wakeFd: number): Exchange;
 
+  /**
+   * Of the exchange with this `wakeFd`, which another thread of the process may have opened and may be stuck with: a copy of `bytes`
+   * of its arena from `offset` on. Null when there is none.
+   */
+  arenaCopy(wakeFd: number, offset: number, bytes: number): Uint8Array | null;
+  /** ms of processor time, with fractions, that the thread which opened the exchange has used (its CPU clock); -1: none is there. */
+  arenaCpu(wakeFd: number): number;
+
   eventfd(): number;
   /** Adds one to an eventfd: interrupts the wait of `Exchange.run`. */
   eventfdWake(fd: number): void;
@@ -159,6 +167,8 @@ export interface Addon {
   seccompFilter(pid: number): Uint8Array;
   /** What the filter allows, some of it only with certain arguments (native/src/seccomp-calls.h). */
   seccompCalls(): { name: string; number: number; why: string }[];
+  /** prctl(PR_SET_NAME): what /proc/PID/task/TID/comm says of the calling thread, at most 15 bytes. */
+  threadName(name: string): void;
 }
 
 let loaded: Addon | undefined;

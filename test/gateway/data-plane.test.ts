@@ -3,7 +3,13 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
 import { NOW } from '../../src/engine/arena.ts';
 import type { Engine } from '../../src/engine/engine.ts';
-import { CONTROL_FLAG, FLAG_BYTES, runDataPlane } from '../../src/gateway/data-plane.ts';
+import {
+  BEAT_FLAG,
+  CONTROL_BUSY_FLAG,
+  CONTROL_FLAG,
+  FLAG_BYTES,
+  runDataPlane,
+} from '../../src/gateway/data-plane.ts';
 import type { ControlMessage } from '../../src/gateway/messages.ts';
 
 let ports: MessagePort[] = [];
@@ -79,7 +85,7 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
 test('what one batch decided is written by the next exchange', () => {
   const { calls, run } = loop([2, -77]);
   expect(run()).toBe(-77);
-  expect(calls).toEqual(['run 0 1000', 'clear', 'process 0/2 at 7', 'tick 7', 'run 2 1000', 'clear']);
+  expect(calls).toEqual(['run 0 250', 'clear', 'process 0/2 at 7', 'tick 7', 'run 2 250', 'clear']);
 });
 
 test('an engine that runs out of slots is flushed and goes on with the same batch', () => {
@@ -94,7 +100,7 @@ test('an engine that runs out of slots is flushed and goes on with the same batc
     'clear',
     'process 4/5 at 7',
     'tick 7',
-    'run 1 1000',
+    'run 1 250',
     'clear',
   ]);
 });
@@ -114,7 +120,7 @@ test('an engine that fills its slots with held fragments comes to the same packe
     ...round,
     'process 0/2 at 7',
     'tick 7',
-    'run 2 1000',
+    'run 2 250',
     'clear',
   ]);
 });
@@ -140,7 +146,7 @@ test('control messages are applied in order, between batches, once', () => {
     'setNeighbour [1,5,true]',
   ]);
   expect(calls.indexOf('tick 7')).toBeLessThan(calls.indexOf('setRoutes [[]]'));
-  expect(calls.indexOf('setRoutes [[]]')).toBeLessThan(calls.indexOf('run 1 1000'));
+  expect(calls.indexOf('setRoutes [[]]')).toBeLessThan(calls.indexOf('run 1 250'));
   expect(flags[CONTROL_FLAG]).toBe(0);
 });
 
@@ -149,4 +155,20 @@ test('stop writes what is decided and leaves with 0', () => {
   post({ type: 'stop' });
   expect(run()).toBe(0);
   expect(calls.slice(-2)).toEqual(['flush 3', 'clear']);
+});
+
+test('each turn is a beat, and control messages are told from packets', () => {
+  const { flags, post, run } = loop([1, 2, 0, -77]);
+  post({ type: 'routes', routes: [] });
+  expect(flags[BEAT_FLAG]).toBe(0);
+  run();
+  expect(flags[BEAT_FLAG]).toBe(3);
+  expect(flags[CONTROL_BUSY_FLAG]).toBe(0);
+});
+
+test('a beat is never 0, which says that there was none', () => {
+  const { flags, run } = loop([1, -77]);
+  flags[BEAT_FLAG] = 0x7fffffff;
+  run();
+  expect(flags[BEAT_FLAG]).toBe(1);
 });

@@ -84,6 +84,21 @@ export const METRICS: readonly Metric[] = [
     'Threads that began to forward; goes up when the engine is started again.',
   ),
   one(
+    'natgate_engine_deaths_total',
+    'counter',
+    'Engine processes that ended when they should not have.',
+    ({ status }) => status.engine.deaths,
+  ),
+  one('natgate_engine_failing', 'gauge', '1 while engines die one after the other.', ({ status }) =>
+    status.engine.failingSince === null ? 0 : 1,
+  ),
+  one(
+    'natgate_packets_quarantined_total',
+    'counter',
+    'Packets that an engine has stumbled over; what equals them is dropped for a while.',
+    ({ status }) => status.engine.quarantined,
+  ),
+  one(
     'natgate_external_address_present',
     'gauge',
     '1 while the public interface has an address.',

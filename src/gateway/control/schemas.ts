@@ -58,6 +58,14 @@ export const status = z
       other: count(),
     }),
     workers: z.int(),
+    engine: z
+      .object({
+        deaths: z.int(),
+        lastDeath: z.string().nullable(),
+        failingSince: z.string().nullable().describe('Engines die one after the other; ISO 8601'),
+        quarantined: z.int(),
+      })
+      .describe('How the engines have fared since the gateway started'),
     traffic: z.object({ out: traffic, in: traffic }),
     interfaces: z.array(
       z.object({

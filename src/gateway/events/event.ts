@@ -113,10 +113,20 @@ export interface EngineChanged {
   time: string;
   event: 'engine';
   /**
-   * `started`: the gateway is up; `died`, `restarted`: the engine process; `forgotten`: its state was thrown away; `stopping`: the
-   * gateway goes, `lingering`: and its flows stay for a while.
+   * `started`: the gateway is up; `died`, `restarted`: the engine process; `quarantined`: it stumbled over a packet, whose like is dropped;
+   * `paused`, `continued`: somebody has stopped it, and let it go on; `forgotten`: its state was thrown away; `stopping`: the gateway
+   * goes, `lingering`: and its flows stay for a while.
    */
-  what: 'started' | 'died' | 'restarted' | 'forgotten' | 'stopping' | 'lingering';
+  what:
+    | 'started'
+    | 'died'
+    | 'restarted'
+    | 'quarantined'
+    | 'paused'
+    | 'continued'
+    | 'forgotten'
+    | 'stopping'
+    | 'lingering';
   /** `started`: whether flows of an earlier run go on. Where it is false, whatever was open in a log has ended. */
   adopted?: boolean;
   text?: string;

@@ -65,6 +65,8 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   no_slot: 'raise the MTU of the way out, or let the sender send less at a time',
   hand_off_full: 'more processors, or fewer `--workers`',
   hand_off_late: 'nothing: its flow had just ended',
+  quarantined:
+    'please report it with the file that the log of the gateway names: natgate has a bug; the packet is dropped for ten minutes',
   write_refused: KERNEL,
   write_no_buffer: KERNEL,
   write_down: KERNEL,

@@ -14,6 +14,7 @@ export const STATUS: GatewayStatus = {
   ports: { first: 32_768, last: 65_535, inUse: { tcp: 2, udp: 1, icmp: 0 } },
   flows: { count: 3, capacity: 1024, tcp: 2, udp: 1, icmp: 0, other: 0 },
   workers: 1,
+  engine: { deaths: 0, lastDeath: null, failingSince: null, quarantined: 0 },
   traffic: { out: { packets: 5, bytes: 500 }, in: nothing },
   interfaces: [
     { name: 'eth1', side: 'private', addresses: [], in: { packets: 5, bytes: 500 }, out: nothing },

@@ -48,24 +48,29 @@ export class Natgate implements Gateway {
   readonly name: string;
   readonly process: Background;
 
-  private constructor(ns: Namespace, args: readonly string[], name: string) {
+  private constructor(ns: Namespace, args: readonly string[], name: string, main: string) {
     this.ns = ns;
     this.name = name;
     const which = ['--name', name, '--state-root', ns.stateRoot];
     const number = args.includes('--workers') ? [] : WORKERS;
-    this.process = ns.spawn([process.execPath, MAIN, 'run', ...which, ...number, ...args]);
+    this.process = ns.spawn([process.execPath, main, 'run', ...which, ...number, ...args]);
   }
 
-  /** Starts it between g0 and g1 and waits until packets flow. */
-  static async start(ns: Namespace, args: readonly string[] = [], name = newName()): Promise<Natgate> {
-    const natgate = Natgate.launch(ns, [...interfaces(ns), ...args], name);
+  /** Starts it between g0 and g1 and waits until packets flow. `main`: of another build. */
+  static async start(
+    ns: Namespace,
+    args: readonly string[] = [],
+    name = newName(),
+    main = MAIN,
+  ): Promise<Natgate> {
+    const natgate = Natgate.launch(ns, [...interfaces(ns), ...args], name, main);
     await natgate.process.shows(READY, 15_000);
     return natgate;
   }
 
   /** Starts it with these arguments and waits for nothing. */
-  static launch(ns: Namespace, args: readonly string[], name = newName()): Natgate {
-    return new Natgate(ns, args, name);
+  static launch(ns: Namespace, args: readonly string[], name = newName(), main = MAIN): Natgate {
+    return new Natgate(ns, args, name, main);
   }
 
   /** Runs another verb of the command line on this gateway. */
