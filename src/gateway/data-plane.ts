@@ -20,8 +20,14 @@ import type { TurnTimer } from './turn-timer.ts';
 
 /** Words of the flags that the control thread and this one share (Int32Array, SharedArrayBuffer). */
 export const CONTROL_FLAG = 0;
-/** Set once the process has dropped its privileges; the worker waits for it (`Atomics.wait`). */
+/** How far the worker may go; it waits at each step (`Atomics.wait`). */
 export const GO_FLAG = 1;
+/** Values of GO_FLAG: not even privileges are dropped, or nobody has said `go`; */
+export const GO_NOWHERE = 0;
+/** take the state over, as the `go` message says, which is there; */
+export const GO_ADOPT = 1;
+/** all workers have: forward. */
+export const GO_FORWARD = 2;
 export const FLAG_BYTES = 8;
 
 const WAIT_MS = 1000;

@@ -27,7 +27,7 @@ import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
-import { EngineProcess } from './engine-process.ts';
+import { EngineKeeper } from './engine-keeper.ts';
 import type { EventHub } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
@@ -37,6 +37,7 @@ import type { Log } from './log.ts';
 import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
+import { setQueueLength } from './queue-reserve.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
@@ -75,7 +76,7 @@ export class Gateway {
   readonly #addresses: DedicatedAddresses;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
-  #engine: EngineProcess | undefined;
+  #engine: EngineKeeper | undefined;
   #steering: Steering | undefined;
   #memory: RunMemory | undefined;
   #resolvers: Resolvers | undefined;
@@ -139,7 +140,8 @@ export class Gateway {
 
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
-    this.#engine = new EngineProcess({
+    const devices = plan.tuns.map(({ device }) => device);
+    this.#engine = new EngineKeeper({
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
       workers: options.workers,
       settings: () => ({
@@ -164,6 +166,8 @@ export class Gateway {
         log('the packet engine forwards again');
         events.say({ event: 'engine', what: 'restarted' });
       },
+      standby: options.standby,
+      onOutage: (isOne) => setQueueLength(devices, options.txQueueLength, isOne),
       onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
       emptyState: () => memory.empty(),
