@@ -83,6 +83,11 @@ export function builder(argv: Argv) {
       defaultDescription: String(DEFAULT_TX_QUEUE_LENGTH),
       describe: 'Packets that wait for the engine; more survive a burst, fewer wait less',
     })
+    .option('standby', {
+      type: 'boolean',
+      defaultDescription: 'true',
+      describe: 'A second engine stands by, loaded, for the moment in which the first one dies',
+    })
     .option('clamp-mss', {
       type: 'boolean',
       defaultDescription: 'true',

@@ -21,12 +21,18 @@ import type { TurnTimer } from './turn-timer.ts';
 
 /** Words of the flags that the control thread and this one share (Int32Array, SharedArrayBuffer). */
 export const CONTROL_FLAG = 0;
-/** Set once the process has dropped its privileges; the worker waits for it (`Atomics.wait`). */
+/** How far the worker may go; it waits at each step (`Atomics.wait`). */
 export const GO_FLAG = 1;
 /** Changes with each turn of the loop; 0 until the first. */
 export const BEAT_FLAG = 2;
 /** 1 while control messages are applied, which may take long where a configuration is large. */
 export const CONTROL_BUSY_FLAG = 3;
+/** Values of GO_FLAG: not even privileges are dropped, or nobody has said `go`; */
+export const GO_NOWHERE = 0;
+/** take the state over, as the `go` message says, which is there; */
+export const GO_ADOPT = 1;
+/** all workers have: forward. */
+export const GO_FORWARD = 2;
 export const FLAG_BYTES = 16;
 
 /** ms. Of a worker without packets it is the time between two heartbeats (docs/decisions.md). */

@@ -1,305 +1,145 @@
 /**
- * The supervisor's side of the engine process: starts it with its descriptors, starts it again when it dies, and
- * stops it.
+ * One engine process, as the supervisor sees it.
  *
- *     start ──▶ starting ──ready──▶ forwarding ──dies──▶ waiting (100 ms, doubling to 5 s) ──▶ starting …
+ *     start ─▶ loading ──standby──▶ standing by ──go──▶ adopting ──ready──▶ forwarding ──▶ ended
  *
- * The descriptors stay open here all the time, so the queues outlive every engine: packets wait in them, and the
- * next engine finds its flows in the state. The settings are asked for anew at each start, so a message sent while
- * there is no engine need not be kept. It never gives up after it has been ready once; a first engine that fails
- * is an error of the start. An engine that dies at once, several times in a row, gets an empty state: better to
- * lose flows than to die of them for ever.
+ * Until it is told to go it touches nothing that another engine may have: no queue, no state. It may end at any moment; whoever made it
+ * (engine-keeper.ts) hears of it once.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { NatgateError } from '../core/errors.ts';
-import type { Reconfiguration, Reconfigured } from '../engine/reconfigure.ts';
-import type { TapFilter } from '../engine/tap-filter.ts';
 import { V8_FLAGS } from '../engine/v8-flags.ts';
-import { causeOfDeath, EngineVoice, readable } from './engine-voice.ts';
+import { causeOfDeath, readable } from './engine-voice.ts';
 import {
   type ControlMessage,
+  type FromEngine,
   isFromEngine,
-  type QuarantineMessage,
-  type ReconfiguredMessage,
   type StartMessage,
   type ToEngine,
 } from './messages.ts';
 
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5000;
-/** An engine that ran this long was well: the pauses begin anew. */
-const SOUND_MS = 10_000;
-/** Deaths in a row, none of them after SOUND_MS, until the state is thrown away. */
-const DEATHS_UNTIL_EMPTY = 5;
 /** An engine that has not finished its batch by then does not finish it. */
 const STOP_MS = 500;
 
-export interface EngineHost {
-  /** The descriptors to hand over, in the order that StartMessage says. */
-  fds: readonly number[];
-  /** How many answer. */
-  workers: number;
-  /** What is known at the moment. */
-  settings(): StartMessage;
-  /** An engine forwards (again). */
+/** What an engine says of itself apart from its life. */
+export type EngineNews = Exclude<FromEngine, { type: 'loaded' | 'standby' | 'ready' | 'failed' }>;
+
+export interface EngineEvents {
+  /** It has loaded everything and has no privileges any more. */
+  onStandby(): void;
+  /** It forwards. */
   onReady(): void;
-  /** A TUN queue broke; another engine would not change that. */
+  onNews(message: EngineNews): void;
+  /** It sent what is no message. */
+  onNonsense(): void;
+  /** A TUN queue broke; its end follows. */
   onBrokenQueue(message: string, errno: number): void;
-  /** The engine has stumbled over a packet. Whether the next one will know it: then the state is not to blame. */
-  onQuarantine(message: QuarantineMessage): boolean;
-  /** The engine ended, and is started again. */
-  onDeath(reason: string): void;
-  emptyState(): void;
-  log(line: string): void;
+  /** Once, when it is no more. */
+  onEnd(reason: string): void;
 }
 
-export class EngineProcess {
-  readonly #host: EngineHost;
-  readonly #voice: EngineVoice;
-  #child: ChildProcess | null = null;
-  #stopping = false;
-  #wasReady = false;
-  #deaths = 0;
-  #pauseMs = FIRST_PAUSE_MS;
-  #timer: NodeJS.Timeout | undefined;
+/** What the keeper needs of one; tests have others. */
+export interface EngineChild {
+  /** Null: it could not even be spawned. */
+  readonly pid: number | null;
+  /** Whether it is there to be told something. */
+  readonly isConnected: boolean;
+  /** The newest facts: adopt the state and forward. */
+  go(settings: StartMessage): void;
+  tell(message: ControlMessage): void;
+  /** Lets it finish its batch; ends it when it does not. Resolves when it has gone. */
+  stop(): Promise<void>;
+  /** Ends one that has nothing to finish. Resolves when it has gone. */
+  kill(): Promise<void>;
+}
+
+export class EngineProcess implements EngineChild {
+  readonly #child: ChildProcess;
   #lastWords = '';
-  /** What it died of is known, and will not come again. */
-  #isExplained = false;
-  #asked = 0;
-  /** What is to be done while there is no engine; it is given what starts the next one. */
-  #between: ((launch: (ready: () => void) => void) => void) | null = null;
-  /** A reconfiguration that not all workers have yet. */
-  #waiting: (Reconfigured & { id: number; left: number; resolve(result: Reconfigured | null): void }) | null =
-    null;
+  #hasEnded = false;
+  #isReady = false;
 
-  /** Whom the answer to a deletion goes to, by its id. */
-  readonly #deletions = new Map<number, (count: number | null) => void>();
-  /** Changes of taps that not all workers have yet: by id, how many are left. */
-  readonly #tapping = new Map<number, { left: number; resolve(): void }>();
-
-  constructor(host: EngineHost) {
-    this.#host = host;
-    this.#voice = new EngineVoice((line) => host.log(line));
-  }
-
-  get pid(): number | null {
-    return this.#child?.pid ?? null;
-  }
-
-  /** Resolves when the first engine forwards. Throws NatgateError `engine_failed` when it cannot. */
-  start(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#launch(resolve, (message) =>
-        reject(new NatgateError('engine_failed', `the packet engine did not start: ${message}`)),
-      );
-    });
-  }
-
-  /** In order, after the settings the engine was started with. */
-  send(message: ControlMessage): void {
-    this.#tell(message);
-  }
-
-  /**
-   * Another configuration, which settings() has from now on. Resolves when all workers have it and have ended the flows that it would
-   * not have; null: the engine died meanwhile, or there is none at the moment, and the next one has it from its start.
-   */
-  reconfigure(to: Reconfiguration): Promise<Reconfigured | null> {
-    const child = this.#child;
-    if (child === null || !child.connected) return Promise.resolve(null);
-    const id = ++this.#asked;
-    return new Promise((resolve) => {
-      this.#waiting = { id, left: this.#host.workers, ended: [], kept: 0, resolve };
-      this.#tell({ type: 'reconfigure', id, to });
-    });
-  }
-
-  /**
-   * Ends flows of a worker, at most DELETED_AT_ONCE, between two batches. Resolves with how many were still there; null: there is no engine
-   * at the moment, or it died meanwhile.
-   */
-  deleteFlows(worker: number, flows: Int32Array): Promise<number | null> {
-    if (!this.#child?.connected) return Promise.resolve(null);
-    const id = ++this.#asked;
-    return new Promise((resolve) => {
-      this.#deletions.set(id, resolve);
-      this.#tell({ type: 'deleteFlows', id, worker, flows });
-    });
-  }
-
-  /**
-   * Who captures or traces from now on; settings() has them too. Resolves when all workers write down what they want; at once where there
-   * is no engine at the moment.
-   */
-  tap(filters: readonly TapFilter[]): Promise<void> {
-    if (this.#child === null || !this.#child.connected) return Promise.resolve();
-    const id = ++this.#asked;
-    return new Promise((resolve) => {
-      this.#tapping.set(id, { left: this.#host.workers, resolve });
-      this.#tell({ type: 'taps', id, filters });
-    });
-  }
-
-  #tapped(id: number): void {
-    const waiting = this.#tapping.get(id);
-    if (waiting === undefined || --waiting.left > 0) return;
-    this.#tapping.delete(id);
-    waiting.resolve();
-  }
-
-  #reconfigured({ id, result }: ReconfiguredMessage): void {
-    const waiting = this.#waiting;
-    if (waiting === null || waiting.id !== id) return;
-    waiting.kept += result.kept;
-    for (const { kind, name, count } of result.ended) {
-      const known = waiting.ended.find((each) => each.kind === kind && each.name === name);
-      if (known === undefined) waiting.ended.push({ kind, name, count });
-      else known.count += count;
-    }
-    if (--waiting.left > 0) return;
-    this.#waiting = null;
-    waiting.resolve({ ended: waiting.ended, kept: waiting.kept });
-  }
-
-  /**
-   * Ends the engine, calls `between` while nobody has the state, and starts another one. Resolves when that forwards; rejects with what
-   * `between` throws, when it does. Throws NatgateError `engine_away` when there is no engine at the moment.
-   */
-  restart(between: () => void): Promise<void> {
-    const child = this.#child;
-    if (child === null || this.#between !== null || this.#stopping) {
-      throw new NatgateError('engine_away', 'the packet engine is being started again', 'try again');
-    }
-    return new Promise((resolve, reject) => {
-      this.#between = (launch) => {
-        let failure: unknown = null;
-        try {
-          between();
-        } catch (error) {
-          failure = error;
-        }
-        launch(() => (failure === null ? resolve() : reject(failure)));
-      };
-      this.#end(child);
-    });
-  }
-
-  /** Lets the engine finish its batch; ends it when it does not. Resolves when it has gone. */
-  stop(): Promise<void> {
-    this.#stopping = true;
-    clearTimeout(this.#timer);
-    const child = this.#child;
-    if (child === null) return Promise.resolve();
-    return new Promise((resolve) => {
-      child.once('exit', () => resolve());
-      this.#end(child);
-    });
-  }
-
-  #end(child: ChildProcess): void {
-    const impatience = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-    child.once('exit', () => clearTimeout(impatience));
-    this.#tell({ type: 'stop' });
-  }
-
-  #launch(ready: () => void, failed: (message: string) => void): void {
-    const startedAt = performance.now();
+  /** `isReserve`: another one forwards, and this one loads without haste. */
+  constructor(fds: readonly number[], settings: StartMessage, isReserve: boolean, events: EngineEvents) {
     const main = fileURLToPath(new URL('./engine-main.js', import.meta.url));
-    const child = spawn(process.execPath, [...V8_FLAGS, main], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds],
+    const child = spawn(process.execPath, [...V8_FLAGS, main, ...(isReserve ? ['standby'] : [])], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...fds],
       serialization: 'advanced',
       // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
       env: {},
     });
     this.#child = child;
-    this.#lastWords = '';
-    this.#isExplained = false;
+    const end = (reason: string) => {
+      if (this.#hasEnded) return;
+      this.#hasEnded = true;
+      events.onEnd(reason);
+    };
     child.on('error', (error) => {
       this.#lastWords = error.message;
       // A child that was never spawned has no `exit`.
-      if (child.pid === undefined) this.#ended(startedAt, this.#lastWords, failed);
+      if (child.pid === undefined) end(this.#lastWords);
     });
-    let isReady = false;
     child.on('message', (message) => {
-      if (!isFromEngine(message)) {
-        this.#voice.sentNonsense();
-        return;
-      }
-      if (message.type === 'ready') {
-        // Once is enough: each time it is said in the log.
-        if (isReady) return;
-        isReady = true;
-        this.#wasReady = true;
-        ready();
-      } else if (message.type === 'reconfigured') {
-        this.#reconfigured(message);
-      } else if (message.type === 'deletedFlows') {
-        this.#deletions.get(message.id)?.(message.count);
-        this.#deletions.delete(message.id);
-      } else if (message.type === 'tapped') {
-        this.#tapped(message.id);
-      } else if (message.type === 'quarantine') {
-        this.#isExplained = this.#host.onQuarantine(message);
-      } else if (message.type === 'log') {
-        this.#voice.line(message.line);
-      } else {
-        this.#lastWords = readable(message.message);
-        if (message.errno !== undefined && !this.#stopping) {
-          this.#host.onBrokenQueue(this.#lastWords, message.errno);
-        }
-      }
+      if (isFromEngine(message)) this.#hear(message, events);
+      else events.onNonsense();
     });
-    child.on('exit', (code, signal) => {
-      const reason = this.#lastWords || causeOfDeath(code, signal);
-      this.#ended(startedAt, reason, failed);
-    });
-    this.#tell(this.#host.settings());
+    child.on('exit', (code, signal) => end(this.#lastWords || causeOfDeath(code, signal)));
+    this.#send(settings);
   }
 
-  #ended(startedAt: number, reason: string, failed: (message: string) => void): void {
-    this.#child = null;
-    this.#waiting?.resolve(null);
-    this.#waiting = null;
-    for (const resolve of this.#deletions.values()) resolve(null);
-    this.#deletions.clear();
-    for (const { resolve } of this.#tapping.values()) resolve();
-    this.#tapping.clear();
-    const between = this.#between;
-    this.#between = null;
-    if (between !== null && !this.#stopping) {
-      between((ready) => this.#launch(ready, () => {}));
-      return;
+  get pid(): number | null {
+    return this.#child.pid ?? null;
+  }
+
+  get isConnected(): boolean {
+    return this.#child.connected;
+  }
+
+  go(settings: StartMessage): void {
+    this.#send({ type: 'go', settings });
+  }
+
+  tell(message: ControlMessage): void {
+    this.#send(message);
+  }
+
+  stop(): Promise<void> {
+    if (this.#hasEnded) return Promise.resolve();
+    return new Promise((resolve) => {
+      const impatience = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS);
+      this.#child.once('exit', () => {
+        clearTimeout(impatience);
+        resolve();
+      });
+      this.#send({ type: 'stop' });
+    });
+  }
+
+  kill(): Promise<void> {
+    if (this.#hasEnded) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#child.once('exit', () => resolve());
+      this.#child.kill('SIGKILL');
+    });
+  }
+
+  #hear(message: FromEngine, events: EngineEvents): void {
+    if (message.type === 'standby') {
+      events.onStandby();
+    } else if (message.type === 'ready') {
+      // Once is enough: each time it is said in the log.
+      if (!this.#isReady) events.onReady();
+      this.#isReady = true;
+    } else if (message.type === 'failed') {
+      this.#lastWords = readable(message.message);
+      if (message.errno !== undefined) events.onBrokenQueue(this.#lastWords, message.errno);
+    } else if (message.type !== 'loaded') {
+      events.onNews(message);
     }
-    if (this.#stopping || !this.#wasReady) {
-      failed(reason);
-      return;
-    }
-    if (performance.now() - startedAt >= SOUND_MS) {
-      this.#pauseMs = FIRST_PAUSE_MS;
-      this.#deaths = 0;
-    }
-    const pauseMs = this.#pauseMs;
-    this.#pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
-    if (!this.#isExplained) this.#deaths++;
-    this.#host.log(`the packet engine died (${reason}); starting it again in ${pauseMs} ms`);
-    this.#host.onDeath(reason);
-    if (!this.#isExplained && this.#deaths % DEATHS_UNTIL_EMPTY === 0) {
-      this.#host.log(`the packet engine died ${this.#deaths} times in a row; flows are forgotten`);
-      this.#host.emptyState();
-    }
-    this.#timer = setTimeout(
-      () =>
-        this.#launch(
-          () => this.#host.onReady(),
-          () => {},
-        ),
-      pauseMs,
-    );
   }
 
   /** A child that is about to die may have closed its end already; its `exit` follows. */
-  #tell(message: ToEngine): void {
-    if (this.#child?.connected) this.#child.send(message, () => {});
+  #send(message: ToEngine): void {
+    if (this.#child.connected) this.#child.send(message, () => {});
   }
 }

@@ -28,7 +28,7 @@ import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineCare } from './engine-care.ts';
-import { EngineProcess } from './engine-process.ts';
+import { EngineKeeper } from './engine-keeper.ts';
 import type { EventHub } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
@@ -38,6 +38,7 @@ import type { Log } from './log.ts';
 import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
+import { setQueueLength } from './queue-reserve.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
@@ -79,7 +80,7 @@ export class Gateway {
   readonly #addresses: DedicatedAddresses;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
-  #engine: EngineProcess | undefined;
+  #engine: EngineKeeper | undefined;
   #steering: Steering | undefined;
   #memory: RunMemory | undefined;
   #resolvers: Resolvers | undefined;
@@ -149,7 +150,8 @@ export class Gateway {
     this.#open.push(() => care.close());
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
-    this.#engine = new EngineProcess({
+    const devices = plan.tuns.map(({ device }) => device);
+    this.#engine = new EngineKeeper({
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
       workers: options.workers,
       settings: () => ({
@@ -174,6 +176,8 @@ export class Gateway {
       onReady: () => care.forwards(true),
       onDeath: (reason) => care.died(reason),
       onQuarantine: (message) => care.stumbled(message),
+      standby: options.standby,
+      onOutage: (isOne) => setQueueLength(devices, options.txQueueLength, isOne),
       onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
       emptyState: () => memory.empty(),
       log,

@@ -3,6 +3,8 @@
  * IPC channel of `spawn` (structured clones: numbers may be infinite) and on to the worker by MessagePort.
  *
  *     supervisor ── start ──────────────────────▶ engine process ── workerData ──▶ worker
+ *     supervisor ◀─ standby ───────────────────── engine process ◀─ loaded ────────── worker
+ *     supervisor ── go ─────────────────────────▶ engine process ── as it is ───────▶ worker
  *     supervisor ◀─ ready | failed ────────────── engine process ◀─ ready | failed ── worker
  *     supervisor ── device | routes | heldPorts | neighbour | reconfigure | dns | deleteFlows | taps | stop ─▶ engine ─ as they are ─▶ worker
  *     supervisor ◀─ log | reconfigured | deletedFlows | tapped | quarantine ─ engine process ◀─ as they are ── worker
@@ -46,7 +48,7 @@ export interface ServedDevice extends DeviceSetting {
 export const FIRST_INHERITED_FD = 4;
 
 /**
- * First message of the supervisor. Descriptors: of each device a TUN queue per worker, then a state file per worker, a tap file
+ * First message of the supervisor: what an engine must know to load. By the time it is told to go, much of it may be old. Descriptors: of each device a TUN queue per worker, then a state file per worker, a tap file
  * per worker, an event ring per worker, then the owned map.
  */
 export interface StartMessage extends Reconfiguration {
@@ -76,6 +78,12 @@ export interface StartMessage extends Reconfiguration {
   eventBytes: number;
   ownedBytes: number;
   credentials: Credentials;
+}
+
+/** Adopt the state and forward, by these newest facts; sizes and descriptors are those of `start`. */
+export interface GoMessage {
+  type: 'go';
+  settings: StartMessage;
 }
 
 export interface DeviceMessage {
@@ -147,9 +155,19 @@ export type ControlMessage =
   | DeleteFlowsMessage
   | TapsMessage
   | StopMessage;
-export type ToEngine = StartMessage | ControlMessage;
+export type ToEngine = StartMessage | GoMessage | ControlMessage;
 
-/** The engine forwards: state mapped, privileges dropped. */
+/** Of a worker: everything is loaded and mapped; it waits for `go`. */
+export interface LoadedMessage {
+  type: 'loaded';
+}
+
+/** All workers are loaded, privileges are dropped; the engine waits for `go`. */
+export interface StandbyMessage {
+  type: 'standby';
+}
+
+/** Of a worker: it has its flows. Of the engine: it forwards. */
 export interface ReadyMessage {
   type: 'ready';
 }
@@ -199,6 +217,8 @@ export interface QuarantineMessage {
 }
 
 export type FromEngine =
+  | LoadedMessage
+  | StandbyMessage
   | ReadyMessage
   | FailedMessage
   | LogMessage
@@ -209,6 +229,7 @@ export type FromEngine =
 
 const TO_ENGINE = new Set<string>([
   'start',
+  'go',
   'device',
   'routes',
   'heldPorts',
@@ -220,6 +241,8 @@ const TO_ENGINE = new Set<string>([
   'stop',
 ]);
 const FROM_ENGINE = new Set<string>([
+  'loaded',
+  'standby',
   'ready',
   'failed',
   'log',

@@ -86,6 +86,8 @@ export interface RunOptions {
   lingerSeconds: number;
   /** Account of the engine process; undefined: `natgate` where it exists, else 65534. */
   user: string | undefined;
+  /** Whether a second engine stands by for the moment in which the first one dies. */
+  standby: boolean;
   /** Packets the TUN queues hold. */
   txQueueLength: number;
   /** Whether the MSS of SYNs is lowered to the path's MTU. */

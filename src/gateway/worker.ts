@@ -1,11 +1,14 @@
 /**
- * A data-plane worker: maps its state and the owned ports, opens the exchange, makes the engine, waits until the
- * process has dropped its privileges, and then never leaves runDataPlane.
+ * A data-plane worker:
+ *
+ *     map all memory, open the exchange, warm up ─▶ loaded … go ─▶ take the state over ─▶ ready … ─▶ never leaves runDataPlane
  *
  * Each thread maps for itself (a plain ArrayBuffer belongs to one thread). Everything that opens a file (modules,
- * the addon) happens before `ready` is posted, because afterwards the process may not be able to.
+ * the addon) happens before `loaded` is posted, because afterwards the process cannot. Until `go` it may stand by for days while another
+ * engine writes the same memory: it neither reads nor writes it, and reads no queue. No worker forwards before all have their flows, since
+ * a packet that comes to the wrong one is found by what the others have announced.
  */
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { randomSeed } from '../core/random.ts';
 import { ENGINE_STARTS } from '../engine/counters.ts';
 import { Engine } from '../engine/engine.ts';
@@ -13,10 +16,10 @@ import type { HubMemory } from '../engine/hub.ts';
 import { formatState, isBlank, openState } from '../engine/state.ts';
 import { warmUp } from '../engine/warm-up.ts';
 import { addon } from '../link/addon.ts';
-import { monotonicMs, wallClock } from './clock.ts';
 import { accusation } from './accusation.ts';
-import { GO_FLAG, runDataPlane } from './data-plane.ts';
-import type { FromEngine, StartMessage } from './messages.ts';
+import { monotonicMs, wallClock } from './clock.ts';
+import { GO_ADOPT, GO_FLAG, GO_NOWHERE, runDataPlane } from './data-plane.ts';
+import type { FromEngine, GoMessage, StartMessage } from './messages.ts';
 import { TurnTimer } from './turn-timer.ts';
 
 export interface WorkerInput {
@@ -45,19 +48,34 @@ try {
 }
 
 function main(own: WorkerInput): void {
-  const { number, hub, start, tunFds, stateFd, tapFd, eventFd, ownedFd, wakeFds, flags, control } = own;
+  const {
+    number,
+    hub,
+    start: first,
+    tunFds,
+    stateFd,
+    tapFd,
+    eventFd,
+    ownedFd,
+    wakeFds,
+    flags,
+    control,
+  } = own;
   const native = addon();
-  const state = native.mmap(stateFd, start.stateBytes, true);
-  const memory = native.mmap(tapFd, start.tapBytes, true);
-  const owned = native.mmap(ownedFd, start.ownedBytes, true);
-  const events = { memory: native.mmap(eventFd, start.eventBytes, true), clock: Date.now };
+  const state = native.mmap(stateFd, first.stateBytes, true);
+  const memory = native.mmap(tapFd, first.tapBytes, true);
+  const owned = native.mmap(ownedFd, first.ownedBytes, true);
+  const events = { memory: native.mmap(eventFd, first.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
+  warmUp(exchange.arena);
+  say({ type: 'loaded' });
+  Atomics.wait(flags, GO_FLAG, GO_NOWHERE);
+  const start = newestFacts(control);
   const worker = { workers: start.workers, number };
   const origin = { boot: start.boot, created: Math.floor(Date.now() / 1000) };
   if (isBlank(state)) formatState(state, start.flows, start.stateSeed, worker, origin);
   const { devices, ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall, dns } = start;
   const [seed] = randomSeed();
-  warmUp(exchange.arena);
   const now = monotonicMs();
   const asked = { ports, nat, timeouts, held, clampMss, evict, unsolicited, helpers, firewall, dns };
   const wake = (other: number) => native.eventfdWake(wakeFds[other]!);
@@ -72,7 +90,7 @@ function main(own: WorkerInput): void {
   engine.lookup.quarantine.set(start.quarantined);
   native.threadName(`data-plane-${number}`);
   say({ type: 'ready' });
-  Atomics.wait(flags, GO_FLAG, 0);
+  Atomics.wait(flags, GO_FLAG, GO_ADOPT);
   const { counters } = openState(state);
   counters[ENGINE_STARTS]!++;
   const turns = new TurnTimer(counters, () => performance.now());
@@ -87,6 +105,12 @@ function main(own: WorkerInput): void {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }
   control.close();
+}
+
+/** The first message: it was posted before GO_FLAG said GO_ADOPT. */
+function newestFacts(control: MessagePort): StartMessage {
+  const { message } = receiveMessageOnPort(control) as { message: GoMessage };
+  return message.settings;
 }
 
 function say(message: FromEngine): void {

@@ -88,8 +88,16 @@ export const probes: readonly Probe[] = [
   { flow: 'tcp', device: PUBLIC, packet: tcpData(`${SERVER}:80`, `${EXTERNAL}:40000`, 5001, 1001) },
   { flow: 'udp', device: PUBLIC, packet: answer[1]! },
   { flow: 'udp', device: PUBLIC, packet: udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:40001` }) },
-  { flow: 'hairpin', device: PRIVATE, packet: udpPacket({ from: `${CLIENT}:40001`, to: `${EXTERNAL}:40002` }) },
-  { flow: 'icmp', device: PUBLIC, packet: echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5, reply: true }) },
+  {
+    flow: 'hairpin',
+    device: PRIVATE,
+    packet: udpPacket({ from: `${CLIENT}:40001`, to: `${EXTERNAL}:40002` }),
+  },
+  {
+    flow: 'icmp',
+    device: PUBLIC,
+    packet: echoPacket({ from: SERVER, to: EXTERNAL, identifier: 5, reply: true }),
+  },
   { flow: 'sctp', device: PUBLIC, packet: sctpData(`${SERVER}:9`, `${EXTERNAL}:9`, 77) },
   { flow: 'forward', device: PUBLIC, packet: tcpData(`${SERVER}:999`, `${EXTERNAL}:8080`, 9001, 3001) },
   { flow: 'one way', device: PUBLIC, packet: udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:40003` }) },

@@ -193,7 +193,8 @@ natgateOnly('the package', () => {
 
   it('has the rights that the unit gives, and the packet engine none', async () => {
     const pid = await running();
-    const engine = (await root.inside(['cat', `/proc/${pid}/task/${pid}/children`])).stdout.trim();
+    const children = (await root.inside(['cat', `/proc/${pid}/task/${pid}/children`])).stdout;
+    const engine = children.split(' ')[0]!;
     const status = async (which: string) => (await root.inside(['cat', `/proc/${which}/status`])).stdout;
     const names = (await property('CapabilityBoundingSet')).toUpperCase().split(' ');
     expect(names).toHaveLength(8);

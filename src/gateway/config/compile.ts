@@ -61,6 +61,7 @@ export function compile(document: ConfigDocument, identity: Identity, reader: Re
     workers: reader.attempt(['engine', 'workers'], () => parseWorkers(engine.workers)) ?? 1,
     helpers,
     lingerSeconds: engine.linger,
+    standby: engine.standby,
     user: engine.user,
     txQueueLength: engine.txqueuelen,
     clampMss: document['clamp-mss'],

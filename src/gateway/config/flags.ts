@@ -25,6 +25,7 @@ export interface RunArguments extends GivenNatArguments {
   linger?: number | undefined;
   user?: string | undefined;
   txqueuelen?: number | undefined;
+  standby?: boolean | undefined;
   clampMss?: boolean | undefined;
   evict?: string | undefined;
   unsolicited?: string | undefined;
@@ -42,6 +43,7 @@ const GIVEN: Readonly<Record<keyof RunArguments, true>> = {
   linger: true,
   user: true,
   txqueuelen: true,
+  standby: true,
   clampMss: true,
   evict: true,
   unsolicited: true,
@@ -124,6 +126,7 @@ export function flagValues(words: RunArguments): FlagValue[] {
   if (words.txqueuelen !== undefined) {
     add('txqueuelen', ['engine', 'txqueuelen'], parseTxQueueLength(words.txqueuelen));
   }
+  add('standby', ['engine', 'standby'], words.standby);
   add('clamp-mss', ['clamp-mss'], words.clampMss);
   add('evict', ['evict'], words.evict);
   add('unsolicited', ['unsolicited'], words.unsolicited);

@@ -27,6 +27,7 @@ const KEYS: Readonly<Record<string, string>> = {
   user: 'engine.user',
   linger: 'engine.linger',
   txqueuelen: 'engine.txqueuelen',
+  standby: 'engine.standby',
   flows: 'limits.flows',
 };
 

@@ -164,6 +164,10 @@ export const configSchema = map({
     txqueuelen: whole(1, 100_000).default(DEFAULT_TX_QUEUE_LENGTH).meta({
       description: 'Packets that wait for the engine; more survive a burst, fewer wait less',
     }),
+    standby: flag().default(true).meta({
+      description:
+        'A second engine stands by, loaded, for the moment in which the first one dies; it takes about 80 MB of memory',
+    }),
     linger: whole(0, 86_400).default(0).meta({
       description:
         'Seconds that devices, filters and connections stay after SIGTERM, for a new `run` to take over',

@@ -42,6 +42,7 @@ const RESTART: readonly (readonly [string, (options: RunOptions) => unknown])[] 
   ['engine.workers', (options) => options.workers],
   ['engine.user', (options) => options.user],
   ['engine.txqueuelen', (options) => options.txQueueLength],
+  ['engine.standby', (options) => options.standby],
   ['control', (options) => options.control],
   ['metrics', (options) => options.metrics],
 ];

@@ -24,6 +24,7 @@ test('two lines are the recipe, and what the two flags say', () => {
     workers: 1,
     helpers: [],
     lingerSeconds: 0,
+    standby: true,
     user: undefined,
     txQueueLength: 1000,
     clampMss: true,

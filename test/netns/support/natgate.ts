@@ -1,6 +1,6 @@
 /** A `natgate run` in the background. Knows nothing of the test runner, so that scripts may use it too. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readStatus } from '../../../src/gateway/status.ts';
 import { RECIPE_PAGE, RECIPE_SAVED } from '../../gateway/iptables/recipe.ts';
@@ -84,12 +84,23 @@ export class Natgate implements Gateway {
     return JSON.parse(JSON.stringify(readStatus({ name: this.name, stateRoot: this.ns.stateRoot })));
   }
 
-  /** The pid of the engine process: the child of the supervisor. */
-  async enginePid(): Promise<number> {
+  /** The pid of the engine process that forwards: the child of the supervisor that says so. */
+  enginePid(): Promise<number> {
+    return this.#childNamed('natgate-engine');
+  }
+
+  /** Of the one that stands by. */
+  standbyPid(): Promise<number> {
+    return this.#childNamed('natgate-standby');
+  }
+
+  async #childNamed(name: string): Promise<number> {
     const { stdout } = await run(['cat', `/proc/${this.process.pid}/task/${this.process.pid}/children`]);
     const pids = stdout.split(' ').filter(Boolean).map(Number);
-    if (pids.length !== 1) throw new Error(`expected one child of the supervisor, found: ${pids.join(' ')}`);
-    return pids[0]!;
+    const named = pids.filter((pid) => commOf(pid) === name);
+    if (named.length !== 1)
+      throw new Error(`expected one ${name} below the supervisor, found ${named.length}`);
+    return named[0]!;
   }
 
   async stop(): Promise<void> {
@@ -109,6 +120,14 @@ export class Natgate implements Gateway {
 
   get #directory(): string {
     return join(this.ns.stateRoot, this.name);
+  }
+}
+
+function commOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
   }
 }
 
