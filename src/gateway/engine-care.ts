@@ -10,6 +10,12 @@ import type { Log } from './log.ts';
 import type { QuarantineMessage } from './messages.ts';
 import { QuarantineStore } from './quarantine.ts';
 
+/** ms. An engine that has accused a packet ends by itself, unless its end hangs, too. */
+const END_MS = 500;
+const CRASH_HINT = 'please report it, with a core dump where there is one: natgate has a bug';
+/** How a process ends that has done what it must not. */
+const CRASHES = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGSYS', 'SIGTRAP'];
+
 export interface EngineCareSetup {
   /** The run directory. */
   directory: string;
@@ -31,6 +37,7 @@ export class EngineCare {
   private readonly watch: EngineWatch;
   private isForwarding = false;
   private hung = '';
+  private impatience: NodeJS.Timeout | undefined;
 
   constructor(setup: EngineCareSetup) {
     const { directory, names, events, log, heartbeats } = setup;
@@ -86,6 +93,10 @@ export class EngineCare {
   /** The engine has ended. */
   died(reason: string): void {
     this.isForwarding = false;
+    clearTimeout(this.impatience);
+    if (CRASHES.some((signal) => reason === `killed by ${signal}`)) {
+      this.setup.log('which packet the packet engine was at is not known: it crashed', 'warning', CRASH_HINT);
+    }
     const text = this.hung === '' ? reason : this.hung;
     this.hung = '';
     this.setup.events.say({ event: 'engine', what: 'died', text });
@@ -96,10 +107,16 @@ export class EngineCare {
   stumbled(message: QuarantineMessage): boolean {
     const text = this.quarantine.take(message);
     if (text !== null) this.setup.events.say({ event: 'engine', what: 'quarantined', text });
+    const pid = this.setup.pid();
+    clearTimeout(this.impatience);
+    this.impatience = setTimeout(() => {
+      if (pid !== null && this.setup.pid() === pid) this.kill();
+    }, END_MS);
     return text !== null;
   }
 
   close(): void {
+    clearTimeout(this.impatience);
     this.watch.close();
     this.record.close();
   }

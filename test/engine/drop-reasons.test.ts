@@ -6,6 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { reasonNames } from '../../src/core/reasons.ts';
 import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../../src/engine/arena.ts';
+import { signatureOf } from '../../src/engine/signature.ts';
 import { masqueradeAll } from '../../src/nat/config.ts';
 import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { initChunk, sctpPacket } from '../conntrack/sctp-packets.ts';
@@ -55,6 +56,12 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
       bed.out(sctpPacket({ from: '10.77.0.2:5000', to: `${SERVER}:5000`, tag: 0, chunks: [initChunk(7)] }));
       const chunks = [initChunk(8, 2)];
       bed.in(sctpPacket({ from: `${SERVER}:5000`, to: `${EXTERNAL}:5000`, tag: 6, chunks }));
+    },
+  },
+  quarantined: {
+    run: (bed) => {
+      bed.engine.lookup.quarantine.set([signatureOf(PRIVATE, query(), query().length, 0x7fffffff)]);
+      bed.out(query());
     },
   },
   table_full: { options: { flows: 1 }, run: (bed) => [bed.out(query()), bed.out(query('10.77.0.3'))] },
