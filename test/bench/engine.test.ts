@@ -41,8 +41,16 @@ function results(runs: PlannedRun[], ruled: PlannedRules[] = []): EngineResults 
       ...{ commit: '0123456789ab', date: '2030-01-02', packages: [] },
     },
     functions: [{ name: 'noop', nsPerCall: 1, margin: 2 }],
-    ...collect({ seconds: 1, runs, ruled, memory: [] }, done, doneRules),
+    ...collect({ seconds: 1, runs, ruled, memory: [], adoption: [] }, done, doneRules),
     memory: [{ protocol: 'tcp', flows: 1_000_000, own: true, bytesPerFlow: 123.4 }],
+    adoption: [
+      {
+        name: 'adoption-1000000',
+        flows: 1_000_000,
+        own: false,
+        ms: { median: 250.4, fastest: 200, slowest: 300, readings: 3 },
+      },
+    ],
     failures: [{ name: 'tcp-4000000', error: 'out of memory' }],
   };
 }
