@@ -11,7 +11,7 @@ export interface AdoptionRun {
 }
 
 export interface AdoptionResult {
-  /** ms of wall time. */
+  /** ms of CPU time of the thread that adopts. */
   ms: number;
 }
 

@@ -9,8 +9,8 @@ export function tables(results: EngineResults): Table[] {
     packetTable(results),
     creationTable(results),
     memoryTable(results),
-    rulesTable(results),
     adoptionTable(results),
+    rulesTable(results),
   ];
 }
 

@@ -59,7 +59,7 @@ export interface AdoptionFigure {
   name: string;
   flows: number;
   own: boolean;
-  /** ms, wall time. */
+  /** ms, CPU time. */
   ms: Spread;
 }
 

@@ -95,6 +95,7 @@ describe('what is made of the readings', () => {
       ['100', '200 (110 - 360)', '1.00', '3000 (2000 - 4000)', '2.00'],
       ['1,000', '205 (100 - 420)', '1.02', '4500 (3000 - 6000)', '3.00'],
     ];
+    expect(tables(ruled).at(-2)!.rows).toEqual([['mappings shared', '1,000,000', '250 (200 - 300)']]);
     expect(tables(ruled).at(-1)!.rows).toEqual(
       ['udp', 'tcp'].flatMap((protocol) => rows.map((row) => [`${protocol}, 150,000 flows`, ...row])),
     );
