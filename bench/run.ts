@@ -7,6 +7,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { writeTargets } from './conclusions.ts';
+import type { AdoptionResult } from './engine/adoption.ts';
 import { runChild } from './engine/children.ts';
 import { benchFunctions } from './engine/functions.ts';
 import type { MemoryResult } from './engine/memory.ts';
@@ -21,7 +22,13 @@ import {
 } from './engine/plan.ts';
 import { plot } from './engine/plot.ts';
 import { markdown, remarks, tables } from './engine/report.ts';
-import { collect, type EngineResults, type MemoryFigure } from './engine/results.ts';
+import {
+  type AdoptionFigure,
+  collect,
+  type EngineResults,
+  type MemoryFigure,
+  spread,
+} from './engine/results.ts';
 import type { RulesRunResult } from './engine/rules-run.ts';
 import { describeMachine } from './net/machine.ts';
 import { renderText } from './net/table.ts';
@@ -31,7 +38,7 @@ import { Page } from './page.ts';
 const USAGE = `npm run bench -- [options]: measures the engine alone.
   --rounds N      readings of each figure, default 5
   --packets N     packets of each reading, default 2000000
-  --only TEXT     only runs whose name has this in it (udp-1000, tcp, 4000000, own), no functions
+  --only TEXT     only runs whose name has this in it (udp-1000, tcp, 4000000, own, adoption), no functions
   --smoke         does it run at all: small and short
   --json FILE     write the figures to FILE
   --write         write them to docs/benchmarks.md and docs/benchmarks/engine.json`;
@@ -82,6 +89,20 @@ async function main(args: string[]): Promise<number> {
     }
   }
 
+  const adoption: AdoptionFigure[] = [];
+  for (const run of plan.adoption) {
+    const ms: number[] = [];
+    for (let turn = 1; turn <= run.processes; turn++) {
+      say(`${turn}/${run.processes}  ${run.name}`);
+      const { flows, own } = run;
+      const result = await attempt(run.name, () =>
+        runChild<AdoptionResult>({ kind: 'adoption', flows, own }),
+      );
+      if (result !== undefined) ms.push(result.ms);
+    }
+    if (ms.length > 0) adoption.push({ name: run.name, flows: run.flows, own: run.own, ms: spread(ms) });
+  }
+
   const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ');
   const results: EngineResults = {
     command,
@@ -89,6 +110,7 @@ async function main(args: string[]): Promise<number> {
     functions,
     ...collect(plan, done, ruled),
     memory,
+    adoption,
     failures,
   };
   const shown = tables(results).filter((table) => table.rows.length > 0);
@@ -129,8 +151,10 @@ function parse(args: string[]): { plan: Plan; json: string | undefined; write: b
       plan.runs = plan.runs.filter(({ name }) => name.includes(only));
       plan.ruled = plan.ruled.filter(({ name }) => name.includes(only));
       plan.memory = plan.memory.filter((run) => runName(run).includes(only));
+      plan.adoption = plan.adoption.filter(({ name }) => name.includes(only));
     }
-    if (plan.runs.length + plan.ruled.length === 0) throw new Error(`--only: no run has ${only} in its name`);
+    if (plan.runs.length + plan.ruled.length + plan.adoption.length === 0)
+      throw new Error(`--only: no run has ${only} in its name`);
     if (values.write && (values.smoke || only !== undefined)) {
       throw new Error('--write goes with neither --smoke nor --only');
     }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { UDP_STREAM_AGE_MS } from '../../src/conntrack/timeouts.ts';
 import { ARENA_BYTES, BATCH } from '../../src/engine/arena.ts';
 import { readCounters } from '../../src/engine/counters.ts';
-import { Engine } from '../../src/engine/engine.ts';
+import { Engine, type EngineConfig } from '../../src/engine/engine.ts';
 import { formatState, openState, stateBytes } from '../../src/engine/state.ts';
 import { addon } from '../../src/link/addon.ts';
 import { defaultBehaviour, masqueradeAll, matchAll, type NatConfig } from '../../src/nat/config.ts';
@@ -16,6 +16,10 @@ import { parseAddress } from '../../src/wire/address.ts';
 import { rulesOf } from './rules.ts';
 import { EXTERNAL, type Protocol, Traffic } from './traffic.ts';
 
+const ROUTES = [
+  { prefix: parseAddress('10.0.0.0')!, length: 8, device: 0, gateway: 0, mtu: 0 },
+  { prefix: 0, length: 0, device: 1, gateway: 0, mtu: 0 },
+];
 const PORTS = { first: 32768, last: 65535 };
 /** External addresses where each flow has a mapping of its own: of 64512 ports each, a quarter of them used by a million flows. */
 const POOL = 61;
@@ -25,7 +29,8 @@ export class Bed {
   readonly traffic: Traffic;
   readonly flows: number;
   private readonly own: boolean;
-  private readonly engine: Engine;
+  private engine: Engine;
+  private readonly config: EngineConfig;
   private readonly counters: Float64Array;
   /** ms of the engine's clock: one for 16384 packets, so that nothing ever times out. */
   private now = 0;
@@ -48,7 +53,7 @@ export class Bed {
     const capacity = flows + SPARE_FLOWS;
     const state = mapped(stateBytes(capacity));
     formatState(state, capacity, [0x1234567, 0x89abcde]);
-    this.engine = new Engine({
+    this.config = {
       arena,
       state,
       owned: new ArrayBuffer(OWNED_BYTES),
@@ -61,12 +66,22 @@ export class Bed {
       ...(rules > 0 && { firewall: rulesOf(rules) }),
       seed: 1,
       now: 0,
-    });
-    this.engine.setRoutes([
-      { prefix: parseAddress('10.0.0.0')!, length: 8, device: 0, gateway: 0, mtu: 0 },
-      { prefix: 0, length: 0, device: 1, gateway: 0, mtu: 0 },
-    ]);
+    };
+    this.engine = new Engine(this.config);
+    this.engine.setRoutes(ROUTES);
     this.counters = openState(state).counters;
+  }
+
+  /** Another engine takes the flows over. Returns how long that took, ms of CPU time. */
+  restart(): number {
+    const config = { ...this.config, owned: this.config.owned.slice(0), now: this.now };
+    const began = cpuMs();
+    this.engine = new Engine(config);
+    const ms = cpuMs() - began;
+    this.engine.setRoutes(ROUTES);
+    const { count } = this.engine.sessions.table;
+    if (count !== this.flows) throw new Error(`${count} of ${this.flows} flows were adopted`);
+    return ms;
   }
 
   /** One packet of each flow, in order: its first one (`isReply` false), or an answer. Learns the external ports of first ones. */

@@ -1,4 +1,5 @@
 /** A process for one run: `node --expose-gc child.mjs JSON`; writes its result to stdout as JSON. */
+import { type AdoptionRun, adoptionRun } from './adoption.ts';
 import { type MemoryRun, memoryRun } from './memory.ts';
 import { type PacketRun, packetRun } from './packet-run.ts';
 import { type RulesRun, rulesRun } from './rules-run.ts';
@@ -6,7 +7,8 @@ import { type RulesRun, rulesRun } from './rules-run.ts';
 export type Job =
   | ({ kind: 'packets' } & PacketRun)
   | ({ kind: 'rules' } & RulesRun)
-  | ({ kind: 'memory' } & MemoryRun);
+  | ({ kind: 'memory' } & MemoryRun)
+  | ({ kind: 'adoption' } & AdoptionRun);
 
 const job = JSON.parse(process.argv[2]!) as Job;
 process.stdout.write(JSON.stringify(await resultOf(job)));
@@ -19,5 +21,7 @@ function resultOf(job: Job) {
       return rulesRun(job);
     case 'memory':
       return memoryRun(job);
+    case 'adoption':
+      return adoptionRun(job);
   }
 }

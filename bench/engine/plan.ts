@@ -1,4 +1,5 @@
 /** Which runs make up the benchmark. */
+import type { AdoptionRun } from './adoption.ts';
 import type { MemoryRun } from './memory.ts';
 import type { PacketRun, Variant } from './packet-run.ts';
 import type { RulesRun } from './rules-run.ts';
@@ -15,12 +16,19 @@ export interface PlannedRules extends Omit<RulesRun, 'first'> {
   processes: number;
 }
 
+/** As many processes. */
+export interface PlannedAdoption extends AdoptionRun {
+  name: string;
+  processes: number;
+}
+
 export interface Plan {
   /** Seconds for each function. */
   seconds: number;
   runs: PlannedRun[];
   ruled: PlannedRules[];
   memory: MemoryRun[];
+  adoption: PlannedAdoption[];
 }
 
 const COUNTS = [1, 1000, 60_000, 1_000_000, 2_000_000, 4_000_000];
@@ -60,7 +68,8 @@ export function makePlan(rounds: number, packets: number): Plan {
   const memory = PROTOCOLS.flatMap((protocol) =>
     [false, true].map((own) => ({ protocol, flows: MILLION, own })),
   );
-  return { seconds: 0.5, runs, ruled, memory };
+  const adoption = [false, true].map((own) => adoptionOf(MILLION, own, rounds));
+  return { seconds: 0.5, runs, ruled, memory, adoption };
 }
 
 /** Does it run at all. */
@@ -81,7 +90,12 @@ export function smokePlan(): Plan {
     ...{ name: `${protocol}-20000-rules`, protocol, flows: 20_000, rules: RULES },
     ...{ packets: 20_000, readings: 1, warmUp: 20_000, processes: 1 },
   }));
-  return { seconds: 0.05, runs, ruled, memory: [{ protocol: 'tcp', flows: 100_000, own: false }] };
+  const memory = [{ protocol: 'tcp' as const, flows: 100_000, own: false }];
+  return { seconds: 0.05, runs, ruled, memory, adoption: [adoptionOf(100_000, true, 1)] };
+}
+
+function adoptionOf(flows: number, own: boolean, processes: number): PlannedAdoption {
+  return { name: `adoption-${flows}${own ? '-own' : ''}`, flows, own, processes };
 }
 
 export function runName({ protocol, flows, own }: Pick<PacketRun, 'protocol' | 'flows' | 'own'>): string {

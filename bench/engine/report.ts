@@ -9,6 +9,7 @@ export function tables(results: EngineResults): Table[] {
     packetTable(results),
     creationTable(results),
     memoryTable(results),
+    adoptionTable(results),
     rulesTable(results),
   ];
 }
@@ -90,6 +91,23 @@ function rulesTable({ rules }: EngineResults): Table {
       figure.creationRatio.toFixed(2),
     ]),
   };
+}
+
+function adoptionTable({ adoption }: EngineResults): Table {
+  return {
+    title:
+      'Taking over the flows of an engine that died: ms, the first time in a process (fastest - slowest)',
+    head: ['', 'flows', 'ms'],
+    rows: adoption.map((figure) => [
+      mappings(figure.own),
+      figure.flows.toLocaleString('en'),
+      milliseconds(figure.ms),
+    ]),
+  };
+}
+
+function milliseconds({ median, fastest, slowest }: Spread): string {
+  return `${median.toFixed(0)} (${fastest.toFixed(0)} - ${slowest.toFixed(0)})`;
 }
 
 /** What else there is to say, a line each. */

@@ -54,6 +54,15 @@ export interface MemoryFigure extends MemoryRun {
   bytesPerFlow: number;
 }
 
+/** Taking over the flows of an engine that died. */
+export interface AdoptionFigure {
+  name: string;
+  flows: number;
+  own: boolean;
+  /** ms, CPU time. */
+  ms: Spread;
+}
+
 export interface EngineResults {
   command: string;
   machine: Machine;
@@ -62,6 +71,7 @@ export interface EngineResults {
   creation: CreationFigure[];
   memory: MemoryFigure[];
   rules: RulesFigure[];
+  adoption: AdoptionFigure[];
   /** Over all runs: packets that were measured, and garbage collections while they were handled and while flows were made. */
   measuredPackets: number;
   collections: number;

@@ -7,7 +7,6 @@
 
 import { TRACK } from './flow-table.ts';
 import {
-  after,
   F_LIBERAL,
   F_MAXACK,
   F_SACK,
@@ -52,7 +51,8 @@ function isPossibleSide(track: Int32Array, s: number, peer: number): boolean {
 }
 
 function isFar(a: number, b: number): boolean {
-  return after(a, b + FAR) || after(b, a + FAR);
+  const distance = (a - b) | 0;
+  return distance > FAR || distance < -FAR;
 }
 
 /** Forgets the record: each side begins anew with its next segment, and is liberal. */

@@ -169,17 +169,15 @@ export class Mappings {
     const number = swap16(externalPort);
     const remoteKey = compiled.mapping >= ADDRESS_DEPENDENT ? remote : 0;
     const portKey = compiled.mapping === ADDRESS_AND_PORT_DEPENDENT ? remotePort : 0;
-    const isAt = (mapping: number) =>
-      table.external(mapping) === external && table.externalPort(mapping) === number;
     const first = table.find(rule, t, address, port, remoteKey, portKey);
     // A second port of one endpoint: only overloading gives one (acquire()).
-    const isSecond = first !== NO_MAPPING && !isAt(first);
+    const isSecond = first !== NO_MAPPING && !this.isAt(first, external, number);
     if (isSecond && compiled.overload === OVERLOAD_NEVER) return NO_MAPPING;
     const r = isSecond ? remote : remoteKey;
     const p = isSecond ? remotePort : portKey;
     const known = isSecond ? table.find(rule, t, address, port, r, p) : first;
     if (known !== NO_MAPPING) {
-      if (!isAt(known)) return NO_MAPPING;
+      if (!this.isAt(known, external, number)) return NO_MAPPING;
       table.refer(known);
       return known;
     }
@@ -190,6 +188,10 @@ export class Mappings {
       (space.isMapped(number) && compiled.overload !== OVERLOAD_NEVER) ||
       this.mappingAt(external, t, externalPort, address, port) !== NO_MAPPING;
     return isOpen ? this.map(rule, t, address, port, r, p, external, number) : NO_MAPPING;
+  }
+
+  private isAt(mapping: number, external: number, number: number): boolean {
+    return this.table.external(mapping) === external && this.table.externalPort(mapping) === number;
   }
 
   /** One reference more, for a flow that begins from outside. */

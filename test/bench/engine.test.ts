@@ -41,8 +41,16 @@ function results(runs: PlannedRun[], ruled: PlannedRules[] = []): EngineResults 
       ...{ commit: '0123456789ab', date: '2030-01-02', packages: [] },
     },
     functions: [{ name: 'noop', nsPerCall: 1, margin: 2 }],
-    ...collect({ seconds: 1, runs, ruled, memory: [] }, done, doneRules),
+    ...collect({ seconds: 1, runs, ruled, memory: [], adoption: [] }, done, doneRules),
     memory: [{ protocol: 'tcp', flows: 1_000_000, own: true, bytesPerFlow: 123.4 }],
+    adoption: [
+      {
+        name: 'adoption-1000000',
+        flows: 1_000_000,
+        own: false,
+        ms: { median: 250.4, fastest: 200, slowest: 300, readings: 3 },
+      },
+    ],
     failures: [{ name: 'tcp-4000000', error: 'out of memory' }],
   };
 }
@@ -87,6 +95,7 @@ describe('what is made of the readings', () => {
       ['100', '200 (110 - 360)', '1.00', '3000 (2000 - 4000)', '2.00'],
       ['1,000', '205 (100 - 420)', '1.02', '4500 (3000 - 6000)', '3.00'],
     ];
+    expect(tables(ruled).at(-2)!.rows).toEqual([['mappings shared', '1,000,000', '250 (200 - 300)']]);
     expect(tables(ruled).at(-1)!.rows).toEqual(
       ['udp', 'tcp'].flatMap((protocol) => rows.map((row) => [`${protocol}, 150,000 flows`, ...row])),
     );

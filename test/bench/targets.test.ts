@@ -63,6 +63,7 @@ const engine: EngineResults = {
   ],
   memory: [{ protocol: 'tcp', flows: 1_000_000, own: false, bytesPerFlow: 100 }],
   rules: [],
+  adoption: [],
   ...{ measuredPackets: 20_000_000, collections: 1, collectionsMaking: 3 },
 };
 

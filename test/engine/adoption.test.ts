@@ -1,11 +1,12 @@
 /** An engine that dies and another that takes its state over: the connections of the private hosts go on. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { H_DELTAS, H_SEQUENCE, H_STATUS, HOT } from '../../src/conntrack/flow-table.ts';
+import { C_CHECK, COLD, H_DELTAS, H_SEQUENCE, H_STATUS, HOT } from '../../src/conntrack/flow-table.ts';
+import { openState } from '../../src/engine/state.ts';
 import { echoPacket, tcpPacket, udpPacket } from '../../src/testing/index.ts';
-import { decode } from '../wire/decode.ts';
+import { decode, reassemble } from '../wire/decode.ts';
 import { Bed, EXTERNAL, PRIVATE, PUBLIC, ROUTES, to } from './bed.ts';
-import { filler, rawPacket } from './packets.ts';
+import { cut, filler, rawPacket } from './packets.ts';
 
 const SERVER = '203.0.113.9';
 
@@ -93,6 +94,87 @@ test('a port that the host took in between is not natgate’s any more', () => {
   expect(bed.totals['flows_lost_at_restart']).toBe(1);
   bed.engine.tick(bed.now);
   bed.checkInvariants(undefined, held);
+});
+
+describe('datagrams in fragments', () => {
+  const ids = { fragment: 0, id: 0x3131 };
+  const [first, second, third] = cut(
+    udpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:53`, payload: filler(3500), ...ids }),
+    1480,
+  ) as [Uint8Array, Uint8Array, Uint8Array];
+
+  test('whose first one has passed go on, with the identification of the first', () => {
+    const before = new Bed();
+    const sent = before.out(first);
+    const bed = new Bed({ after: before });
+    sent.push(...bed.out(third), ...bed.out(second));
+    const pieces = to(PUBLIC, sent).sort((a, b) => decode(a).offset - decode(b).offset);
+    expect(new Set(pieces.map((packet) => (packet[4]! << 8) | packet[5]!)).size).toBe(1);
+    expect(decode(reassemble(pieces))).toMatchObject({ src: EXTERNAL, sport: 40000, checksumOk: true });
+    expect(bed.drops).toEqual({});
+    bed.checkInvariants();
+  });
+
+  test('that were condemned stay condemned; their time goes on', () => {
+    const before = new Bed();
+    before.out(first);
+    // It overlaps the first.
+    before.out(
+      cut(
+        udpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:53`, payload: filler(3500), ...ids }),
+        1400,
+      )[1]!,
+    );
+    const bed = new Bed({ after: before });
+    bed.out(second);
+    expect(bed.drops).toEqual({ fragment_overlap: 2 });
+    bed.pass(31_000);
+    bed.out(second);
+    expect(bed.totals).toMatchObject({ fragments_held: 1 });
+  });
+
+  test('whose flow is lost, or whose entry is damaged, do not pass, and that is said', () => {
+    for (const damage of ['flow', 'entry'] as const) {
+      const before = new Bed();
+      before.out(first);
+      const { fragments } = openState(before.state);
+      if (damage === 'flow') before.engine.tracker.table.cold[C_CHECK]! ^= 1;
+      else fragments[fragments.findIndex((word) => word !== 0) + 11]! ^= 1;
+      const lines: string[] = [];
+      const bed = new Bed({ after: before, log: (line) => lines.push(line) });
+      expect(bed.out(second)).toEqual([]);
+      const flow = damage === 'flow' ? '1 flow: 1 damaged; ' : '';
+      expect(lines).toEqual([`not taken over from the engine before: ${flow}1 datagram in fragments`]);
+    }
+  });
+
+  test('that waited for the first one are lost, counted and said', () => {
+    const before = new Bed();
+    before.out(second);
+    before.out(third);
+    const lines: string[] = [];
+    const bed = new Bed({ after: before, log: (line) => lines.push(line) });
+    expect(lines).toEqual([
+      'not taken over from the engine before: 2 fragments that waited for the first one',
+    ]);
+    expect(bed.drops).toEqual({ fragment_timeout: 2 });
+    bed.checkInvariants();
+  });
+});
+
+test('what could not be taken over is said by cause', () => {
+  const before = new Bed();
+  fill(before);
+  const { hot, cold } = before.engine.tracker.table;
+  hot[H_SEQUENCE]! |= 1;
+  cold[COLD + C_CHECK]! ^= 1;
+  const lines: string[] = [];
+  const held = { tcp: [40000], udp: [] };
+  const bed = new Bed({ after: before, held, log: (line) => lines.push(line) });
+  expect(lines).toEqual([
+    'not taken over from the engine before: 3 flows: 1 half written, 1 damaged, 1 whose address, rule or port is gone',
+  ]);
+  expect(bed.totals['flows_lost_at_restart']).toBe(3);
 });
 
 describe('records that were being written', () => {

@@ -52,8 +52,8 @@ const answer = cut(
   1480,
 );
 
-/** An engine that has all the flows; a record that was used is free again, one never was used. */
-export function fill(): Bed {
+/** An engine that has all the flows; a record that was used is free again, one never was used. `nearEnd`: called before the last of them. */
+export function fill(nearEnd: (state: ArrayBuffer) => void = () => {}): Bed {
   const bed = new Bed(options);
   bed.now = 100_000;
   bed.engine.tick(bed.now);
@@ -73,6 +73,7 @@ export function fill(): Bed {
   bed.in(tcpPacket({ from: `${SERVER}:999`, to: `${EXTERNAL}:8080`, flags: 'S', seq: 9000 }));
   bed.out(tcpPacket({ from: `${HOST}:80`, to: `${SERVER}:999`, flags: 'SA', seq: 3000, ack: 9001 }));
   bed.in(tcpPacket({ from: `${SERVER}:999`, to: `${EXTERNAL}:8080`, flags: 'A', seq: 9001, ack: 3001 }));
+  nearEnd(bed.state);
   bed.out(udpPacket({ from: `${HOST}:40003`, to: `${SERVER}:53` }));
   // Over at once: a SYN and its RST.
   bed.out(tcpPacket({ from: `${HOST}:40009`, to: `${SERVER}:81`, flags: 'S' }));
