@@ -12,9 +12,7 @@ const SERVER = `${A}:80`;
 const CLIENT = `${X}:40000`;
 
 function state(bed: Bed): object {
-  const [{ state, timeoutSeconds }] = bed.flows().map((flow) => flow) as [
-    { state: string; timeoutSeconds: number },
-  ];
+  const { state, timeoutSeconds } = bed.flows()[0]!;
   return { state, timeoutSeconds };
 }
 

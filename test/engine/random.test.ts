@@ -35,6 +35,8 @@ const NOT_BY_CHANCE = [
   // A connection that has data acknowledged, and then a RST that is older.
   'invalid_rst',
   'no_hairpin',
+  // The table is too small for a reserve.
+  'host_share',
   'write_refused',
   'write_no_buffer',
   'write_down',
