@@ -315,6 +315,8 @@ test(`${PACKETS} packets, seed ${seed}`, () => {
   const traffic = new Traffic(seed);
   const bed = new Bed({
     flows: 100,
+    // So that table and ports do run out; who gives way is hostile-shares.test.ts.
+    evict: 'never',
     ports: PORTS,
     nat: masqueradeAll(PORTS, { overload: 'never', portsPerHost: 20, flowsPerHost: 30 }),
     held: HELD,
