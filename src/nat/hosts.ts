@@ -54,7 +54,10 @@ export class Hosts {
   }
 
   add(address: number, what: number): void {
-    if (this.isCounting) this.uses[this.place(address) + what]!++;
+    if (!this.isCounting) return;
+    // First the place: it may bring another array.
+    const at = this.place(address);
+    this.uses[at + what]!++;
   }
 
   remove(address: number, what: number): void {
