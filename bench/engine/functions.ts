@@ -55,7 +55,7 @@ export function benchFunctions(seconds: number): FunctionResult[] {
     held: { tcp: [], udp: [] },
     capacity: 65536,
     hosts: new Hosts(false),
-    flows: { isTaken: () => false, endFinished: () => false },
+    flows: { isTaken: () => false, endFinished: () => false, endUnassured: () => false },
     random: new Random(1),
     seed: [1, 2],
   });

@@ -94,10 +94,10 @@ export function builder(argv: Argv) {
       describe: 'Lower the MSS that TCP connections announce to what the MTUs of both sides can carry',
     })
     .option('evict', {
-      choices: ['never', 'unassured'] as const,
-      defaultDescription: '"never"',
+      choices: ['fair', 'never', 'unassured'] as const,
+      defaultDescription: '"fair"',
       describe:
-        'What makes room when the flow table is full: nothing, or connections that were never answered, of the host that has most',
+        'What makes room when the flow table is full: unanswered connections of who has most, for those who have less (fair), or for all (unassured); or nothing',
     })
     .option('unsolicited', {
       choices: ['silent', 'unreachable'] as const,

@@ -78,6 +78,10 @@ export const FRAGMENT_LIMIT = reason(
   'fragment of a datagram that gave way: too many wait for their first ones',
 );
 export const FRAGMENT_TIMEOUT = reason('fragment_timeout', 'fragment whose first did not come within 30 s');
+export const QUOTE_OUT_OF_WINDOW = reason(
+  'quote_out_of_window',
+  'ICMP error that quotes a TCP segment which is not under way (RFC 5927)',
+);
 
 // Translation.
 export const NO_EXTERNAL_ADDRESS = reason('no_external_address', 'the public interface has no address');
@@ -108,6 +112,10 @@ export const HELPER_FAILED = reason(
 export const ADDRESS_GONE = reason(
   'address_gone',
   'of a flow that waits for its external address, which the public interface has lost (on-address-change)',
+);
+export const HOST_SHARE = reason(
+  'host_share',
+  'the flow table is nearly full, and the host has its share of it (evict: fair)',
 );
 
 // The firewall.

@@ -9,14 +9,13 @@
 import { C_MAPPING, COLD, H_DESTINATION, H_STATUS, HOT, ORIGINAL_SIDE } from '../conntrack/flow-table.ts';
 import type { NatConfig } from '../nat/config.ts';
 import { OTHER } from '../nat/external-addresses.ts';
-import { HOST_FLOWS } from '../nat/hosts.ts';
 import { NO_MAPPING } from '../nat/mappings.ts';
 import { ADDRESS_DEPENDENT } from '../nat/rules.ts';
+import { EVICT_FAIR, EVICT_NEVER, EVICT_UNASSURED, hostOf } from './fair-shares.ts';
 import { dedicatedAddresses } from './flow-judge.ts';
 import type { Sessions } from './sessions.ts';
-import { hostOf } from './yielding.ts';
 
-export function applyNat(sessions: Sessions, before: NatConfig, after: NatConfig, evicts: boolean): void {
+export function applyNat(sessions: Sessions, before: NatConfig, after: NatConfig, evict: number): void {
   const { mappings, rules, prefixes, decider } = sessions;
   const { externals, shared } = mappings;
   const filtering = rules.rules.map((rule) => rule.filtering);
@@ -25,7 +24,8 @@ export function applyNat(sessions: Sessions, before: NatConfig, after: NatConfig
   externals.retain(dedicatedAddresses(after));
   decider.forwards.replace(after.forwards);
   prefixes.replace(after.prefixes);
-  sessions.evicts = evicts;
+  sessions.shares.mode = evict;
+  sessions.hosts.isFair = evict === EVICT_FAIR;
   setCounting(sessions);
   const isOther = rules.rules.some(
     (rule, i) => filtering[i] !== undefined && filtering[i] !== rule.filtering,
@@ -35,16 +35,21 @@ export function applyNat(sessions: Sessions, before: NatConfig, after: NatConfig
 
 /** Whether hosts are counted. */
 function setCounting(sessions: Sessions): void {
-  const { hosts, mappings, table, rules } = sessions;
-  const isWanted =
-    sessions.evicts || rules.deciding.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
-  if (isWanted === hosts.isCounting) return;
-  if (!isWanted) hosts.clear();
+  const { hosts, mappings, table, rules, shares } = sessions;
+  const quotas = rules.deciding.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
+  const isWanted = quotas || shares.mode !== EVICT_NEVER;
+  const isShown = quotas || shares.mode === EVICT_UNASSURED;
+  if (isWanted === hosts.isCounting && isShown === hosts.isShown) return;
+  hosts.clear();
+  shares.outside = 0;
   hosts.isCounting = isWanted;
-  if (!isWanted) return;
+  hosts.isShown = isShown;
   for (let flow = 0; flow < table.capacity; flow++) {
-    if (table.isLive(flow)) hosts.add(hostOf(table.hot, flow * HOT), HOST_FLOWS);
+    if (!table.isLive(flow)) continue;
+    const h = flow * HOT;
+    shares.count(hostOf(table.hot, h), (table.hot[h + H_STATUS]! & ORIGINAL_SIDE) !== 0, 1);
   }
+  if (!isWanted) return;
   mappings.table.each((mapping) => {
     const t = mappings.table.tableOf(mapping);
     if (t !== OTHER) hosts.add(mappings.table.internalAddress(mapping), t);

@@ -7,6 +7,7 @@ import type { HeldPorts } from '../nat/mappings.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import type { Prefix } from '../wire/address.ts';
 import type { EventPlace } from './event-log.ts';
+import type { Evict } from './fair-shares.ts';
 import type { WorkerSeat } from './hub.ts';
 
 export interface DeviceConfig {
@@ -51,10 +52,10 @@ export interface EngineConfig {
   /** Takes the lines of rules that log; default: nobody. */
   log?: (line: string) => void;
   /**
-   * What makes room when the flow table is full: `never` (default): nothing, the new flow is refused; `unassured`: a flow
-   * that never became ASSURED, of the host that has most.
+   * What makes room when the flow table is full: `fair` (default): who has most gives way to who has less (fair-shares.ts);
+   * `unassured`: a flow that never became ASSURED, of the host that has most, whoever asks; `never`: nothing, the new flow is refused.
    */
-  evict?: 'never' | 'unassured';
+  evict?: Evict;
   /**
    * What becomes of a SYN from outside that nothing expects: `silent` (default), or `unreachable`: ICMP 3/3 after six seconds,
    * unless a connection to where it came from has begun by then (RFC 5382 REQ-4).

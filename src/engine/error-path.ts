@@ -2,7 +2,8 @@
  * ICMP errors on their way through the engine (RFC 5508 4): RELATED to the flow of the packet that they quote, or the
  * host's, or nobody's. They never refresh or end a flow (REQ-6).
  */
-import { type FlowTable, H_DESTINATION, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import { type FlowTable, H_DESTINATION, H_STATUS, HELPED, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import { isInFlight } from '../conntrack/quote-window.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import {
   BAD_ICMP_CHECKSUM,
@@ -10,6 +11,7 @@ import {
   NO_RELATED,
   NO_ROUTE,
   OK,
+  QUOTE_OUT_OF_WINDOW,
   TOO_BIG,
   TTL_EXCEEDED,
 } from '../core/reasons.ts';
@@ -17,8 +19,9 @@ import { type IpIds, needsId } from '../nat/ip-id.ts';
 import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
 import { translateError } from '../nat/translate-error.ts';
 import { PUBLIC } from '../policy/admission.ts';
+import { swap32 } from '../wire/bytes.ts';
 import { fold } from '../wire/checksum.ts';
-import { IP_TTL, PROTO_GRE } from '../wire/ipv4.ts';
+import { IP_TTL, PROTO_GRE, PROTO_TCP } from '../wire/ipv4.ts';
 import {
   M_DESTINATION,
   M_DEVICE,
@@ -32,6 +35,7 @@ import {
   META,
   parseQuote,
 } from '../wire/parse.ts';
+import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { BATCH } from './arena.ts';
 import { ICMP_TRANSLATED } from './counters.ts';
 import type { Devices } from './devices.ts';
@@ -109,6 +113,7 @@ export class ErrorPath {
     if (side !== table.sideOf(handle) || meta[m + M_DESTINATION] !== table.hot[tuple + H_DESTINATION]) {
       return NO_RELATED;
     }
+    if (protocol === PROTO_TCP && !this.isUnderWay(handle)) return QUOTE_OUT_OF_WINDOW;
     const egress = path.egressOf(handle);
     if (path.deviceOf(egress) < 0) return NO_ROUTE;
     if (bytes.u8[offset + IP_TTL]! <= 1) return TTL_EXCEEDED;
@@ -122,6 +127,18 @@ export class ErrorPath {
     this.counters[ICMP_TRANSLATED]!++;
     path.sendWhole(egress, slot, meta[m + M_LENGTH]!);
     return OK;
+  }
+
+  /** Whether the quoted segment of the flow, which went against the direction of `handle`, can be on its way (RFC 5927). */
+  private isUnderWay(handle: number): boolean {
+    const { table, helpers } = this;
+    const flow = handle >> 1;
+    const direction = (handle & 1) ^ 1;
+    let sequence = swap32(this.out.bytes.i32[(this.meta[QUOTE_ROW + M_L4]! + TCP_SEQUENCE) >> 2]!);
+    if ((table.hot[flow * HOT + H_STATUS]! & HELPED) !== 0) {
+      sequence = (sequence - helpers.sequences.offsetOf(flow, direction, sequence)) | 0;
+    }
+    return isInFlight(table.track, flow, direction, sequence);
   }
 
   /** About a flow that is not here: another worker's, the host's, or nobody's. */

@@ -3,8 +3,9 @@
  *
  * They are made from the packet as it came, before translation, and go back where it came from, so a quote never
  * shows one side's addresses to the other. None is made about an ICMP error or a later fragment (RFC 1812
- * 4.3.2.7); all of them share one rate limit.
+ * 4.3.2.7), nor for a source that no host has. All of them share one rate limit, and each destination has a part of it.
  */
+import { DestinationLimit } from '../policy/destination-limit.ts';
 import { TokenBucket } from '../policy/token-bucket.ts';
 import { putBe16 } from '../wire/bytes.ts';
 import { checksum } from '../wire/checksum.ts';
@@ -17,6 +18,7 @@ import {
   IP_PROTOCOL,
   IP_SOURCE,
   IP_TTL,
+  isMartian,
   PROTO_ICMP,
 } from '../wire/ipv4.ts';
 import { VNET_HEADER } from '../wire/vnet.ts';
@@ -28,6 +30,9 @@ const MAX_ERROR = 576;
 /** Errors per second, and how many at once: a traceroute or a dead subnet is served, a flood is not. */
 export const RATE = 1000;
 export const BURST = 200;
+/** The same for one destination: what a traceroute needs, a tenth of what all may have. */
+export const DESTINATION_RATE = 100;
+export const DESTINATION_BURST = 50;
 const TTL = 64;
 /** Network control, as the kernel sends its errors (RFC 1812 4.3.2.5). */
 const PRECEDENCE = 0xc0;
@@ -37,10 +42,13 @@ const TOS_BITS = 0x1e;
 export class IcmpErrors {
   private readonly out: OutList;
   private readonly bucket: TokenBucket;
+  private readonly destinations: DestinationLimit;
 
-  constructor(out: OutList, now: number) {
+  /** `key`: of the hash of destinations. */
+  constructor(out: OutList, key: number, now: number) {
     this.out = out;
     this.bucket = new TokenBucket(RATE, BURST, now);
+    this.destinations = new DestinationLimit(DESTINATION_RATE, DESTINATION_BURST, key, now);
   }
 
   /**
@@ -59,9 +67,12 @@ export class IcmpErrors {
     room: number,
     now: number,
   ): boolean {
-    const { out } = this;
-    if (from === 0 || out.freeSlots === 0 || !this.bucket.take(now)) return false;
+    const { out, destinations } = this;
     const { u8, u16, i32 } = out.bytes;
+    const to = i32[(offset + IP_SOURCE) >> 2]!;
+    if (from === 0 || out.freeSlots === 0 || isMartian(to) || !destinations.mayTake(to, now)) return false;
+    if (!this.bucket.take(now)) return false;
+    destinations.take(to);
     const slot = out.takeSlot();
     const at = packetOffset(slot);
     const quote = Math.min(length, Math.min(room, MAX_ERROR) - IP_HEADER - ICMP_HEADER);
@@ -74,7 +85,7 @@ export class IcmpErrors {
     u8[at + IP_TTL] = TTL;
     u8[at + IP_PROTOCOL] = PROTO_ICMP;
     i32[(at + IP_SOURCE) >> 2] = from;
-    i32[(at + IP_DESTINATION) >> 2] = i32[(offset + IP_SOURCE) >> 2]!;
+    i32[(at + IP_DESTINATION) >> 2] = to;
     u16[(at + IP_CHECKSUM) >> 1] = checksum(u8, u16, at, IP_HEADER);
     u8[icmp] = type;
     u8[icmp + ICMP_CODE] = code;

@@ -55,6 +55,8 @@ export class Path {
   usesTwice = false;
   /** They answer DNS. */
   answersDns = false;
+  /** Keys the hash by which answers are limited (policy/destination-limit.ts): nobody outside knows it. */
+  readonly answerKey: number;
   private readonly devices: Devices;
   private readonly table: FlowTable;
   private readonly out: OutList;
@@ -78,7 +80,8 @@ export class Path {
     this.out = out;
     this.meta = meta;
     this.counters = counters;
-    this.errors = new IcmpErrors(out, now);
+    this.answerKey = table.hash(1, 2, 3, 4);
+    this.errors = new IcmpErrors(out, this.answerKey, now);
     this.oversize = new Oversize(out);
   }
 

@@ -18,6 +18,7 @@ import { NO_MAPPING } from '../nat/mappings.ts';
 import type { FirewallConfig } from '../policy/firewall-config.ts';
 import type { AddressChange } from './address-change.ts';
 import { applyNat } from './apply-nat.ts';
+import { type Evict, evictNumber } from './fair-shares.ts';
 import type { FirewallGate } from './firewall-gate.ts';
 import { type EndCause, FlowJudge, UNKNOWN_RULE } from './flow-judge.ts';
 import type { Helpers } from './helpers.ts';
@@ -32,7 +33,7 @@ export interface Reconfiguration {
   timeouts: Partial<Timeouts>;
   helpers: readonly HelperConfig[];
   clampMss: boolean;
-  evict: 'never' | 'unassured';
+  evict: Evict;
   unsolicited: 'silent' | 'unreachable';
 }
 
@@ -91,7 +92,7 @@ export class Reconfigurer {
     const isOtherFirewall = gate.setFirewall(to.firewall, now);
     const { timeouts } = sessions.tracker;
     this.rehangs = timeouts.replace({ ...rfcTimeouts, ...to.timeouts });
-    applyNat(sessions, before, to.nat, to.evict === 'unassured');
+    applyNat(sessions, before, to.nat, evictNumber(to.evict));
     path.usesTwice = to.nat.forwards.some((forward) => forward.twice);
     helpers.configure(to.helpers);
     this.parts.clampMss = to.clampMss;

@@ -4,8 +4,9 @@
  *
  * Made from the packet as it came and sent back where it came from, so it comes from the address that the sender asked for. There is
  * no reset for a reset, for a fragment, or for a segment with a wrong checksum. What is not TCP is told port unreachable instead. Resets have a
- * rate limit of their own, as large as that of the ICMP errors; both are counted with these.
+ * rate limit of their own, as large as that of the ICMP errors, and each destination its part; both are counted with these.
  */
+import { DestinationLimit } from '../policy/destination-limit.ts';
 import { TokenBucket } from '../policy/token-bucket.ts';
 import { swap32 } from '../wire/bytes.ts';
 import { fold, pseudoHeaderSum, sumBytes } from '../wire/checksum.ts';
@@ -25,7 +26,7 @@ import {
 import { ACK, FIN, RST, SYN, TCP_ACK, TCP_FLAGS, TCP_SEQUENCE, tcpHeaderLength } from '../wire/tcp.ts';
 import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
 import { ICMP_SUPPRESSED, RESETS_SENT } from './counters.ts';
-import { BURST, RATE } from './icmp-errors.ts';
+import { BURST, DESTINATION_BURST, DESTINATION_RATE, RATE } from './icmp-errors.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
 import { sendReset } from './reset-packet.ts';
@@ -40,6 +41,7 @@ export class Rejects {
   private readonly meta: Int32Array;
   private readonly counters: Float64Array;
   private readonly bucket: TokenBucket;
+  private readonly destinations: DestinationLimit;
 
   constructor(out: OutList, path: Path, meta: Int32Array, counters: Float64Array, now: number) {
     this.out = out;
@@ -47,6 +49,7 @@ export class Rejects {
     this.meta = meta;
     this.counters = counters;
     this.bucket = new TokenBucket(RATE, BURST, now);
+    this.destinations = new DestinationLimit(DESTINATION_RATE, DESTINATION_BURST, path.answerKey, now);
   }
 
   /** Answers the packet of row `m` in the way of number `way`. */
@@ -61,10 +64,12 @@ export class Rejects {
     const l4 = meta[m + M_L4]!;
     const flags = u8[l4 + TCP_FLAGS]!;
     if (meta[m + M_FRAGMENT] !== 0 || (flags & RST) !== 0 || !this.isSound(m)) return;
-    if (out.freeSlots === 0 || !this.bucket.take(now)) {
+    const to = meta[m + M_SOURCE]!;
+    if (out.freeSlots === 0 || !this.destinations.mayTake(to, now) || !this.bucket.take(now)) {
       counters[ICMP_SUPPRESSED]!++;
       return;
     }
+    this.destinations.take(to);
     let [sequence, acknowledgement] = [0, 0];
     if ((flags & ACK) !== 0) {
       sequence = swap32(i32[(l4 + TCP_ACK) >> 2]!);

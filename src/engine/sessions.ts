@@ -58,22 +58,16 @@ import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
 import { clearFlowGauges, countEnd, flowGauge } from './count.ts';
-import {
-  FLOWS_EVICTED,
-  FLOWS_LOST,
-  FLOWS_STARTED,
-  PORTS_OVERLOADED,
-  PORTS_RECYCLED,
-  QUARANTINE_CUT,
-} from './counters.ts';
+import { FLOWS_LOST, FLOWS_STARTED, PORTS_OVERLOADED, PORTS_RECYCLED, QUARANTINE_CUT } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { EventLog } from './event-log.ts';
+import { EVICT_FAIR, EVICT_NEVER, EVICT_UNASSURED, evictNumber, FairShares, hostOf } from './fair-shares.ts';
 import { type FlowLosses, flowsLost } from './losses.ts';
 import { Ownership } from './ownership.ts';
 import { PortGauges } from './port-gauges.ts';
 import { Shortages } from './shortages.ts';
 import type { State } from './state.ts';
-import { hostOf, isOver, Yielding } from './yielding.ts';
+import { isOver, Yielding } from './yielding.ts';
 
 /** Mappings beyond one per flow, for ports that are reserved before a flow comes. */
 const SPARE_MAPPINGS = 4096;
@@ -102,8 +96,8 @@ export class Sessions {
   private readonly shortages: Shortages;
   private readonly gauges: PortGauges;
   private readonly random: Random;
-  /** Whether flows make room when the table is full. */
-  evicts: boolean;
+  /** Who gives way when the table runs short. */
+  readonly shares: FairShares;
   private readonly yielding: Yielding;
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
@@ -140,7 +134,7 @@ export class Sessions {
     );
     this.shortages = new Shortages(state.shortages);
     this.random = new Random(config.seed);
-    this.evicts = config.evict === 'unassured';
+    const evict = evictNumber(config.evict);
 
     const { seat } = config;
     this.ownership = seat === undefined ? null : new Ownership(seat);
@@ -151,12 +145,15 @@ export class Sessions {
     this.rules = new Rules(nat.rules, config.ports, (address) => externals.add(address));
     const { rules } = this.rules;
     const quotas = this.rules.deciding.some((rule) => rule.portsPerHost > 0 || rule.flowsPerHost > 0);
-    const isCounting = quotas || this.evicts;
+    const isCounting = quotas || evict !== EVICT_NEVER;
     this.hosts =
       seat === undefined
         ? new Hosts(isCounting)
         : new SharedHosts(isCounting, new Int32Array(seat.hub.hosts), own.workers, own.number);
-    this.yielding = new Yielding(this.tracker, this.hosts, this.random);
+    this.hosts.isShown = quotas || evict === EVICT_UNASSURED;
+    this.hosts.isFair = evict === EVICT_FAIR;
+    this.shares = new FairShares(evict, this.table, this.hosts, this.random);
+    this.yielding = new Yielding(this.tracker, this.shares, this.counters);
     this.mappings = new Mappings({
       owned: new Uint8Array(config.owned),
       externals,
@@ -232,13 +229,15 @@ export class Sessions {
     const ports = meta[m + M_PORTS]!;
     if (protocol === PROTO_TCP)
       this.yielding.sequence = swap32(bytes.i32[(meta[m + M_L4]! + TCP_SEQUENCE) >> 2]!);
+    const host = isInside ? source : decision[D_DESTINATION]!;
     let refused = OK;
+    if (this.shares.isCrowded) refused = this.yielding.mayBegin(host, isInside);
+    if (refused !== OK) return this.refuse(host, refused, now);
     // Between private networks nothing is translated.
     const kind = decision[D_KIND]!;
     const stays = isInside && !leaves && (kind === DIRECT || kind === RESOLVER);
     if (isInside && !stays) refused = decider.source(protocol, source, destination, ports);
     else if (isInside ? decider.turnsBack : decider.isTwice) refused = decider.twiceSource(protocol, source);
-    const host = isInside ? source : decision[D_DESTINATION]!;
     if (refused !== OK) return this.refuse(host, refused, now);
     const mapping = decision[D_MAPPING]!;
     const quota = this.rules.rules[decision[D_RULE]!]?.flowsPerHost ?? 0;
@@ -256,8 +255,7 @@ export class Sessions {
     const sides = (isInside ? 0 : ORIGINAL_SIDE) | (leaves ? REPLY_SIDE : 0);
     const bits = flags | sides | (decision[D_RULE]! << RULE_SHIFT);
     let flow = this.tracker.open(meta, m, state, replySource, replyDestination, replyPorts, bits, now);
-    if (flow === FULL && this.evicts && this.yielding.makeRoom()) {
-      this.counters[FLOWS_EVICTED]!++;
+    if (flow === FULL && this.yielding.makeRoom(host, isInside)) {
       flow = this.tracker.open(meta, m, state, replySource, replyDestination, replyPorts, bits, now);
     }
     if (flow === FULL) {
@@ -337,14 +335,14 @@ export class Sessions {
 
   /** A flow has its mappings: what else has to know. `target`: the second one, or NO_MAPPING. */
   private begun(flow: number, target: number): void {
-    const { table, hosts, decider } = this;
+    const { table, decider } = this;
     const { hot, cold } = table;
     const h = flow * HOT;
     const status = hot[h + H_STATUS]!;
     const protocol = status & 0xff;
     setDeltas(hot, flow, protocol);
     if (target !== NO_MAPPING) this.targets.set(flow, target);
-    hosts.add(hostOf(hot, h), HOST_FLOWS);
+    this.shares.count(hostOf(hot, h), (status & ORIGINAL_SIDE) !== 0, 1);
     const mapping = cold[flow * COLD + C_MAPPING]!;
     if (mapping !== NO_MAPPING) {
       this.mappings.table.setLastFlow(mapping, flow);
@@ -379,7 +377,7 @@ export class Sessions {
       this.targets.delete(flow);
       mappings.release(target, now, isQuiet);
     }
-    this.hosts.remove(hostOf(hot, h), HOST_FLOWS);
+    this.shares.count(hostOf(hot, h), (status & ORIGINAL_SIDE) !== 0, -1);
     this.events?.end(flow, why);
     countEnd(this.counters, protocol, why);
   }

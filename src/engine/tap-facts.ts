@@ -29,6 +29,7 @@ import {
   HAND_OFF_LATE,
   HOST_FLOW_LIMIT,
   HOST_PORT_LIMIT,
+  HOST_SHARE,
   NO_EXTERNAL_ADDRESS,
   NO_FREE_PORT,
   NO_HAIRPIN,
@@ -282,7 +283,7 @@ export class TapFacts {
     if (!isInside && decision[D_KIND] !== DIRECT) facts[T_CLIENT] = decision[D_DESTINATION]!;
     this.way(path.routes.classOf(decision[D_DESTINATION]!));
     const rule = rules.rules[decision[D_RULE]!];
-    if (reason === TABLE_FULL) facts[T_LIMIT] = table.capacity;
+    if (reason === TABLE_FULL || reason === HOST_SHARE) facts[T_LIMIT] = table.capacity;
     if (rule === undefined) return;
     if (reason === HOST_PORT_LIMIT) facts[T_LIMIT] = rule.portsPerHost;
     else if (reason === HOST_FLOW_LIMIT) facts[T_LIMIT] = rule.flowsPerHost;

@@ -1,6 +1,6 @@
 /**
- * Which flows may yield to new ones: those in TIME_WAIT their port (netfilter's early eviction), and, where the operator
- * allows it, those that never became ASSURED their record.
+ * Which flows may yield to new ones: those in TIME_WAIT their port (netfilter's early eviction), and those that never became
+ * ASSURED their record or port, where shares say so (fair-shares.ts).
  */
 import { END_EVICTED, END_REUSED } from '../conntrack/end-reasons.ts';
 import {
@@ -10,7 +10,6 @@ import {
   H_PORTS,
   H_STATUS,
   HOT,
-  ORIGINAL_SIDE,
   STATE_MASK,
   STATE_SHIFT,
   TRACK,
@@ -19,26 +18,25 @@ import {
 import { CLOSE, TIME_WAIT } from '../conntrack/tcp-states.ts';
 import { after, W_END } from '../conntrack/tcp-window.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
-import type { Random } from '../core/random.ts';
+import { OK, TABLE_FULL } from '../core/reasons.ts';
 import { ICMP, TCP } from '../nat/external-addresses.ts';
-import { HOST_FLOWS, type Hosts } from '../nat/hosts.ts';
 import type { FlowsOfMappings } from '../nat/port-allocator.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
-
-/** Records looked at for a flow that may make room. */
-const EVICTION_LOOKS = 128;
+import { FLOWS_EVICTED } from './counters.ts';
+import type { FairShares } from './fair-shares.ts';
 
 export class Yielding implements FlowsOfMappings {
   /** Of the SYN that begins a flow just now. */
   sequence = 0;
   private readonly tracker: Tracker;
-  private readonly hosts: Hosts;
-  private readonly random: Random;
+  private readonly shares: FairShares;
 
-  constructor(tracker: Tracker, hosts: Hosts, random: Random) {
+  private readonly counters: Float64Array;
+
+  constructor(tracker: Tracker, shares: FairShares, counters: Float64Array) {
     this.tracker = tracker;
-    this.hosts = hosts;
-    this.random = random;
+    this.shares = shares;
+    this.counters = counters;
   }
 
   isTaken(
@@ -70,31 +68,33 @@ export class Yielding implements FlowsOfMappings {
     return true;
   }
 
-  /** Ends a flow that is not ASSURED, of the host that has most of those looked at; false when there is none. */
-  makeRoom(): boolean {
-    const { hosts } = this;
-    const { table } = this.tracker;
-    let victim = -1;
-    let most = 0;
-    let flow = (this.random.next() >>> 1) % table.capacity;
-    for (let looks = 0; looks < EVICTION_LOOKS; looks++) {
-      flow = flow + 1 === table.capacity ? 0 : flow + 1;
-      const h = flow * HOT;
-      if (!table.isLive(flow) || (table.hot[h + H_STATUS]! & ASSURED) !== 0) continue;
-      const flows = hosts.count(hostOf(table.hot, h), HOST_FLOWS);
-      if (flows <= most) continue;
-      most = flows;
-      victim = flow;
-    }
+  /** While the table is crowded: OK, or why no flow of private `host`, or from outside to it, begins. */
+  mayBegin(host: number, isInside: boolean): number {
+    const { shares } = this;
+    if (isInside) return shares.mayBegin(host);
+    return !shares.isOutsideFull || this.makeRoom(host, false) ? OK : TABLE_FULL;
+  }
+
+  /** Makes room for a flow of private `host`, or from outside to it; false when there is none to be had. */
+  makeRoom(host: number, isInside: boolean): boolean {
+    const victim = this.shares.victim(host, isInside);
     if (victim < 0) return false;
-    this.tracker.close(victim, END_EVICTED);
+    this.evict(victim);
     return true;
   }
-}
 
-/** The internal host of the flow record at `h`: who began it, or whom it is for. */
-export function hostOf(hot: Int32Array, h: number): number {
-  return (hot[h + H_STATUS]! & ORIGINAL_SIDE) === 0 ? hot[h]! : hot[h + TUPLE]!;
+  endUnassured(mapping: number, flow: number): boolean {
+    const { table } = this.tracker;
+    if (flow < 0 || !table.isLive(flow) || (table.hot[flow * HOT + H_STATUS]! & ASSURED) !== 0) return false;
+    if (table.cold[flow * COLD + C_MAPPING] !== mapping) return false;
+    this.evict(flow);
+    return true;
+  }
+
+  private evict(flow: number): void {
+    this.counters[FLOWS_EVICTED]!++;
+    this.tracker.close(flow, END_EVICTED);
+  }
 }
 
 /** Whether nothing of a flow with this status can still be on its way: TCP in TIME_WAIT or CLOSE. */

@@ -93,7 +93,7 @@ export interface RunOptions {
   /** Whether the MSS of SYNs is lowered to the path's MTU. */
   clampMss: boolean;
   /** See EngineConfig. */
-  evict: 'never' | 'unassured';
+  evict: 'fair' | 'never' | 'unassured';
   unsolicited: 'silent' | 'unreachable';
   /** What may cross. */
   firewall: FirewallConfig;

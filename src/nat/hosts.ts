@@ -4,12 +4,18 @@
  * A host has a record while it uses anything. Counted when flows and mappings begin and end, never per packet; and only
  * where somebody asks (`isCounting`), since most gateways have no quotas.
  */
-const FIELDS = 4;
+const FIELDS = 5;
 /** Live flows that the host began, or that go to it. */
 export const HOST_FLOWS = 3;
+/** Of these, those that it began. */
+export const HOST_BEGUN = 4;
 
 export class Hosts {
   isCounting: boolean;
+  /** Whether ports and flows are shared out fairly when they run short (engine/fair-shares.ts). */
+  isFair = false;
+  /** Several workers: whether count() is asked, and must know of the others. */
+  isShown = true;
   private readonly numbers = new Map<number, number>();
   private readonly free: number[] = [];
   /** Ports by table (TCP, UDP, ICMP), then flows. */
@@ -31,14 +37,47 @@ export class Hosts {
     this.free.push(number);
   }
 
+  /** Hosts that have anything, of this worker. */
+  get active(): number {
+    return this.numbers.size;
+  }
+
   /** `what`: a port table (external-addresses.ts) or HOST_FLOWS. */
   count(address: number, what: number): number {
+    return this.countHere(address, what);
+  }
+
+  /** count(), and HOST_BEGUN, of this worker only. */
+  countHere(address: number, what: number): number {
     const number = this.numbers.get(address);
     return number === undefined ? 0 : this.uses[number * FIELDS + what]!;
   }
 
   add(address: number, what: number): void {
     if (!this.isCounting) return;
+    // First the place: it may bring another array.
+    const at = this.place(address);
+    this.uses[at + what]!++;
+  }
+
+  remove(address: number, what: number): void {
+    if (!this.isCounting) return;
+    const number = this.numbers.get(address);
+    if (number === undefined) return;
+    this.uses[number * FIELDS + what]!--;
+    this.leave(address, number);
+  }
+
+  /** A flow of the host has begun (`step` 1) or ended (-1); `isOutside`: begun from outside. */
+  countFlow(address: number, isOutside: boolean, step: number): void {
+    if (!this.isCounting || (step < 0 && !this.numbers.has(address))) return;
+    const at = this.place(address);
+    this.uses[at + HOST_FLOWS]! += step;
+    if (!isOutside) this.uses[at + HOST_BEGUN]! += step;
+    if (step < 0) this.leave(address, (at / FIELDS) | 0);
+  }
+
+  private place(address: number): number {
     let number = this.numbers.get(address);
     if (number === undefined) {
       number = this.free.pop() ?? this.numbers.size;
@@ -49,17 +88,14 @@ export class Hosts {
         this.uses = larger;
       }
     }
-    this.uses[number * FIELDS + what]!++;
+    return number * FIELDS;
   }
 
-  remove(address: number, what: number): void {
-    if (!this.isCounting) return;
-    const number = this.numbers.get(address);
-    if (number === undefined) return;
+  /** Forgets a host that has nothing any more. */
+  private leave(address: number, number: number): void {
+    const { uses } = this;
     const at = number * FIELDS;
-    this.uses[at + what]!--;
-    if ((this.uses[at]! | this.uses[at + 1]! | this.uses[at + 2]! | this.uses[at + HOST_FLOWS]!) !== 0)
-      return;
+    if ((uses[at]! | uses[at + 1]! | uses[at + 2]! | uses[at + HOST_FLOWS]!) !== 0) return;
     this.numbers.delete(address);
     this.free.push(number);
   }

@@ -78,7 +78,7 @@ export class Mappings {
     this.flows = flows;
     this.random = random;
     this.table = new MappingTable(capacity, seed);
-    this.allocator = new PortAllocator(externals, this.table, flows, random, seed);
+    this.allocator = new PortAllocator(externals, this.table, flows, random, seed, hosts, this.own.workers);
     this.shared = new SharedPorts(owned, externals, forwards, held, this.own, options.protocols);
   }
 

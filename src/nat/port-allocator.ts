@@ -4,13 +4,16 @@
  *     1. a TCP port all of whose flows are over (TIME_WAIT) changes hands      (counted)
  *     2. the port that has been in quarantine longest                          (counted)
  *     3. a port is overloaded: another host's, towards other remotes (RFC 7857), unless the rule forbids it (counted)
+ *     4. of a host that has more ports, a port whose only flow never became ASSURED (`evict: fair`)
  *
- * No live mapping ever makes room. Where hosts have blocks of their own, what is in them is all they get.
+ * So that those who have few find one free: of the last eighth nothing is given, by 2 neither, to a host that has its share, which is the
+ * range divided by the hosts that have anything. No other live mapping ever makes room. Where hosts have blocks of their own, what is in them is all they get.
  */
 import { hashTuple } from '../conntrack/tuple.ts';
 import type { Random } from '../core/random.ts';
 import { swap16 } from '../wire/bytes.ts';
 import { type ExternalAddresses, ICMP, TCP } from './external-addresses.ts';
+import type { Hosts } from './hosts.ts';
 import { type MappingTable, NO_MAPPING } from './mapping-table.ts';
 import { blockAt, PortBlocks, placeOf } from './port-blocks.ts';
 import { choosePort } from './port-choice.ts';
@@ -19,6 +22,8 @@ import { type CompiledRule, OVERLOAD_ALWAYS, OVERLOAD_NEVER, PRESERVE } from './
 
 /** Ports looked at for one to overload, or to take from a flow that is over. */
 const TRIES = 128;
+/** From so many ports on a range has a reserve. */
+const RESERVE_FROM = 1024;
 
 /** What mappings ask of those who know the flows. */
 export interface FlowsOfMappings {
@@ -26,6 +31,8 @@ export interface FlowsOfMappings {
   isTaken(table: number, remote: number, remotePort: number, external: number, externalPort: number): boolean;
   /** Ends `flow`, the last of a mapping, if it is over and may make room for one to `remote`; whether it did. */
   endFinished(mapping: number, flow: number, remote: number, remotePort: number): boolean;
+  /** Ends `flow`, the last of a mapping, if it never became ASSURED; whether it did. */
+  endUnassured(mapping: number, flow: number): boolean;
 }
 
 export class PortAllocator {
@@ -38,6 +45,8 @@ export class PortAllocator {
   private readonly flows: FlowsOfMappings;
   private readonly random: Random;
   private readonly seed: readonly [number, number];
+  private readonly hosts: Hosts;
+  private readonly workers: number;
   private readonly blocks = new Map<number, PortBlocks>();
 
   constructor(
@@ -46,12 +55,16 @@ export class PortAllocator {
     flows: FlowsOfMappings,
     random: Random,
     seed: readonly [number, number],
+    hosts: Hosts,
+    workers: number,
   ) {
     this.externals = externals;
     this.table = table;
     this.flows = flows;
     this.random = random;
     this.seed = seed;
+    this.hosts = hosts;
+    this.workers = workers;
   }
 
   /** A port that is nobody's, or, where the rule says so, one that others have towards other remotes. */
@@ -73,7 +86,10 @@ export class PortAllocator {
         return wanted;
       }
     }
-    if (rule.blockSize === 0) return this.choose(space, rule, first, last, address, wanted, t);
+    if (rule.blockSize === 0) {
+      if (this.isGreedy(rule, space, t, address, last - first + 1)) return -1;
+      return this.choose(space, rule, first, last, address, wanted, t);
+    }
     if (rule.numbered.length > 0) {
       const place = blockAt(
         placeOf(address, rule.numbered),
@@ -127,20 +143,49 @@ export class PortAllocator {
         return port;
       }
     }
-    const waited = space.takeOldest(first, last);
+    const isGreedy = this.isGreedy(rule, space, t, address, last - first + 1);
+    const waited = isGreedy ? -1 : space.takeOldest(first, last);
     if (waited >= 0) {
       this.quarantineCut++;
       return waited;
     }
-    if (rule.overload === OVERLOAD_NEVER) return -1;
     const size = last - first + 1;
-    const start =
-      rule.choice === PRESERVE && wanted >= first && wanted <= last ? wanted - first : this.offset(size);
+    if (rule.overload !== OVERLOAD_NEVER) {
+      const start =
+        rule.choice === PRESERVE && wanted >= first && wanted <= last ? wanted - first : this.offset(size);
+      for (let i = 0; i < Math.min(TRIES, size); i++) {
+        const port = first + ((start + i) % size);
+        if (!this.canOverload(space, t, number, port, remote, remotePort)) continue;
+        this.overloaded++;
+        return port;
+      }
+    }
+    return this.hosts.isFair && !isGreedy ? this.richPort(space, t, address, first, size) : -1;
+  }
+
+  /** Whether ports are short and a host has its share of them. `size`: of the range. */
+  private isGreedy(rule: CompiledRule, space: PortSpace, t: number, address: number, size: number): boolean {
+    const { hosts } = this;
+    const own = size / this.workers;
+    if (!hosts.isFair || own < RESERVE_FROM || space.inUse < own - own / 8) return false;
+    return hosts.countHere(address, t) * hosts.active >= own * rule.externals.length;
+  }
+
+  /** Takes a port from a host that has more than `address`, and one more at least: one whose flow was never ASSURED; -1 for none. */
+  private richPort(space: PortSpace, t: number, address: number, first: number, size: number): number {
+    const { table, hosts } = this;
+    const least = hosts.countHere(address, t) + 1;
+    const start = this.offset(size);
     for (let i = 0; i < Math.min(TRIES, size); i++) {
       const port = first + ((start + i) % size);
-      if (!this.canOverload(space, t, number, port, remote, remotePort)) continue;
-      this.overloaded++;
-      return port;
+      const mapping = space.head[port]!;
+      if (mapping === NO_MAPPING || table.refs(mapping) !== 1 || table.next(mapping) !== NO_MAPPING) continue;
+      if (hosts.countHere(table.internalAddress(mapping), t) <= least) continue;
+      if (!this.flows.endUnassured(mapping, table.lastFlow(mapping))) continue;
+      if (space.isFree(port)) return port;
+      // It waits, as the only one: it has no time to.
+      const freed = space.takeOldest(first, first + size - 1);
+      if (freed >= 0) return freed;
     }
     return -1;
   }

@@ -2,7 +2,7 @@
  * Hosts over several workers: quotas are per internal host, and a host's flows are at all workers.
  *
  * Each worker counts for itself and shows its counts in a section of shared memory that only it writes; who asks adds up all
- * sections. A section is 1024 sets of 16 rows: address and the four counts.
+ * sections. Where nobody would ask (`isShown`) nothing is shown. A section is 1024 sets of 16 rows: address and the four counts.
  *
  * Limits: 16384 hosts at once per worker; one that finds its set full is counted for its own worker only. Two workers that
  * admit a flow of one host in the same instant may exceed its quota by one.
@@ -55,13 +55,18 @@ export class SharedHosts extends Hosts {
     this.show(address);
   }
 
+  override countFlow(address: number, isOutside: boolean, step: number): void {
+    super.countFlow(address, isOutside, step);
+    this.show(address);
+  }
+
   protected override forget(address: number): void {
     super.forget(address);
     this.show(address);
   }
 
   private show(address: number): void {
-    if (!this.isCounting) return;
+    if (!this.isCounting || !this.isShown) return;
     const { rows } = this;
     let row = this.find(this.own, address);
     let isUsed = false;

@@ -43,7 +43,7 @@ export interface MemoryGatewayOptions {
   /** Takes the lines of firewall rules that log; the interfaces are `private` and `public` there. */
   log?: (line: string) => void;
   /** What makes room when the flow table is full: nothing (the default), or flows that are not ASSURED. */
-  evict?: 'never' | 'unassured';
+  evict?: 'fair' | 'never' | 'unassured';
   /** What becomes of a SYN from outside that nothing expects (RFC 5382 REQ-4). */
   unsolicited?: 'silent' | 'unreachable';
   /** Bytes of an IPv4 packet, default 1500. */

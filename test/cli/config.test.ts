@@ -38,7 +38,7 @@ test('check says every problem, and whether the file can be used', () => {
     stderr: '',
     stdout: [
       `${path}:3:8: ports: 80 is not allowed here; give a range of ports, e.g. 32768-65535`,
-      `${path}:5:8: evict: "x" is not allowed here; did you mean never? There is never or unassured`,
+      `${path}:5:8: evict: "x" is not allowed here; did you mean fair? There is fair, never or unassured`,
       `${path}: 2 errors, 0 warnings`,
       '',
     ].join('\n'),

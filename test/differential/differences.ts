@@ -149,6 +149,14 @@ export const differences: readonly Difference[] = [
     },
   },
   {
+    name: 'quoted-segment-verified',
+    packet: (mismatch) =>
+      mismatch.step.packet.kind === 'error' &&
+      mismatch.natgate.length === 0 &&
+      mismatch.reasons.join() === 'quote_out_of_window' &&
+      forwarded(mismatch, mismatch.kernel),
+  },
+  {
     // The kernel drops a piece that lies inside those it has, whatever its bytes are, and goes on.
     name: 'overlap-inside',
     parts: true,

@@ -57,7 +57,7 @@ export interface BedOptions {
   further?: readonly { address: string; mtu?: number }[];
   routes?: Route[];
   nat?: NatConfig;
-  evict?: 'never' | 'unassured';
+  evict?: 'fair' | 'never' | 'unassured';
   unsolicited?: 'silent' | 'unreachable';
   firewall?: FirewallConfig;
   dns?: DnsState;

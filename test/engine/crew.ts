@@ -84,6 +84,7 @@ export class Crew {
         ...(options.nat && { nat: options.nat }),
         ...(options.dns && { dns: options.dns }),
         ...(options.firewall && { firewall: options.firewall }),
+        ...(options.evict && { evict: options.evict }),
         helpers: options.helpers ?? [],
         seat: { number, hub, wake: (worker) => void this.woken.add(worker) },
         seed: (options.seed ?? 1) + number,

@@ -8,7 +8,7 @@ import { reasonNames } from '../../src/core/reasons.ts';
 import { READ_TRUNCATED, WRITE_DOWN, WRITE_NO_BUFFER, WRITE_REFUSED } from '../../src/engine/arena.ts';
 import { signatureOf } from '../../src/engine/signature.ts';
 import { masqueradeAll } from '../../src/nat/config.ts';
-import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
+import { icmpError, tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { initChunk, sctpPacket } from '../conntrack/sctp-packets.ts';
 import { corpus } from '../corpus/load.ts';
 import { config, rule } from '../policy/firewall/rules.ts';
@@ -129,6 +129,19 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
   host_flow_limit: {
     options: { nat: masqueradeAll(PORTS, { flowsPerHost: 1 }) },
     run: (bed) => [bed.out(query()), bed.out(query('10.77.0.2', 40001)), bed.out(query('10.77.0.3'))],
+  },
+  quote_out_of_window: {
+    run: (bed) => {
+      const syn = tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'S', seq: 9000 });
+      const [sent] = bed.out(syn);
+      const forged = sent!.packet.slice();
+      new DataView(forged.buffer).setUint32(24, 9001 + 5);
+      bed.in(icmpError({ from: '192.0.2.1', to: EXTERNAL, type: 3, code: 1, packet: forged }));
+    },
+  },
+  host_share: {
+    options: { flows: 1024 },
+    run: (bed) => Array.from({ length: 897 }, (_, i) => bed.out(query('10.77.0.2', 10_000 + i))),
   },
   filtered: {
     run: (bed) => [bed.out(query()), bed.in(udpPacket({ from: '203.0.113.77:53', to: '198.18.0.1:40000' }))],

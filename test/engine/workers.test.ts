@@ -46,7 +46,10 @@ describe('a flow from inside', () => {
   );
 
   test('finds every port of its worker, and none of another', () => {
-    const crew = crewWith({ parity: false, overload: 'never' }, { first: 33000, last: 33063 });
+    const ports = { first: 33000, last: 33063 };
+    const nat = masqueradeAll(ports, { parity: false, overload: 'never' });
+    // That nobody gives way shows that there is none left.
+    const crew = new Crew({ ports, nat, evict: 'never' });
     const seen = new Set<number>();
     for (let i = 0; i < 16; i++) {
       seen.add(only(PUBLIC, crew.out(udp(`${CLIENT}:${40002 + 8 * i}`, `${SERVER}:53`))).sport);

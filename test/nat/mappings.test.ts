@@ -40,7 +40,7 @@ function newMappings(
     held,
     capacity: 70_000,
     hosts: new Hosts(true),
-    flows: { isTaken: () => false, endFinished: () => false, ...flows },
+    flows: { isTaken: () => false, endFinished: () => false, endUnassured: () => false, ...flows },
     random: new Random(1),
     seed: [3, 4],
   });

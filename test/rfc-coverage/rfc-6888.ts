@@ -132,7 +132,7 @@ export const rfc6888: Document = {
       'MUST NOT',
       'Mappings are deleted to make room',
       'yes',
-      'None that is in use. A TCP port whose only connection is over (TIME_WAIT, CLOSE) may change hands, as REQ-8A has it. `--evict unassured` is the administrator’s choice.',
+      'None that is in use. A TCP port whose only connection is over (TIME_WAIT, CLOSE) may change hands, as REQ-8A has it. Between hosts, a flow that never became ASSURED gives way where another host has less (`--evict fair`, the default; `never` and `unassured` are the administrator’s choice).',
       [RFC, 'the packet is dropped, its sender told 3/13, the shortage noted, and no mapping gives way'],
       ['engine/limits.test.ts', 'table full: 3/13 for the new, the old go on; room once one has ended'],
       [SHORTAGE, 'when ports run out › a connection in TIME_WAIT gives its port to a new one elsewhere'],

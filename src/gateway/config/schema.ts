@@ -94,9 +94,9 @@ export const configSchema = map({
   'clamp-mss': flag().default(true).meta({
     description: 'Lower the MSS that TCP connections announce to what the MTUs of both sides can carry',
   }),
-  evict: word(['never', 'unassured']).default('never').meta({
+  evict: word(['fair', 'never', 'unassured']).default('fair').meta({
     description:
-      'What makes room when the flow table is full: nothing, or connections that were never answered, of the host that has most',
+      'What makes room when the flow table is full: unanswered connections of who has most, for those who have less (fair), or for all (unassured); or nothing',
   }),
   unsolicited: word(['silent', 'unreachable']).default('silent').meta({
     description:

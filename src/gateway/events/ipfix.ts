@@ -241,7 +241,7 @@ export class IpfixEncoder {
   #refused(event: Refused): void {
     const { reason } = event;
     const host = event.host ?? '0.0.0.0';
-    if (event.event === 'exhausted' && reason !== 'table_full') {
+    if (event.event === 'exhausted' && reason !== 'table_full' && reason !== 'host_share') {
       const natEvent = reason === 'no_external_address' ? ADDRESSES_EXHAUSTED : PORTS_EXHAUSTED;
       this.#record.begin(event.time, natEvent).address(host).text(event.client);
       this.#append(EXHAUSTED);

@@ -29,9 +29,10 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   invalid_tcp:
     'mostly a connection that is over or was forgotten: let its ends begin anew. If answers go by another way, make both directions pass here',
   no_flow: 'nothing, unless somebody shall be reached from outside: `natgate forward add`',
+  quote_out_of_window: 'nothing: the error is about a segment that is not under way: late, or forged',
   no_related: 'nothing: the error is about a flow that is not here (any more)',
   fragment_first_missing: 'see why the first fragment was dropped',
-  table_full: 'raise `limits: flows`, or `evict: unassured`; `natgate flows` shows who has most',
+  table_full: 'raise `limits: flows`; `natgate flows` shows who has most',
   invalid_window:
     'a late or forged segment; if there are many, an end or a device in between does not scale windows right',
   invalid_rst: 'a late or forged RST: nothing',
@@ -49,6 +50,7 @@ export const REMEDIES: Readonly<Record<string, string>> = {
     'raise `limits: ports-per-host` (or of the rule), or see what the host opens: `natgate flows --client`',
   host_flow_limit:
     'raise `limits: flows-per-host` (or of the rule), or see what the host opens: `natgate flows --client`',
+  host_share: 'raise `limits: flows`; `natgate flows --client` shows what the host opens',
   filtered: 'the port is open to whom its owner has sent to: let it send first, or use `nat: filtering: eim`',
   address_gone:
     'nothing: the flow goes on when the public interface has that address again; `on-address-change: end` or `remap` do not wait',

@@ -4,6 +4,7 @@ import {
   FIREWALL_REJECT,
   HOST_FLOW_LIMIT,
   HOST_PORT_LIMIT,
+  HOST_SHARE,
   NO_FREE_PORT,
   TABLE_FULL,
   TOO_BIG,
@@ -28,6 +29,8 @@ export function resourceText(record: TapRecord, names: TapNames): string | null 
       return `${clientText(names, client)} has ${limit} external ports, as many as it may have${byRule}`;
     case HOST_FLOW_LIMIT:
       return `${clientText(names, client)} has ${limit} flows, as many as it may have${byRule}`;
+    case HOST_SHARE:
+      return `${clientText(names, client)} has its share of ${limit} flows`;
     case TABLE_FULL:
       return `the flow table has room for ${limit} flows`;
     case FIREWALL_DROP:

@@ -29,7 +29,7 @@ test('two lines are the recipe, and what the two flags say', () => {
     txQueueLength: 1000,
     clampMss: true,
     events: [],
-    evict: 'never',
+    evict: 'fair',
     unsolicited: 'silent',
     firewall: defaultFirewall,
     dns: null,

@@ -106,7 +106,7 @@ describe('types and ranges', () => {
     ['clamp-mss: yes', '3:12: clamp-mss: "yes" is not allowed here; give true or false'],
     [
       'evict: unasured',
-      '3:8: evict: "unasured" is not allowed here; did you mean unassured? There is never or unassured',
+      '3:8: evict: "unasured" is not allowed here; did you mean unassured? There is fair, never or unassured',
     ],
     ['limits: 5', '3:9: limits: 5 is not allowed here; give a map of keys and values'],
     [
