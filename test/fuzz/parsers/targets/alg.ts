@@ -11,7 +11,7 @@ const EXTERNAL = parseAddress('198.18.0.1')!;
 const NEIGHBOUR = 0x5a5a5a5a;
 
 /** What a helper did with a payload. `first`: of an input, which direction, and how far its numbers are. */
-function once(name: HelperName, first: number, text: string, memory: Int32Array): string {
+function once(name: HelperName, first: number, text: string, sequence: number, memory: Int32Array): string {
   const { run, port, protocols } = helperKinds[name];
   const protocol = protocols[(first >> 1) % protocols.length]!;
   const direction = (first & 1) as 0 | 1;
@@ -48,7 +48,7 @@ function once(name: HelperName, first: number, text: string, memory: Int32Array)
     call: (...of) => announced.push(`call ${of}`) > 0,
     hangUp: (...of) => void announced.push(`hang up ${of}`),
   };
-  const packet = { text, sequence: first * 1000, syn: text === '' };
+  const packet = { text, sequence, syn: text === '' };
   const edits = run(packet, session, memory, MEMORY_WORDS);
   if (edits === null) return 'dropped';
   let end = 0;
@@ -77,7 +77,13 @@ function helper(name: HelperName, files: string[], seeds: readonly string[]): Ta
       const said = [0, 1].map(() => {
         const memory = new Int32Array(3 * MEMORY_WORDS).fill(NEIGHBOUR);
         memory.fill(0, MEMORY_WORDS, 2 * MEMORY_WORDS);
-        const all = segments.slice(0, 4).map((segment) => once(name, first, segment, memory));
+        // A SYN goes before, mostly: helpers of streams want to know where lines begin.
+        let sequence = first * 1000;
+        const all = [...((first & 0x10) !== 0 ? [''] : []), ...segments.slice(0, 4)].map((segment) => {
+          const done = once(name, first, segment, sequence, memory);
+          sequence += Math.max(segment.length, 1);
+          return done;
+        });
         const others = [...memory.subarray(0, MEMORY_WORDS), ...memory.subarray(2 * MEMORY_WORDS)];
         must(
           others.every((word) => word === NEIGHBOUR),

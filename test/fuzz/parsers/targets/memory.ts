@@ -213,7 +213,8 @@ const events: Target = {
     formatEvents(eventMemory, EVENT_SIZES, 1_700_000_000_000);
     const empty = Buffer.from(eventBytesOf);
     const words = new Int32Array(eventMemory);
-    const start = words.length - 64 * 32 - 4 * 2 - 4 * 8;
+    const start = 4096 / 4;
+    new Float64Array(eventMemory)[16 / 2] = 16;
     for (let n = 0; n < 16; n++)
       words.set([n + 1, n, 0, 0x4278, 1, 2, 0x10006, 0, 0x0200000a], start + n * 32);
     return [empty, Buffer.from(eventBytesOf)];
