@@ -142,7 +142,16 @@ export function eventSizesOf(memory: ArrayBuffer): EventSizes | null {
   const header = new Int32Array(memory, 0, 16);
   if (header[H_MAGIC] !== MAGIC || header[H_VERSION] !== VERSION) return null;
   const sizes = { records: header[H_RECORDS]!, flows: header[H_FLOWS]!, slots: header[H_SLOTS]! };
-  return memory.byteLength < eventBytes(sizes) ? null : sizes;
+  const isPossible = sizes.records > 0 && sizes.flows >= 0 && sizes.slots >= 0;
+  return isPossible && memory.byteLength >= eventBytes(sizes) ? sizes : null;
+}
+
+function foreign(): NatgateError {
+  return new NatgateError(
+    'events_foreign',
+    'the event ring is not one of natgate’s, or of another version',
+    'remove it with `natgate down` and start anew',
+  );
 }
 
 /** The memory of a ring, as both sides see it. */
@@ -156,13 +165,7 @@ export class EventMemory {
   /** Throws NatgateError `events_foreign`. */
   constructor(memory: ArrayBuffer) {
     const sizes = eventSizesOf(memory);
-    if (sizes === null) {
-      throw new NatgateError(
-        'events_foreign',
-        'the event ring is not one of natgate’s, or of another version',
-        'remove it with `natgate down` and start anew',
-      );
-    }
+    if (sizes === null) throw foreign();
     const { records, flows, slots } = sizes;
     const marks = HEADER_BYTES + records * RECORD_BYTES;
     this.words = new Int32Array(memory, 0, marks >> 2);
@@ -246,7 +249,9 @@ export class EventReader extends EventMemory {
 
   constructor(memory: ArrayBuffer) {
     super(memory);
-    this.next = Math.min(this.read, this.head);
+    const { read, head } = this;
+    if (!Number.isSafeInteger(read) || !Number.isSafeInteger(head)) throw foreign();
+    this.next = Math.max(Math.min(read, head), 0);
   }
 
   want(kinds: number): void {
@@ -258,6 +263,8 @@ export class EventReader extends EventMemory {
     const { words, record, records } = this;
     for (;;) {
       const { head } = this;
+      // The writer is another process: what it writes must not keep this one busy for ever.
+      if (!Number.isSafeInteger(head)) throw foreign();
       if (this.next >= head) return false;
       // Where the writer is, the next round begins: some more are given up, so that it is not upon us again at once.
       if (head - this.next > records) this.skipTo(head - records + (records >> 4));

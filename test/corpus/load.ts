@@ -18,8 +18,8 @@ export interface CorpusPacket {
 const root = new URL('.', import.meta.url);
 
 export const corpus: CorpusPacket[] = readdirSync(root, { withFileTypes: true })
-  // Sequences of packets, not single ones: test/fuzz/replay.test.ts.
-  .filter((entry) => entry.isDirectory() && entry.name !== 'crashes')
+  // Sequences of packets, and inputs of parsers: test/fuzz/.
+  .filter((entry) => entry.isDirectory() && !['crashes', 'parsers'].includes(entry.name))
   .flatMap(({ name: reason }) =>
     readdirSync(new URL(`${reason}/`, root)).map((file) => read(reason, file.replace(/\.hex$/, ''))),
   );

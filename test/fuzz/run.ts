@@ -1,6 +1,6 @@
 /**
  * `npm run fuzz -- [--packets N | --minutes M] [--seed S] [--jobs J]`: mutated packets through the whole engine (docs in fuzz.ts and
- * traffic.ts). Exit code 1 when something broke; then test/corpus/crashes/ has a small sequence that breaks it.
+ * traffic.ts); `-- --parsers …`: every parser instead (parsers/run.ts). Exit code 1 when something broke; then test/corpus/crashes/ has a small sequence that breaks it.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -8,6 +8,7 @@ import { reasonNames } from '../../src/core/reasons.ts';
 import { DROPS } from '../../src/engine/counters.ts';
 import { fuzz } from './fuzz.ts';
 import { runJobs } from './jobs.ts';
+import { fuzzParsers } from './parsers/run.ts';
 import { CRASHES, writeCrash } from './steps.ts';
 import { watch } from './watchdog.ts';
 
@@ -17,6 +18,10 @@ const { values: options } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     jobs: { type: 'string' },
+    parsers: { type: 'boolean' },
+    only: { type: 'string' },
+    seconds: { type: 'string' },
+    iterations: { type: 'string' },
   },
 });
 
@@ -32,6 +37,11 @@ function number(name: string, text: string | undefined, otherwise: number): numb
   process.exit(2);
 }
 
+if (options.parsers === true) {
+  const { only, seconds, iterations } = options;
+  const { status } = await fuzzParsers({ only, seconds, iterations, seed, write: true });
+  process.exit(status);
+}
 const jobs = number('jobs', options.jobs, 1);
 if (jobs > 1) process.exit((await runJobs(jobs, packets, minutes, seed)) ? 0 : 1);
 

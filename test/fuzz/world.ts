@@ -45,11 +45,12 @@ export class World {
   private mayLose = false;
   private count = 0;
 
-  constructor(configuration: Configuration) {
+  /** `state`: of stateBytes(), zeroed or not; default: one of its own. */
+  constructor(configuration: Configuration, state?: ArrayBuffer) {
     this.configuration = configuration;
     const { flows, mtu, now, externals } = configuration;
     this.now = now;
-    this.state = new ArrayBuffer(stateBytes(flows));
+    this.state = state ?? new ArrayBuffer(stateBytes(flows));
     formatState(this.state, flows, [0x1234567, -0x89abcde]);
     this.counters = openState(this.state).counters;
     this.current = this.make(mtu, externals[0]!);

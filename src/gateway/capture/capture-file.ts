@@ -69,6 +69,10 @@ class Collector implements ReadCapture {
     const total = (frame[start + 2]! << 8) | frame[start + 3]!;
     // A super-packet of the sender's own device may have 0 there.
     const length = total === 0 ? frame.length - start : total;
+    if (length < 20) {
+      this.foreign++;
+      return;
+    }
     if (frame.length - start < length) {
       this.truncated++;
       return;

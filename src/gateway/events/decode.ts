@@ -49,6 +49,7 @@ import { ICMP, TCP } from '../../nat/external-addresses.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../wire/ipv4.ts';
 import { formatFlowId } from '../observe/flow-list.ts';
+import { isoTime as isoTimeOf } from '../observe/iso-time.ts';
 import type { FlowBegin, FlowEnd, RingEvent } from './event.ts';
 
 /** Texts of addresses that are remembered. */
@@ -219,8 +220,6 @@ function began(record: Int32Array): string {
   return isoTime((record[E_OPEN + S_BEGAN]! >>> 0) * 1000);
 }
 
-/** Of a Date. */
-const MOST_MS = 8.64e15;
 let lastMs = Number.NaN;
 let lastText = '';
 
@@ -229,6 +228,6 @@ function isoTime(ms: number): string {
   const whole = Math.floor(ms);
   if (whole === lastMs) return lastText;
   lastMs = whole;
-  lastText = new Date(Math.abs(whole) <= MOST_MS ? whole : 0).toISOString();
+  lastText = isoTimeOf(whole);
   return lastText;
 }

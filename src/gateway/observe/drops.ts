@@ -5,6 +5,7 @@
 import type { TapRecord } from '../../engine/tap-record.ts';
 import type { Filter } from './filter.ts';
 import { packetMatcher } from './filter-match.ts';
+import { isoTime } from './iso-time.ts';
 import { packetLine } from './packet-line.ts';
 import { REMEDIES } from './remedies.ts';
 import { resourceText } from './resource-text.ts';
@@ -48,7 +49,7 @@ export interface DropBatch {
 
 export function dropOf(record: TapRecord, names: TapNames): Drop {
   return {
-    time: new Date(record.time).toISOString(),
+    time: isoTime(record.time),
     interface: interfaceName(names, record.device),
     side: sideOf(record.flags),
     reason: record.reasonName,

@@ -30,6 +30,7 @@ import { helperKinds } from '../../nat/alg/registry.ts';
 import { ANNOUNCED, DIRECT, FORWARD, MAPPED, PREFIX, RESOLVER } from '../../nat/decide.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { protocolName } from '../../wire/protocols.ts';
+import { isoTime } from './iso-time.ts';
 import { changesOf } from './packet-changes.ts';
 import { packetLine } from './packet-line.ts';
 import { REMEDIES } from './remedies.ts';
@@ -82,7 +83,7 @@ export function explain(came: TapRecord, left: readonly TapRecord[], names: TapN
   else if ((flags & TAP_TO_WORKER) !== 0) verdict = 'worker';
   else if ((flags & TAP_HELD) !== 0) verdict = 'held';
   return {
-    time: new Date(came.time).toISOString(),
+    time: isoTime(came.time),
     worker: came.worker,
     interface: interfaceName(names, came.device),
     side: sideOf(flags),

@@ -162,7 +162,7 @@ function tokensOf(text: string): Token[] {
     if (found === '"') throw new FilterError(text, column, 'this " has no second one');
     if (found === '&' || found === '|')
       throw new FilterError(text, column, `${found} is to be ${found}${found}`);
-    tokens.push({ text: SYMBOLS[found] ?? found, column, quoted: false });
+    tokens.push({ text: Object.hasOwn(SYMBOLS, found) ? SYMBOLS[found]! : found, column, quoted: false });
   }
   return tokens;
 }

@@ -49,7 +49,7 @@ export const filterWords: readonly string[] = [...READERS.keys()];
 /** The word by its own name or another one; null when it is none. */
 export function filterWord(text: string): string | null {
   const word = text.toLowerCase();
-  const known = ALIASES[word] ?? word;
+  const known = Object.hasOwn(ALIASES, word) ? ALIASES[word]! : word;
   return READERS.has(known) ? known : null;
 }
 

@@ -88,7 +88,7 @@ export function formatFilter(filter: Filter): string {
     case 'side':
       return `side ${filter.side}`;
     default:
-      return `${filter.kind} ${JSON.stringify(filter.name)}`;
+      return `${filter.kind} "${filter.name.replace(/["\\]/g, '\\$&')}"`;
   }
 }
 

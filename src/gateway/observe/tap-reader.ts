@@ -68,6 +68,10 @@ export interface TapBatch {
   more: boolean;
 }
 
+function foreignRing(): NatgateError {
+  return new NatgateError('tap_foreign', 'the tap’s ring is not one of natgate’s');
+}
+
 export class TapReader {
   private readonly source: TapSource;
   private readonly worker: number;
@@ -120,11 +124,13 @@ export class TapReader {
       }
     }
     while (at < length) {
+      // Records begin at even words.
+      if ((at & 1) !== 0) throw foreignRing();
       const size = copy[at]!;
       const isWhole = size < 0 || at + size <= length;
       if (!isWhole) break;
       if (size <= 0) {
-        if (size === 0) throw new NatgateError('tap_foreign', 'the tap’s ring is not one of natgate’s');
+        if (size === 0) throw foreignRing();
         at -= size;
         continue;
       }
@@ -134,7 +140,9 @@ export class TapReader {
       records.push(decodeTapRecord(memory, at, this.worker));
       at += size;
     }
-    this.position += Math.max(at, 0);
+    // Records are whole, so there was one; else this would go on for ever.
+    if (at === 0) throw foreignRing();
+    this.position += at;
     return { records, missed, more: this.position < before.head };
   }
 

@@ -46,10 +46,14 @@ export function pptp(
     const length = be16(text, start);
     if (length < HEADER || start + length > text.length || !text.startsWith(CONTROL, start + 2)) break;
     const message = text.slice(start, start + length);
-    const field =
-      session.direction === 0
-        ? fromClient(message, session, memory, at)
-        : fromServer(message, session, memory, at);
+    let field = NOTHING;
+    // One that ends before its call identifier says nothing; an edit there would be of what follows it.
+    if (length >= CALL_ID + 2) {
+      field =
+        session.direction === 0
+          ? fromClient(message, session, memory, at)
+          : fromServer(message, session, memory, at);
+    }
     if (field === FAILED) return null;
     if (field !== NOTHING) {
       const id = memory[at + (session.direction === 0 ? TOLD : OWN)]!;
