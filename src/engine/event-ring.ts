@@ -142,8 +142,9 @@ export function eventSizesOf(memory: ArrayBuffer): EventSizes | null {
   const header = new Int32Array(memory, 0, 16);
   if (header[H_MAGIC] !== MAGIC || header[H_VERSION] !== VERSION) return null;
   const sizes = { records: header[H_RECORDS]!, flows: header[H_FLOWS]!, slots: header[H_SLOTS]! };
-  const isPossible = sizes.records > 0 && sizes.flows >= 0 && sizes.slots >= 0;
-  return isPossible && memory.byteLength >= eventBytes(sizes) ? sizes : null;
+  const { records } = sizes;
+  if (records <= 0 || (records & (records - 1)) !== 0 || sizes.flows < 0 || sizes.slots < 0) return null;
+  return memory.byteLength < eventBytes(sizes) ? null : sizes;
 }
 
 function foreign(): NatgateError {
@@ -249,9 +250,9 @@ export class EventReader extends EventMemory {
 
   constructor(memory: ArrayBuffer) {
     super(memory);
-    const { read, head } = this;
-    if (!Number.isSafeInteger(read) || !Number.isSafeInteger(head)) throw foreign();
-    this.next = Math.max(Math.min(read, head), 0);
+    this.next = Math.min(this.read, this.head);
+    // Of a writer that a stranger has taken over.
+    if (!Number.isSafeInteger(this.next) || this.next < 0) this.next = 0;
   }
 
   want(kinds: number): void {
@@ -261,11 +262,9 @@ export class EventReader extends EventMemory {
   /** Copies the next record to `record`. False: there is none yet. Look at takeLost() first: what it says came before this one. */
   take(): boolean {
     const { words, record, records } = this;
-    for (;;) {
+    for (let tries = 0; tries < records; tries++) {
       const { head } = this;
-      // The writer is another process: what it writes must not keep this one busy for ever.
-      if (!Number.isSafeInteger(head)) throw foreign();
-      if (this.next >= head) return false;
+      if (!Number.isSafeInteger(head) || this.next >= head) return false;
       // Where the writer is, the next round begins: some more are given up, so that it is not upon us again at once.
       if (head - this.next > records) this.skipTo(head - records + (records >> 4));
       const at = this.place(this.next);
@@ -278,9 +277,10 @@ export class EventReader extends EventMemory {
         }
       }
       // Written over just now; or, where memory is seen in another order than it was written, not there yet.
-      if (this.head - this.next < records) return false;
+      if (!(this.head - this.next >= records)) return false;
       this.skipTo(this.next + 1);
     }
+    return false;
   }
 
   /** How many records were lost before the one that take() gave. */

@@ -157,18 +157,32 @@ export interface TapRecord {
 
 const PROTO_ICMP = 1;
 
-/** The record that begins at word `at` of a copy of (a part of) the ring. */
-export function decodeTapRecord(memory: ArrayBuffer, at: number, worker: number): TapRecord {
+/** Of a Date: more would throw where it is made a text. */
+const MOST_MS = 8.64e15;
+
+/**
+ * The record that begins at word `at` of a copy of (a part of) the ring; `size`: its words, TAP_HEADER at least. Whatever they are, it does
+ * not throw, and what others count and index by is in its range.
+ */
+export function decodeTapRecord(
+  memory: ArrayBuffer,
+  at: number,
+  worker: number,
+  size = memory.byteLength / 4 - at,
+): TapRecord {
   const words = new Int32Array(memory);
+  const time = new DataView(memory).getFloat64((at + T_TIME) * 4, true);
   const w = (field: number): number => words[at + field]!;
   const protocol = w(T_PROTOCOL);
+  const first = (at + TAP_HEADER) * 4;
+  const last = (size - TAP_HEADER) * 4;
   const hasTo = w(T_TO_SOURCE) !== 0 || w(T_TO_DESTINATION) !== 0;
   return {
     kind: w(T_KIND),
     sequence: sequenceAt(words, at),
-    time: new Float64Array(memory, (at + T_TIME) * 4, 1)[0]!,
+    time: Math.abs(time) <= MOST_MS ? time : 0,
     worker,
-    device: w(T_DEVICE),
+    device: w(T_DEVICE) & 0xff,
     flags: w(T_FLAGS),
     reason: w(T_REASON),
     reasonName: reasonNames[w(T_REASON)] ?? 'unknown',
@@ -180,7 +194,7 @@ export function decodeTapRecord(memory: ArrayBuffer, at: number, worker: number)
     ports: w(T_PORTS),
     from: tupleOf(protocol, w(T_SOURCE), w(T_DESTINATION), w(T_PORTS)),
     to: hasTo ? tupleOf(protocol, w(T_TO_SOURCE), w(T_TO_DESTINATION), w(T_TO_PORTS)) : null,
-    length: w(T_LENGTH),
+    length: w(T_LENGTH) & 0xffffff,
     cause: w(T_CAUSE),
     before: w(T_BEFORE),
     after: w(T_AFTER),
@@ -196,7 +210,7 @@ export function decodeTapRecord(memory: ArrayBuffer, at: number, worker: number)
     client: w(T_CLIENT),
     vnet: w(T_VNET),
     helper: w(T_HELPER),
-    packet: new Uint8Array(memory.slice((at + TAP_HEADER) * 4, (at + TAP_HEADER) * 4 + w(T_SNAP))),
+    packet: new Uint8Array(memory.slice(first, first + Math.min(Math.max(w(T_SNAP), 0), last))),
   };
 }
 

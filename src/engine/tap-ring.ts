@@ -78,7 +78,11 @@ export function tapWordsOf(header: Int32Array): number {
       'ask with the natgate that runs the gateway',
     );
   }
-  return header[H_SIZE]!;
+  const words = header[H_SIZE]!;
+  if (words <= 0 || words > TAP_WORDS || (words & (words - 1)) !== 0) {
+    throw new NatgateError('tap_foreign', `the tap memory says that it has ${words} words`);
+  }
+  return words;
 }
 
 /** Where the writer is, claims included. */

@@ -26,13 +26,13 @@ export function causeOfDeath(code: number | null, signal: NodeJS.Signals | null)
   return signal === null ? `exit code ${code}` : `killed by ${signal}`;
 }
 
+/** Of all engines of a gateway, one after the other. */
 export class EngineVoice {
   readonly #log: (line: string) => void;
   readonly #now: () => number;
   #lines = LINES_AT_ONCE;
   #since: number;
   #leftOut = 0;
-  /** Since the gateway began. */
   #malformed = 0;
 
   /** `now`: ms, of a clock that does not jump. */
@@ -42,6 +42,7 @@ export class EngineVoice {
     this.#since = now();
   }
 
+  /** Messages that were none, since the gateway began. */
   get malformed(): number {
     return this.#malformed;
   }

@@ -7,6 +7,7 @@
  */
 import { addon } from '../link/addon.ts';
 
+/** One of the kernel’s, and what it is needed for. */
 export interface Capability {
   name: string;
   /** linux/capability.h */

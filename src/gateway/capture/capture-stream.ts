@@ -2,7 +2,7 @@
  * A capture as pcapng, piece by piece: the head at once, then what each look at the rings brings, at last (and after each gap) the counts. Whoever takes the
  * pieces sets the pace: while he does not take one the rings go on, and what he misses is counted.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { PRIVATE_SIDE, PUBLIC_SIDE } from '../../engine/tap-filter.ts';
 import { KIND_IN, TAP_RELATED, type TapRecord } from '../../engine/tap-record.ts';
 import type { Filter } from '../observe/filter.ts';
@@ -102,7 +102,9 @@ async function* pieces(
     if (blocks.length > 0) yield Buffer.concat(blocks);
     const isOver = left === 0 || signal.aborted || subscription.isClosed || Date.now() >= until;
     if (isOver) break;
-    if (!polled.more) {
+    // Others want to be served meanwhile.
+    if (polled.more) await setImmediate();
+    else {
       await sleep(Math.max(Math.min(LOOK_MS, until - Date.now()), 1), undefined, { signal }).catch(() => {});
     }
   }

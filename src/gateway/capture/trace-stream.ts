@@ -1,5 +1,5 @@
 /** A trace of a running gateway: each packet that matches, explained, as it comes. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { PRIVATE_SIDE, PUBLIC_SIDE } from '../../engine/tap-filter.ts';
 import { type Explained, explain } from '../observe/explain.ts';
 import type { Filter } from '../observe/filter.ts';
@@ -46,7 +46,9 @@ export async function* traceStream(
         if (matches !== null && !matches(subjectOf(came, known))) continue;
         yield { kind: 'packet', packet: explain(came, left, known) };
       }
-      if (!more) await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+      // Others want to be served meanwhile.
+      if (more) await setImmediate();
+      else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
     }
   } finally {
     subscription.close();

@@ -133,7 +133,12 @@ export class EventHub {
 
   /** The gateway ends, and its engine has. `states`: by worker, mapped; null: its flows go on after it. */
   async close(states: readonly ArrayBuffer[] | null): Promise<void> {
-    if (states !== null) this.#endAll(states, END_STOPPED);
+    try {
+      if (states !== null) this.#endAll(states, END_STOPPED);
+    } catch (error) {
+      // A state or a ring that an engine has spoilt must not keep the host from being undone.
+      this.#log(`the end of flows could not be told: ${(error as Error).message}`, 'warning');
+    }
     clearTimeout(this.#restart);
     const thread = this.#thread;
     this.#thread = null;

@@ -47,6 +47,9 @@ export interface DropBatch {
   leftOut: number;
 }
 
+/** At once; a ring has one or two. */
+const MOST_CHUNKS = 8;
+
 export function dropOf(record: TapRecord, names: TapNames): Drop {
   return {
     time: isoTime(record.time),
@@ -79,7 +82,8 @@ export class DropReader {
     let missed = 0;
     let leftOut = 0;
     for (const reader of this.#readers) {
-      for (let more = true; more; ) {
+      // A ring that is written as fast as it is read does not end.
+      for (let more = true, chunks = 0; more && chunks < MOST_CHUNKS; chunks++) {
         const batch = reader.read();
         records.push(...batch.records);
         missed += batch.missed;

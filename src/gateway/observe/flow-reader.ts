@@ -28,6 +28,7 @@ import {
   LIVE,
   TRACK,
 } from '../../conntrack/flow-table.ts';
+import { NatgateError } from '../../core/errors.ts';
 import { openState, S_NOW, TABLE_OFFSET } from '../../engine/state.ts';
 import { readAt } from '../state-reader.ts';
 
@@ -64,6 +65,10 @@ export class FlowReader {
       const head = new Uint8Array(new ArrayBuffer(Math.min(size, TABLE_OFFSET)));
       readAt(this.fd, head, 0);
       this.capacity = openState(head.buffer, size).capacity;
+      // The number is the engine's, which is not believed.
+      if (this.capacity * HOT * 4 > size) {
+        throw new NatgateError('state_truncated', `the state has no room for ${this.capacity} flows`);
+      }
     } catch (error) {
       closeSync(this.fd);
       throw error;

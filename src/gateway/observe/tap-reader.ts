@@ -2,12 +2,13 @@
  * Reads a ring of a tap (engine/tap-ring.ts) from outside: follows the writer by sequence number, and knows exactly what it missed.
  *
  * It copies what is between its place and the head, then looks at the tail: records that the writer may have overwritten meanwhile are
- * thrown away, and counted as missed. The writer is never asked for anything. Limits: a chunk of 1 MiB at a time, so that memory is
+ * thrown away, and counted as missed. The writer is never asked for anything, nor believed: it may be an engine that a stranger has
+ * taken over, and this is root. What makes no sense is `tap_foreign`; what is read gets on with each call, or ends. Limits: a chunk of 1 MiB at a time, so that memory is
  * bounded however far behind it is.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { NatgateError } from '../../core/errors.ts';
-import { decodeTapRecord, sequenceAt, type TapRecord } from '../../engine/tap-record.ts';
+import { decodeTapRecord, sequenceAt, TAP_HEADER, type TapRecord } from '../../engine/tap-record.ts';
 import {
   R_HEAD,
   R_LEFT_OUT,
@@ -128,16 +129,20 @@ export class TapReader {
       if ((at & 1) !== 0) throw foreignRing();
       const size = copy[at]!;
       const isWhole = size < 0 || at + size <= length;
+      // The head is behind a whole record, and a chunk is longer than any.
+      if (!isWhole && at === 0) throw foreignRing();
       if (!isWhole) break;
       if (size <= 0) {
         if (size === 0) throw foreignRing();
         at -= size;
         continue;
       }
+      if (size < TAP_HEADER) throw foreignRing();
       const sequence = sequenceAt(copy, at);
-      if (this.sequence >= 0) missed += sequence - this.sequence;
+      if (this.sequence >= 0)
+        missed = Math.min(missed + Math.max(sequence - this.sequence, 0), Number.MAX_SAFE_INTEGER);
       this.sequence = sequence + 1;
-      records.push(decodeTapRecord(memory, at, this.worker));
+      records.push(decodeTapRecord(memory, at, this.worker, size));
       at += size;
     }
     // Records are whole, so there was one; else this would go on for ever.

@@ -24,6 +24,14 @@ const WORK = `
       parentPort.postMessage(sum);
     }
     if (what === 'exit') process.exit(0);
+    if (what === 'read') {
+      try {
+        require('node:fs').readFileSync('/etc/passwd');
+        parentPort.postMessage('read');
+      } catch (error) {
+        parentPort.postMessage(error.code);
+      }
+    }
   });
   parentPort.postMessage('up');
 `;
@@ -77,6 +85,21 @@ const CASES = {
   eventfd: () => addon().eventfd(),
 };
 
+const action = process.argv[2];
+if (action === 'landlock') {
+  // Without the filter, to see what Landlock does by itself: in this thread and in another one that was there before.
+  fs.readFileSync('/etc/passwd');
+  addon().landlockNothing();
+  let own = 'read';
+  try {
+    fs.readFileSync('/etc/passwd');
+  } catch (error) {
+    own = error.code;
+  }
+  worker.postMessage('read');
+  process.stdout.write(`${own} ${await answer()}\n`);
+  process.exit(0);
+}
 enterSandbox({ uid: 65_534, gid: 65_534 }, (line) => process.stderr.write(`warning: ${line}\n`));
 process.stderr.write('in\n');
-await CASES[process.argv[2]]();
+await CASES[action]();
