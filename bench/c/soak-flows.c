@@ -1,5 +1,5 @@
 /*
- * soak-flows client DEVICE SOURCE CLIENTS SERVER RATE FLOWS - begin FLOWS flows, RATE a second, and end them in good order.
+ * soak-flows client DEVICE SOURCE CLIENTS SERVER RATE FLOWS - begin FLOWS flows, RATE a second at most, and end them in good order.
  * soak-flows server DEVICE - the other end.
  *
  * Every other flow is TCP: SYN, SYN-ACK, FIN-ACK, FIN-ACK, ACK; the others are UDP: one datagram there and one back. Neither end keeps
@@ -36,6 +36,9 @@
 #define PORT 7000
 #define PAYLOAD 18
 #define LINGER 2.0
+/* Flows under way at most; those that are silent for so many seconds are lost. */
+#define WINDOW 2000
+#define SILENCE 0.05
 
 /* Two bytes of a packet. */
 typedef uint16_t __attribute__((may_alias)) half;
@@ -56,7 +59,7 @@ static struct sockaddr_in to[BATCH];
 static struct mmsghdr messages[BATCH];
 static struct iovec vectors[BATCH];
 static int count, sender, isServer;
-static unsigned long begun, answered, over, foreign, failed;
+static unsigned long begun, answered, over, lost, foreign, failed;
 
 static double now(void)
 {
@@ -249,7 +252,8 @@ int main(int argc, char **argv)
 	struct pollfd waits[2] = { { .events = POLLIN }, { STDIN_FILENO, POLLIN, 0 } };
 	struct in_addr source = { 0 }, server = { 0 };
 	unsigned long clients = 0, flows = 0;
-	double rate = 0, start, told, ended = 0, t;
+	double rate = 0, start, told, heard, ended = 0, t;
+	unsigned long done = 0;
 
 	isServer = argc == 3 && strcmp(argv[1], "server") == 0;
 	if (!isServer && (argc != 8 || strcmp(argv[1], "client") != 0 || inet_pton(AF_INET, argv[3], &source) != 1 ||
@@ -275,9 +279,16 @@ int main(int argc, char **argv)
 	}
 	puts("ready");
 	fflush(stdout);
-	for (start = told = t = now();; t = now()) {
+	for (start = told = heard = t = now();; t = now()) {
 		unsigned long due = (t - start) * rate + 1;
 
+		if (over != done) {
+			done = over;
+			heard = t;
+		} else if (t - heard > SILENCE || over + lost > begun)
+			lost = begun > over ? begun - over : 0;
+		if (due > over + lost + WINDOW)
+			due = over + lost + WINDOW;
 		/* What was missed is made up for, but not all at once. */
 		for (int i = 0; !isServer && begun < flows && begun < due && i < BATCH; i++)
 			begin(begun, ntohl(source.s_addr), clients, ntohl(server.s_addr));

@@ -9,6 +9,7 @@ function done(fields: Partial<Done> = {}): Done {
   const kind = 'quick down';
   return {
     id: 1,
+    port: 9,
     kind,
     begin: 0,
     end: 5000,
