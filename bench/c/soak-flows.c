@@ -38,7 +38,7 @@
 #define LINGER 2.0
 /* Flows under way at most; those that are silent for so many seconds are lost. */
 #define WINDOW 2000
-#define SILENCE 0.05
+#define SILENCE 0.5
 
 /* Two bytes of a packet. */
 typedef uint16_t __attribute__((may_alias)) half;
