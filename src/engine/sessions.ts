@@ -111,6 +111,8 @@ export class Sessions {
   onCountedEnd: ((flow: number) => void) | null = null;
   /** ms, of the last begin() or tick(). */
   now: number;
+  /** Flows are left whose time is up: tick() should come again without a wait. */
+  isBehind = false;
   /** External addresses of flows that lived on, though the public interface has lost them. */
   readonly adoptedLost: Set<number> = new Set();
   /** The public interface's address when it had one last: quarantined ports are of that. */
@@ -317,7 +319,7 @@ export class Sessions {
     const { counters, mappings } = this;
     const { allocator } = mappings;
     this.events?.tick(now);
-    this.tracker.expire(now);
+    this.isBehind = !this.tracker.expire(now);
     mappings.expire(now);
     counters[PORTS_RECYCLED] = allocator.recycled;
     counters[QUARANTINE_CUT] = allocator.quarantineCut;

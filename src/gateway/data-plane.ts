@@ -57,7 +57,8 @@ export function runDataPlane({ exchange, engine, flags, turns, control, say }: D
   const handOff = engine.handOff ?? null;
   for (;;) {
     // Flows that are left to be looked at are looked at in slices, between batches.
-    const isDone = !engine.reconfigurer.isBusy && !engine.addressChange.isSweeping;
+    const { reconfigurer, addressChange, sessions } = engine;
+    const isDone = !reconfigurer.isBusy && !addressChange.isSweeping && !sessions.isBehind;
     const maySleep = isDone && (handOff === null || handOff.maySleep());
     const count = exchange.run(engine.outCount, maySleep ? WAIT_MS : 0);
     engine.clearOut();

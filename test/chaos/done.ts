@@ -5,6 +5,8 @@ export interface Done {
   id: number;
   /** `quick` ones take seconds, `slow` ones a minute or more. */
   kind: 'quick down' | 'quick up' | 'slow down' | 'slow up' | 'query';
+  /** Of the client, of a transfer that had one. */
+  port: number;
   begin: number;
   end: number;
   bytes: number;

@@ -28,6 +28,7 @@ function begin(kind: Done['kind']): Done {
   const done: Done = {
     id: ++numbers,
     kind,
+    port: 0,
     begin: clock(),
     end: 0,
     bytes: 0,
@@ -78,6 +79,7 @@ function transfer(request: Request, slow: boolean): Promise<void> {
     };
     socket.on('connect', () => {
       progress();
+      done.port = socket.localPort ?? 0;
       socket.write(`${JSON.stringify(request)}\n`);
       if (request.mode === 'up') void send(socket, request).then((whole) => whole && socket.end());
     });

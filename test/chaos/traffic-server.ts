@@ -17,7 +17,10 @@ function serve(socket: Socket): void {
     head = Buffer.concat([head, chunk]);
     const end = head.indexOf(10);
     if (end < 0) {
-      if (head.length > LONGEST_LINE) socket.destroy();
+      if (head.length > LONGEST_LINE) {
+        console.error(`no request: ${head.toString('latin1').slice(0, 200)}`);
+        socket.destroy();
+      }
       return;
     }
     socket.off('data', onData);
@@ -25,7 +28,7 @@ function serve(socket: Socket): void {
     try {
       request = JSON.parse(head.subarray(0, end).toString()) as Request;
     } catch {
-      // What the client sent was another thing: it will miss its answer, and say so.
+      console.error(`no request: ${head.toString('latin1').slice(0, 200)}`);
       socket.destroy();
       return;
     }

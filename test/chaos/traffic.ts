@@ -25,11 +25,16 @@ export class Traffic {
   private readonly clients: Reader[] = [];
   private readonly probes: Reader[] = [];
   private readonly pings: Background[] = [];
+  private readonly server: Background;
+
+  private constructor(server: Background) {
+    this.server = server;
+  }
 
   /** Starts all of it: `transfers` at all times, until `seconds` from now. */
   static async start(network: Network, seed: number, transfers: number, seconds: number): Promise<Traffic> {
-    const traffic = new Traffic();
     const server = program(network.server, 'traffic-server');
+    const traffic = new Traffic(server);
     const echo = network.server.spawn([...PROMPT, await compile('udp-echo'), `${ECHO_PORT}`]);
     await Promise.all([server.shows(/^ready$/m, 30_000), echo.shows(/^ready$/m)]);
     const end = clock() + seconds * 1000;
@@ -86,7 +91,9 @@ export class Traffic {
 
   /** What the programs complained of. */
   get complaints(): string {
-    return [...this.clients, ...this.probes].map(({ program }) => program.stderr).join('');
+    return (
+      [...this.clients, ...this.probes].map(({ program }) => program.stderr).join('') + this.server.stderr
+    );
   }
 
   private flows(): boolean {

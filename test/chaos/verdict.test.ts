@@ -9,6 +9,7 @@ function done(fields: Partial<Done> = {}): Done {
   const kind = 'quick down';
   return {
     id: 1,
+    port: 9,
     kind,
     begin: 0,
     end: 5000,
@@ -35,6 +36,7 @@ describe('a transfer', () => {
       queries: 1,
       bytes: 164,
       byDesign: 0,
+      broken: [],
       longestStall: 10,
       violations: [],
     });
@@ -42,14 +44,16 @@ describe('a transfer', () => {
 
   it('with wrong bytes is a violation whatever happened', () => {
     const wrong = done({ wrong: true, error: 'another hash' });
-    expect(violations([wrong], [struck('tcp', 0, 9000)])).toEqual(['quick down 1 (5.0 s): another hash']);
+    expect(violations([wrong], [struck('tcp', 0, 9000)])).toEqual([
+      'quick down 1 (port 9, 5.0 s): another hash',
+    ]);
   });
 
   it('may break by what lets it, and by nothing else', () => {
     const broken = done({ begin: 3000, end: 8000, error: 'ECONNRESET' });
     expect(violations([broken], [])).toHaveLength(1);
     expect(violations([broken], [struck('nothing', 4000, 5000)])).toEqual([
-      'quick down 1 (5.0 s): ECONNRESET, 4.0 s after it began',
+      'quick down 1 (port 9, 5.0 s): ECONNRESET, 4.0 s after it began',
     ]);
     expect(violations([broken], [struck('new', 6000, 7000)])).toHaveLength(1);
     expect(violations([broken], [struck('new', 2500, 3500)])).toEqual([]);
@@ -62,7 +66,7 @@ describe('a transfer', () => {
 
   it('must not stand still for longer than the limit and what disasters took', () => {
     const slow = done({ end: 60_000, stall: 15_000, stallAt: 40_000 });
-    expect(violations([slow], [])).toEqual(['quick down 1 (60.0 s): stood still for 15.0 s']);
+    expect(violations([slow], [])).toEqual(['quick down 1 (port 9, 60.0 s): stood still for 15.0 s']);
     expect(violations([slow], [struck('nothing', 26_000, 29_000)])).toEqual([]);
     expect(violations([slow], [struck('nothing', 5000, 20_000)])).toHaveLength(1);
   });

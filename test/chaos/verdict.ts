@@ -25,6 +25,8 @@ export interface Struck {
 
 /** What has become of the transfers. */
 export interface Verdict {
+  /** Those that ended as designed, or not as they should. */
+  broken: Done[];
   transfers: number;
   queries: number;
   bytes: number;
@@ -40,6 +42,7 @@ const AFTERMATH = 1500;
 
 export function judge(done: readonly Done[], struck: readonly Struck[], stallLimit: number): Verdict {
   const verdict: Verdict = {
+    broken: [],
     transfers: 0,
     queries: 0,
     bytes: 0,
@@ -52,7 +55,8 @@ export function judge(done: readonly Done[], struck: readonly Struck[], stallLim
     else verdict.transfers++;
     if (one.error === '') verdict.bytes += one.bytes;
     verdict.longestStall = Math.max(verdict.longestStall, one.stall);
-    const name = `${one.kind} ${one.id} (${seconds(one.end - one.begin)})`;
+    const name = `${one.kind} ${one.id} (port ${one.port}, ${seconds(one.end - one.begin)})`;
+    if (one.error !== '' || one.stall > stallLimit) verdict.broken.push(one);
     if (one.wrong) verdict.violations.push(`${name}: ${one.error}`);
     else if (one.error !== '') {
       if (struck.some((disaster) => mayBreak(disaster, one))) verdict.byDesign++;

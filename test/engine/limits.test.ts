@@ -113,6 +113,7 @@ test('a mass expiry is spread over ticks, and ends complete', () => {
   bed.now += 310_000;
   bed.engine.tick(bed.now);
   expect(bed.flows()).toHaveLength(2000 - 256);
+  expect(bed.engine.sessions.isBehind).toBe(true);
   for (let i = 0; i < 8; i++) bed.engine.tick(bed.now);
   expect(bed.flows()).toEqual([]);
   bed.checkInvariants();

@@ -33,6 +33,7 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
   const fake = {
     outCount: 0,
     reconfigurer: { isBusy: false },
+    sessions: { isBehind: false },
     clearOut() {
       calls.push('clear');
       this.outCount = 0;
@@ -79,7 +80,7 @@ function loop(batches: number[], mostPerCall = 64, releases = 0) {
       control,
       say: () => {},
     });
-  return { calls, flags, post, run };
+  return { calls, engine: fake, flags, post, run };
 }
 
 test('what one batch decided is written by the next exchange', () => {
@@ -129,6 +130,21 @@ test('an exchange without packets ticks too', () => {
   const { calls, run } = loop([0, 0, 3, -5]);
   run();
   expect(calls.filter((call) => call.startsWith('tick'))).toEqual(['tick 7', 'tick 14', 'tick 21']);
+});
+
+test('while flows wait to be ended, the exchange does not wait', () => {
+  const { calls, engine, run } = loop([0, 0, 0, -5]);
+  engine.tick = (now: number) => {
+    engine.sessions.isBehind = now < 14;
+    return calls.push(`tick ${now}`);
+  };
+  run();
+  expect(calls.filter((call) => call.startsWith('run'))).toEqual([
+    'run 0 1000',
+    'run 0 0',
+    'run 0 1000',
+    'run 0 1000',
+  ]);
 });
 
 test('control messages are applied in order, between batches, once', () => {
