@@ -13,6 +13,7 @@
         'src/netlink.c',
         'src/system.c',
         'src/tun.c',
+        'src/unix.c',
         'src/watch.c',
         'src/writer.c',
       ],

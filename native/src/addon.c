@@ -16,6 +16,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("tunOpen", tun_open),
     FUNCTION("tunSetPersist", tun_set_persist),
     FUNCTION("tunSetSteering", tun_set_steering),
+    FUNCTION("tunName", tun_name),
     FUNCTION("exchangeOpen", exchange_open),
     FUNCTION("eventfd", system_eventfd),
     FUNCTION("eventfdWake", system_eventfd_wake),
@@ -39,6 +40,12 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("noNewPrivileges", system_no_new_privileges),
     FUNCTION("parentDeathSignal", system_parent_death_signal),
     FUNCTION("timeSlice", system_time_slice),
+    FUNCTION("unixListen", unix_listen),
+    FUNCTION("unixAccept", unix_accept),
+    FUNCTION("unixConnect", unix_connect),
+    FUNCTION("unixSendFds", unix_send_fds),
+    FUNCTION("unixReceiveFds", unix_receive_fds),
+    FUNCTION("unixNotify", unix_notify),
 };
 
 NAPI_MODULE_INIT() {

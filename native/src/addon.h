@@ -10,6 +10,7 @@
 EXPORT(tun_open);
 EXPORT(tun_set_persist);
 EXPORT(tun_set_steering);
+EXPORT(tun_name);
 
 /* exchange.c */
 EXPORT(exchange_open);
@@ -45,6 +46,14 @@ EXPORT(system_send_frame);
 EXPORT(system_no_new_privileges);
 EXPORT(system_parent_death_signal);
 EXPORT(system_time_slice);
+
+/* unix.c */
+EXPORT(unix_listen);
+EXPORT(unix_accept);
+EXPORT(unix_connect);
+EXPORT(unix_send_fds);
+EXPORT(unix_receive_fds);
+EXPORT(unix_notify);
 
 #undef EXPORT
 

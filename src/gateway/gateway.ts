@@ -19,7 +19,6 @@ import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
-import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress } from '../wire/address.ts';
 import { announcement } from './announcement.ts';
@@ -46,7 +45,9 @@ import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { Resolvers } from './resolvers.ts';
 import { RunMemory } from './run-memory.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
+import { startMessage } from './start-message.ts';
 import { Steering, steeringNeeds } from './steering.ts';
+import type { Inherited, Predecessor } from './takeover/predecessor.ts';
 import { undoAll } from './teardown.ts';
 import type { Credentials } from './user.ts';
 import { feedWatchdog } from './watchdog.ts';
@@ -63,6 +64,10 @@ export interface GatewaySetup {
   journal: Journal;
   manager: ServiceManager;
   log: Log;
+  /** Of a gateway that runs, or of one that the service manager kept something of. */
+  inherited?: Inherited | undefined;
+  /** The gateway that runs, and gives way when the engine of this one stands by. */
+  predecessor?: Pick<Predecessor, 'stop'> | undefined;
   /** Called when the gateway cannot go on. */
   fail(error: Error): void;
 }
@@ -85,9 +90,12 @@ export class Gateway {
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
   #wasReady = false;
+  /** Queues with their devices, and the owned map, once they are open. */
+  #descriptors: { queues: { device: string; fd: number }[]; ownedFd: number } | null = null;
   /** Whether the public address is on a private network, too. */
   #conflicts = false;
   #stopping = false;
+  #isSuspended = false;
 
   constructor(setup: GatewaySetup) {
     this.#setup = setup;
@@ -108,21 +116,25 @@ export class Gateway {
     const options: RunOptions = { ...this.#setup.options, nat };
     this.#options = options;
     const networks = options.private.map((inside) => inside.networks);
-    const plan = hostPlan({ ...options, interfaces: readInterfaces(names, networks) });
+    const { inherited, predecessor } = this.#setup;
+    const facts = readInterfaces(names, networks);
+    const plan = hostPlan({ ...options, interfaces: facts, queues: inherited?.queues });
     this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
     applyPlan(plan.steps, journal);
 
     const routes = RouteMap.create();
-    const ownedFd = createOwnedMap();
+    const ownedFd = inherited?.ownedFd ?? createOwnedMap();
     this.#open.push(
       () => routes.close(),
       () => closeSync(ownedFd),
     );
-    const memory = new RunMemory(this.#directory, options, journal.adopted, log);
+    const from = predecessor !== undefined ? 'running' : journal.adopted ? 'earlier' : 'nobody';
+    const memory = new RunMemory(this.#directory, options, from, log);
     const { events } = memory;
     this.#memory = memory;
     this.#open.push(() => memory.close());
-    events.configure(eventSettings(options));
+    // While another supervisor follows the rings, this one does not.
+    if (predecessor === undefined) events.configure(eventSettings(options));
     const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
     this.#taps = taps;
     this.#open.push(() => taps.close());
@@ -138,30 +150,19 @@ export class Gateway {
     writeRunRecord(this.#directory, this.#record);
     writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
 
+    const engineFacts = { options, names, credentials, memory, taps };
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     const devices = plan.tuns.map(({ device }) => device);
+    const queues = plan.tuns.flatMap(({ device, fds }) => fds.map((fd) => ({ device, fd })));
+    this.#descriptors = { queues, ownedFd };
     this.#engine = new EngineKeeper({
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
       workers: options.workers,
-      settings: () => ({
-        type: 'start',
-        ...this.#settings(follower.view),
-        devices: follower.view.devices.map((device, i) => ({
-          ...device,
-          name: names[i]!,
-          networks: options.private[i]?.networks ?? [],
-        })),
-        routes: follower.view.routes,
-        held: follower.held,
-        ports: options.ports,
-        dns: resolvers.state,
-        workers: options.workers,
-        ...memory.sizes,
-        taps: taps.filters,
-        ownedBytes: OWNED_BYTES,
-        credentials,
-      }),
+      settings: () => {
+        const { view, held } = follower;
+        return startMessage(engineFacts, this.#settings(view), view, held, resolvers.state);
+      },
       onReady: () => {
         log('the packet engine forwards again');
         events.say({ event: 'engine', what: 'restarted' });
@@ -173,7 +174,14 @@ export class Gateway {
       emptyState: () => memory.empty(),
       log,
     });
-    await this.#engine.start();
+    await this.#engine.start(
+      predecessor === undefined
+        ? null
+        : async () => {
+            await predecessor.stop();
+            events.configure(eventSettings(options));
+          },
+    );
     if (this.#stopping) return;
     events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
@@ -203,6 +211,28 @@ export class Gateway {
     this.#announce(follower.view);
   }
 
+  /** What another process needs to go on with it; null while it is not up. */
+  descriptors() {
+    return this.#wasReady && !this.#stopping ? this.#descriptors : null;
+  }
+
+  /** Forwards no more, and does nothing to the host; resume() goes on at once. */
+  async suspend(): Promise<void> {
+    this.#isSuspended = true;
+    await this.#engine?.suspend();
+    await this.events?.pause();
+  }
+
+  resume(): void {
+    this.#isSuspended = false;
+    this.#setup.journal.reclaim();
+    writeRunRecord(this.#directory, this.#record!);
+    writeApplied(this.#directory, { options: this.#options, flags: this.#setup.flags ?? {} });
+    this.#memory!.events.configure(eventSettings(this.#options, this.#record?.rules));
+    this.#engine?.resume();
+    this.#steering?.update(this.#follower!.view);
+  }
+
   /** Captures, traces, drops. */
   get live(): Live {
     return liveOf(
@@ -226,7 +256,13 @@ export class Gateway {
     const follower = this.#follower;
     const engine = this.#engine;
     const steering = this.#steering;
-    if (follower === undefined || engine === undefined || steering === undefined || this.#stopping) {
+    if (
+      follower === undefined ||
+      engine === undefined ||
+      steering === undefined ||
+      this.#stopping ||
+      this.#isSuspended
+    ) {
       throw new NatgateError('not_ready', 'the gateway is not up', 'reload it when it is');
     }
     const before = this.#options;
@@ -285,10 +321,10 @@ export class Gateway {
   }
 
   /**
-   * Takes everything back; with `lingerSeconds` only the engine and this process go now, the rest later. Throws
-   * NatgateError `undo_failed`.
+   * Takes everything back; with `lingerSeconds` only the engine and this process go now, the rest later; with null the rest stays: it is
+   * another process's. Throws NatgateError `undo_failed`.
    */
-  async stop(lingerSeconds: number): Promise<void> {
+  async stop(lingerSeconds: number | null): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
     this.#addresses.close();
@@ -297,10 +333,11 @@ export class Gateway {
       this.#steering?.detach();
     }
     await this.#engine?.stop();
-    const lingers = lingerSeconds > 0 && this.#record !== undefined;
+    const lingers = lingerSeconds === null || (lingerSeconds > 0 && this.#record !== undefined);
     this.events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
     await this.events?.close(lingers ? null : this.#memory!.states());
     for (const close of this.#open.splice(0).reverse()) close();
+    if (lingerSeconds === null) return;
     if (lingerSeconds > 0 && this.#record !== undefined) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
       writeRunRecord(this.#directory, { ...this.#record, lingersUntil: until });
@@ -340,7 +377,7 @@ export class Gateway {
       this.#steering?.syncRoutes(view);
       this.#engine?.send({ type: 'routes', routes: view.routes });
     }
-    if (this.#steering === undefined || this.#stopping) return;
+    if (this.#steering === undefined || this.#stopping || this.#isSuspended) return;
     this.#steering.update(view);
     this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
     this.#announce(view);

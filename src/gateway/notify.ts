@@ -29,6 +29,11 @@ export class ServiceManager {
     this.#send('STOPPING=1\nSTATUS=undoing');
   }
 
+  /** That process is the service from now on. */
+  follow(pid: number): void {
+    this.#send(`MAINPID=${pid}`);
+  }
+
   alive(): void {
     this.#send('WATCHDOG=1');
   }

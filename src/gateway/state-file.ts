@@ -121,13 +121,13 @@ export function openOwn(path: string, bytes: number): number | null {
 
 function openEarlier(path: string, bytes: number, worker: PortClass): number | null {
   const fd = openOwn(path, bytes);
-  if (fd === null || isReadable(fd, bytes, worker)) return fd;
+  if (fd === null || isReadableState(fd, bytes, worker)) return fd;
   closeSync(fd);
   return null;
 }
 
 /** Whether this version of the engine can go on with it. */
-function isReadable(fd: number, bytes: number, worker: PortClass): boolean {
+export function isReadableState(fd: number, bytes: number, worker: PortClass): boolean {
   try {
     const { buffer, capacity } = openState(addon().mmap(fd, bytes, false));
     return stateBytes(capacity) === bytes && isStateOf(buffer, worker);

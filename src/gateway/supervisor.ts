@@ -26,17 +26,24 @@ import { RunningConfig, type RunningSource } from './reload/running.ts';
 import { runDirectory } from './run-record.ts';
 import { statesOf } from './state-reader.ts';
 import { recordOf } from './status.ts';
+import type { Handed } from './takeover/handover.ts';
+import { offerTakeover } from './takeover/handover.ts';
+import { Predecessor } from './takeover/predecessor.ts';
 import { engineCredentials } from './user.ts';
 import { workersWarning } from './workers-option.ts';
 
 const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
 
 /**
- * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration. Everything it changed is
+ * Runs a gateway (with `isTakeover` in the place of one that runs) until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration. Everything it changed is
  * undone when the promise settles. Says on stderr what a person should know. Rejects with NatgateError when the gateway cannot start or
  * cannot go on.
  */
-export async function runGateway(source: RunningSource, warnings: readonly string[] = []): Promise<void> {
+export async function runGateway(
+  source: RunningSource,
+  warnings: readonly string[] = [],
+  isTakeover = false,
+): Promise<void> {
   const { options } = source;
   // First of all: from here on a signal does not end the process between two steps.
   const end = endOfRun();
@@ -50,19 +57,24 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     networks: options.private.map((inside) => inside.networks),
     public: options.public,
   };
-  for (const { what, remedy } of requireHost({ interfaces, ports, nat, dns, name, stateRoot })) {
+  const names = [...interfaces.private, interfaces.public];
+  const directory = runDirectory(stateRoot, name);
+  const shape = { interfaces: names, workers: options.workers, flows: options.flows };
+  const predecessor = isTakeover ? await Predecessor.ask(directory, name, shape) : undefined;
+  const from = predecessor?.process.pid;
+  for (const { what, remedy } of requireHost({ interfaces, ports, nat, dns, name, stateRoot, from })) {
     log(what, 'warning', remedy);
   }
 
   const tooMany = workersWarning(options.workers);
   if (tooMany !== null) log(tooMany, 'warning');
-  const names = [...interfaces.private, interfaces.public];
   const outside = readInterfaces([options.public]).flatMap(({ addresses }) =>
     addresses.map((one) => one.address),
   );
-  await checkServices(options, outside);
-  const manager = new ServiceManager(process.env);
-  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
+  await checkServices(options, outside, isTakeover);
+  const environment = { ...predecessor?.environment, ...process.env };
+  const manager = new ServiceManager(environment);
+  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)], from });
   const say: Log = (line, level, hint) => log(line, level, hint);
   const { flags } = source;
   const gateway = new Gateway({
@@ -74,6 +86,8 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     manager,
     log: say,
     fail: end.fail,
+    inherited: predecessor?.inherited,
+    predecessor,
   });
   const running = new RunningConfig(source, {
     async reconfigure(next) {
@@ -83,7 +97,7 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
     },
     foresee: (next) => foresee(gateway.options, next, statesOf(recordOf(options), true)),
   });
-  const ask = reloader({ running, log: say, directory: runDirectory(stateRoot, name) });
+  const ask = reloader({ running, log: say, directory });
   const reload: Reload = async () => {
     const done = await ask();
     const { applied, problems } = done.result;
@@ -94,26 +108,55 @@ export async function runGateway(source: RunningSource, warnings: readonly strin
   };
   let services: Promise<() => void> | undefined;
   let failure: unknown;
+  let heir: number | null = null;
+  let takeovers: { close(): void } | undefined;
+  const serve = async () => {
+    services = startServices(running, reload, gateway, say);
+    await services;
+  };
+  const endServices = async () => (await services?.catch(() => undefined))?.();
+  const handed: Handed = {
+    shape,
+    descriptors: () => gateway.descriptors(),
+    async suspend() {
+      await gateway.suspend();
+      await endServices();
+    },
+    async resume() {
+      gateway.resume();
+      await serve().catch((error: Error) => say(error.message, 'error'));
+    },
+    handedOver(pid) {
+      heir = pid;
+      end.stop();
+    },
+  };
   try {
-    const serve = async () => {
-      services = startServices(running, reload, gateway, say);
-      await services;
-    };
     await Promise.race([gateway.start(serve), end.promise]);
+    takeovers = offerTakeover(directory, handed, environment, say);
+    if (predecessor !== undefined) {
+      journal.isShared = false;
+      await predecessor.release();
+    }
     if (options.configPath !== null) hangUp.reloads(reload);
     await end.promise;
   } catch (error) {
     failure = error;
   }
-  manager.stopping();
+  takeovers?.close();
+  if (heir === null) manager.stopping();
+  else manager.follow(heir);
   // They may be about to come up.
-  (await services?.catch(() => undefined))?.();
+  await endServices();
   try {
-    await gateway.stop(failure === undefined ? gateway.options.lingerSeconds : 0);
+    // What another process has, or goes on with, is not this one's to undo.
+    const isOthers = heir !== null || journal.isShared;
+    await gateway.stop(isOthers ? null : failure === undefined ? gateway.options.lingerSeconds : 0);
   } catch (error) {
     if (failure === undefined) throw error;
     log((error as Error).message, 'error');
   }
+  if (journal.isShared) predecessor?.abandon();
   if (failure !== undefined) throw failure;
 }
 

@@ -134,6 +134,12 @@ export class EventHub {
   /** The gateway ends, and its engine has. `states`: by worker, mapped; null: its flows go on after it. */
   async close(states: readonly ArrayBuffer[] | null): Promise<void> {
     if (states !== null) this.#endAll(states, END_STOPPED);
+    await this.pause();
+    for (const fd of this.#files.fds) closeSync(fd);
+  }
+
+  /** Ends the thread when it has given on all that there is; configure() goes on. Who subscribes hears nothing meanwhile. */
+  async pause(): Promise<void> {
     clearTimeout(this.#restart);
     const thread = this.#thread;
     this.#thread = null;
@@ -149,7 +155,6 @@ export class EventHub {
       });
       await thread.terminate();
     }
-    for (const fd of this.#files.fds) closeSync(fd);
   }
 
   #endAll(states: readonly ArrayBuffer[], why: number): void {
