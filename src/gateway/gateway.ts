@@ -14,7 +14,6 @@ import type { Reconfiguration } from '../engine/reconfigure.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
-import type { Journal } from '../host/plan/journal.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
@@ -24,17 +23,15 @@ import { formatAddress } from '../wire/address.ts';
 import { announcement } from './announcement.ts';
 import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
-import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineKeeper } from './engine-keeper.ts';
 import type { EventHub } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
+import type { GatewaySetup } from './gateway-setup.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
-import type { Log } from './log.ts';
 import { forPrivateNetworks } from './nat-options.ts';
-import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { setQueueLength } from './queue-reserve.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
@@ -47,30 +44,8 @@ import { RunMemory } from './run-memory.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { startMessage } from './start-message.ts';
 import { Steering, steeringNeeds } from './steering.ts';
-import type { Inherited, Predecessor } from './takeover/predecessor.ts';
 import { undoAll } from './teardown.ts';
-import type { Credentials } from './user.ts';
 import { feedWatchdog } from './watchdog.ts';
-
-export interface GatewaySetup {
-  /** As configured at the start. */
-  options: RunOptions;
-  /** Those of the command line, which are stronger than the file. */
-  flags?: RunArguments;
-  /** Served interfaces by device index: private ones first, the public one last. */
-  names: readonly string[];
-  credentials: Credentials;
-  /** Claimed for this process. */
-  journal: Journal;
-  manager: ServiceManager;
-  log: Log;
-  /** Of a gateway that runs, or of one that the service manager kept something of. */
-  inherited?: Inherited | undefined;
-  /** The gateway that runs, and gives way when the engine of this one stands by. */
-  predecessor?: Pick<Predecessor, 'stop'> | undefined;
-  /** Called when the gateway cannot go on. */
-  fail(error: Error): void;
-}
 
 export class Gateway {
   readonly #setup: GatewaySetup;

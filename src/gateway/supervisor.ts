@@ -18,6 +18,7 @@ import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
 import { checkServices, startServices } from './control/services.ts';
 import { Gateway } from './gateway.ts';
+import { queueNames, takeKeptQueues } from './kept-queues.ts';
 import { type Log, logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
 import { foresee } from './reload/plan.ts';
@@ -75,6 +76,9 @@ export async function runGateway(
   const environment = { ...predecessor?.environment, ...process.env };
   const manager = new ServiceManager(environment);
   const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)], from });
+  // Those of devices that the journal does not know are gone with them.
+  const kept = takeKeptQueues(process.env, journal.adopted ? options.workers : 0);
+  if (kept.queues === null) manager.forget(kept.names);
   const say: Log = (line, level, hint) => log(line, level, hint);
   const { flags } = source;
   const gateway = new Gateway({
@@ -86,7 +90,7 @@ export async function runGateway(
     manager,
     log: say,
     fail: end.fail,
-    inherited: predecessor?.inherited,
+    inherited: predecessor?.inherited ?? (kept.queues === null ? undefined : { queues: kept.queues }),
     predecessor,
   });
   const running = new RunningConfig(source, {
@@ -133,6 +137,7 @@ export async function runGateway(
   };
   try {
     await Promise.race([gateway.start(serve), end.promise]);
+    manager.keep(gateway.descriptors()?.queues ?? []);
     takeovers = offerTakeover(directory, handed, environment, say);
     if (predecessor !== undefined) {
       journal.isShared = false;
@@ -144,6 +149,7 @@ export async function runGateway(
     failure = error;
   }
   takeovers?.close();
+  const queues = gateway.descriptors()?.queues ?? [];
   if (heir === null) manager.stopping();
   else manager.follow(heir);
   // They may be about to come up.
@@ -151,7 +157,9 @@ export async function runGateway(
   try {
     // What another process has, or goes on with, is not this one's to undo.
     const isOthers = heir !== null || journal.isShared;
-    await gateway.stop(isOthers ? null : failure === undefined ? gateway.options.lingerSeconds : 0);
+    const lingerSeconds = isOthers ? null : failure === undefined ? gateway.options.lingerSeconds : 0;
+    if (lingerSeconds === 0) manager.forget(queueNames(queues).map(({ name }) => name));
+    await gateway.stop(lingerSeconds);
   } catch (error) {
     if (failure === undefined) throw error;
     log((error as Error).message, 'error');
