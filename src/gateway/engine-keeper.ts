@@ -51,8 +51,6 @@ export interface EngineHost {
   onDeath(reason: string): void;
   /** Nobody reads the queues; or somebody does, and has done so for a while. */
   onOutage(isOne: boolean): void;
-  /** Another one stands by: its pid, or null. */
-  onStandby?(pid: number | null): void;
   emptyState(): void;
   log(line: string): void;
   /** Another way to make one, for tests. */
@@ -206,7 +204,6 @@ export class EngineKeeper {
     const beforeGo = this.#beforeGo;
     if (beforeGo === null) {
       if (this.#isWanted && !this.#isStopping) this.#go(next.child);
-      else this.#host.onStandby?.(next.child.pid);
       return;
     }
     this.#beforeGo = null;
@@ -225,7 +222,6 @@ export class EngineKeeper {
     this.#active = child;
     this.#wentAt = performance.now();
     child.go(this.#host.settings());
-    if (this.#wasReady) this.#host.onStandby?.(null);
   }
 
   #ready(child: EngineChild): void {
@@ -253,7 +249,6 @@ export class EngineKeeper {
     } else if (this.#isWanted) {
       this.#died(reason);
     } else {
-      this.#host.onStandby?.(null);
       const pauseMs = this.#standbyPauseMs;
       this.#standbyPauseMs = Math.min(2 * pauseMs, LONGEST_STANDBY_PAUSE_MS);
       this.#host.log(

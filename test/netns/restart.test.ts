@@ -1,7 +1,7 @@
 /** kill -9 of the packet engine, again and again, under transfers whose bytes are hashed: nobody notices but by a moment's silence. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Natgate, natgateOnly } from './support/gateway.ts';
+import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { sleep, until } from './support/process.ts';
 import { RecoveryTraffic } from './support/recovery.ts';
 import { createTopology, ip, SERVER, type Topology } from './support/topology.ts';
@@ -21,9 +21,15 @@ natgateOnly('the engine is killed', () => {
     await topology.destroy();
   });
 
+  const start = async (...args: string[]) => {
+    const launched = Natgate.launch(topology.gateway, ['--private', 'g0', '--public', 'g1', ...args]);
+    await launched.process.shows(READY, 60_000);
+    return launched;
+  };
+
   it('and 1000 transfers arrive whole, without one RST', { timeout: 180_000 }, async () => {
     console.log(`seed ${SEED}`);
-    gateway = await Natgate.start(topology.gateway);
+    gateway = await start();
     const traffic = await RecoveryTraffic.start(topology, { rate: 1000, transfers: 1000, seconds: 25 });
     let random = SEED;
     for (let kill = 0; kill < KILLS; kill++) {
@@ -52,7 +58,7 @@ natgateOnly('the engine is killed', () => {
   it('and one stands by, loaded, without privileges, reading no queue; without --no-standby only', {
     timeout: 90_000,
   }, async () => {
-    gateway = await Natgate.start(topology.gateway);
+    gateway = await start();
     const standby = await until('one stands by', () => gateway!.standbyPid().catch(() => 0), 30_000);
     await until(
       'it has no privileges',
@@ -74,7 +80,7 @@ natgateOnly('the engine is killed', () => {
     expect(await gateway.enginePid()).toBe(standby);
     expect(await gateway.process.stop()).toBe(0);
 
-    gateway = await Natgate.start(topology.gateway, ['--no-standby']);
+    gateway = await start('--no-standby');
     const alone = await gateway.enginePid();
     process.kill(alone, 'SIGKILL');
     await until(
@@ -87,7 +93,7 @@ natgateOnly('the engine is killed', () => {
   });
 
   it('and the queues are longer until another one has read them', { timeout: 90_000 }, async () => {
-    gateway = await Natgate.start(topology.gateway, ['--no-standby', '--txqueuelen', '500']);
+    gateway = await start('--no-standby', '--txqueuelen', '500');
     const length = async () =>
       /qlen (\d+)/.exec((await ip(topology.gateway, 'link show natgate-g0')).stdout)?.[1];
     expect(await length()).toBe('500');

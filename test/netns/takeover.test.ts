@@ -118,8 +118,10 @@ natgateOnly('takeover', () => {
     const next = launch(first.name, SIDES);
     // At whatever it is by then: before the offer, after it, or after the other has stopped.
     const path = join(topology.gateway.stateRoot, first.name, 'journal');
-    await until('the journal is the new one’s', () =>
-      readFileSync(path, 'utf8').includes(`"pid":${next.process.pid}`),
+    await until(
+      'the journal is the new one’s',
+      () => readFileSync(path, 'utf8').includes(`"pid":${next.process.pid}`),
+      60_000,
     );
     await next.process.stop('SIGKILL');
     await topology.client.exec(`ping -c 1 -W 5 ${SERVER}`);

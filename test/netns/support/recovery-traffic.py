@@ -3,7 +3,8 @@
     sink PORT                         takes numbered datagrams until stdin closes: how many came, which did not, and the gaps between them
     blast SERVER PORT RATE SECONDS    sends RATE numbered datagrams a second
     digest PORT                       takes transfers; answers each with the SHA-256 of what came, until stdin closes
-    transfers SERVER PORT N SECONDS   N transfers at once, each a piece about every second; compares what the other side has got
+    transfers SERVER PORT N SECONDS   N transfers at once, each a piece about every second; compares what the other side has got, and
+                                      keeps all open until stdin closes
 
 Times are those of CLOCK_MONOTONIC in ms, which all processes of a host share.
 """
@@ -76,6 +77,7 @@ def digest(port):
     tcp.listen(4096)
     waiting = selectors.DefaultSelector()
     waiting.register(tcp, selectors.EVENT_READ)
+    done = []
     count = {"bytes": 0, "failed": 0, "ended": 0}
 
     def serve():
@@ -94,8 +96,9 @@ def digest(port):
                     count["ended"] += 1
                 except OSError:
                     count["failed"] += 1
+                # Stays open: of two ends that close, one may answer a repeated segment by RST.
                 waiting.unregister(key.fileobj)
-                key.fileobj.close()
+                done.append(key.fileobj)
 
     threading.Thread(target=serve, daemon=True).start()
     print("listening", flush=True)
@@ -140,8 +143,8 @@ def transfers(address, port, connections, seconds):
             wrong += answer.decode() != mine.hexdigest()
         except OSError:
             failed.add(number)
-        one.close()
     print(json.dumps({"transfers": connections, "failed": len(failed), "wrong": wrong}), flush=True)
+    sys.stdin.read()
 
 
 words = sys.argv[2:]

@@ -62,12 +62,13 @@ export class RecoveryTraffic {
 
   /** Waits until all is sent. */
   async report(): Promise<Report> {
-    for (const sender of this.#senders) await sender.ended;
-    for (const taker of this.#takers) {
-      taker.child.stdin!.end();
-      await taker.ended;
+    for (const sender of this.#senders) await sender.shows(/^\{/m, 120_000);
+    const captured = await Promise.all(this.#captures.map((capture) => capture.stop()));
+    const resets = captured.map((packets) => packets.length).reduce((sum, count) => sum + count);
+    for (const one of [...this.#senders, ...this.#takers]) {
+      one.child.stdin!.end();
+      await one.ended;
     }
-    const resets = (await Promise.all(this.#captures.map((capture) => capture.stop()))).flat().length;
     const [sent, transfers] = this.#senders.map(last);
     const [received, digested] = this.#takers.map(last);
     const { failed, wrong } = transfers;
