@@ -18,6 +18,7 @@
         'src/system.c',
         'src/threads.c',
         'src/tun.c',
+        'src/unix.c',
         'src/watch.c',
         'src/writer.c',
       ],

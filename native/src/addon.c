@@ -16,6 +16,7 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("tunOpen", tun_open),
     FUNCTION("tunSetPersist", tun_set_persist),
     FUNCTION("tunSetSteering", tun_set_steering),
+    FUNCTION("tunName", tun_name),
     FUNCTION("exchangeOpen", exchange_open),
     FUNCTION("arenaCopy", onlooker_copy),
     FUNCTION("arenaCpu", onlooker_cpu),
@@ -50,6 +51,12 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("seccompFilter", seccomp_filter),
     FUNCTION("seccompCalls", seccomp_calls),
     FUNCTION("threadName", system_thread_name),
+    FUNCTION("unixListen", unix_listen),
+    FUNCTION("unixAccept", unix_accept),
+    FUNCTION("unixConnect", unix_connect),
+    FUNCTION("unixSendFds", unix_send_fds),
+    FUNCTION("unixReceiveFds", unix_receive_fds),
+    FUNCTION("unixNotify", unix_notify),
 };
 
 NAPI_MODULE_INIT() {

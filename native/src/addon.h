@@ -10,6 +10,7 @@
 EXPORT(tun_open);
 EXPORT(tun_set_persist);
 EXPORT(tun_set_steering);
+EXPORT(tun_name);
 
 /* exchange.c */
 EXPORT(exchange_open);
@@ -64,6 +65,14 @@ EXPORT(landlock_nothing);
 EXPORT(seccomp_enter);
 EXPORT(seccomp_filter);
 EXPORT(seccomp_calls);
+
+/* unix.c */
+EXPORT(unix_listen);
+EXPORT(unix_accept);
+EXPORT(unix_connect);
+EXPORT(unix_send_fds);
+EXPORT(unix_receive_fds);
+EXPORT(unix_notify);
 
 #undef EXPORT
 

@@ -87,3 +87,15 @@ napi_value tun_set_steering(napi_env env, napi_callback_info info) {
     return throw_errno(env, errno, "ioctl(TUNSETSTEERINGEBPF)", "steer the queues of TUN descriptor %d", fd);
   return undefined(env);
 }
+
+napi_value tun_name(napi_env env, napi_callback_info info) {
+  Call call;
+  int fd;
+  if (!call_begin(&call, env, info, "tunName") || !take_fd(&call, 0, &fd)) return NULL;
+  struct ifreq request = {0};
+  napi_value result = NULL;
+  /* ENOTTY, EBADFD …: no queue of a device that is still there. */
+  if (ioctl(fd, TUNGETIFF, &request) < 0) napi_get_null(env, &result);
+  else napi_create_string_utf8(env, request.ifr_name, strnlen(request.ifr_name, IFNAMSIZ), &result);
+  return result;
+}

@@ -88,6 +88,12 @@ export function builder(argv: Argv) {
       defaultDescription: 'true',
       describe: 'A second engine stands by, loaded, for the moment in which the first one dies',
     })
+    .option('takeover', {
+      type: 'boolean',
+      default: false,
+      describe:
+        'Take the place of the gateway of this name that runs, without losing a packet: for another version or configuration',
+    })
     .option('clamp-mss', {
       type: 'boolean',
       defaultDescription: 'true',
@@ -119,5 +125,14 @@ export async function handler(argv: ArgumentsOf<typeof builder>): Promise<void> 
   const { loadConfig } = await import('../gateway/config/load.ts');
   const { options, document, warnings } = loadConfig({ ...gatewayNamed(argv), flags: argv, path });
   const { runGateway } = await import('../gateway/supervisor.ts');
-  await runGateway({ options, document, flags: givenFlags(argv) }, warnings, argv.restore);
+  const { restore, takeover } = argv;
+  if (restore !== undefined && takeover === true) {
+    const { NatgateError } = await import('../core/errors.ts');
+    throw new NatgateError(
+      'usage',
+      'run: --takeover goes on with the connections that there are',
+      'leave --restore out, and `natgate flows restore` afterwards',
+    );
+  }
+  await runGateway({ options, document, flags: givenFlags(argv) }, warnings, { restore, takeover });
 }

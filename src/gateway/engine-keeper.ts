@@ -23,7 +23,7 @@ import type { ControlMessage, QuarantineMessage, StartMessage } from './messages
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 /** An engine that ran this long was well: the pauses begin anew. */
-const SOUND_MS = 10_000;
+const SOUND_MS = 2000;
 /** Deaths in a row, none of them after SOUND_MS, until the state is thrown away. */
 const DEATHS_UNTIL_EMPTY = 5;
 /** Until a standby is loaded after the start of the gateway, when machines have other things to do; and after that of a later engine. */
@@ -54,8 +54,6 @@ export interface EngineHost {
   onDeath(reason: string): void;
   /** Nobody reads the queues; or somebody does, and has done so for a while. */
   onOutage(isOne: boolean): void;
-  /** Another one stands by: its pid, or null. */
-  onStandby?(pid: number | null): void;
   emptyState(): void;
   log(line: string): void;
   /** Another way to make one, for tests. */
@@ -234,7 +232,6 @@ export class EngineKeeper {
     const beforeGo = this.#beforeGo;
     if (beforeGo === null) {
       if (this.#isWanted && !this.#isStopping) this.#go(next.child);
-      else this.#host.onStandby?.(next.child.pid);
       return;
     }
     this.#beforeGo = null;
@@ -254,7 +251,6 @@ export class EngineKeeper {
     this.#wentAt = performance.now();
     this.#isExplained = false;
     child.go(this.#host.settings());
-    if (this.#wasReady) this.#host.onStandby?.(null);
   }
 
   #ready(child: EngineChild): void {
@@ -283,7 +279,6 @@ export class EngineKeeper {
     } else if (this.#isWanted) {
       this.#died(reason);
     } else {
-      this.#host.onStandby?.(null);
       const pauseMs = this.#standbyPauseMs;
       this.#standbyPauseMs = Math.min(2 * pauseMs, LONGEST_STANDBY_PAUSE_MS);
       this.#host.log(

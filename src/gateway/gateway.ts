@@ -14,29 +14,25 @@ import type { Reconfiguration } from '../engine/reconfigure.ts';
 import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { hostPlan } from '../host/plan/host-plan.ts';
-import type { Journal } from '../host/plan/journal.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
-import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
 import { formatAddress } from '../wire/address.ts';
 import { announcement } from './announcement.ts';
 import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
-import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineCare } from './engine-care.ts';
 import { EngineKeeper } from './engine-keeper.ts';
 import type { EventHub } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
+import type { GatewaySetup } from './gateway-setup.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { undoLater } from './linger.ts';
-import type { Log } from './log.ts';
 import { forPrivateNetworks } from './nat-options.ts';
-import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
 import { setQueueLength } from './queue-reserve.ts';
 import { readApplied, writeApplied } from './reload/applied.ts';
@@ -48,28 +44,10 @@ import { Resolvers } from './resolvers.ts';
 import { RunMemory } from './run-memory.ts';
 import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
 import { type RestoredFlows, restoring } from './saved-flows/restoring.ts';
+import { startMessage } from './start-message.ts';
 import { Steering, steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
-import type { Credentials } from './user.ts';
 import { feedWatchdog } from './watchdog.ts';
-
-export interface GatewaySetup {
-  /** As configured at the start. */
-  options: RunOptions;
-  /** Those of the command line, which are stronger than the file. */
-  flags?: RunArguments;
-  /** Served interfaces by device index: private ones first, the public one last. */
-  names: readonly string[];
-  credentials: Credentials;
-  /** A file of saved flows to begin with. */
-  restore?: string;
-  /** Claimed for this process. */
-  journal: Journal;
-  manager: ServiceManager;
-  log: Log;
-  /** Called when the gateway cannot go on. */
-  fail(error: Error): void;
-}
 
 export class Gateway {
   readonly #setup: GatewaySetup;
@@ -89,9 +67,12 @@ export class Gateway {
   /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
   #external: number | undefined;
   #wasReady = false;
+  /** Queues with their devices, and the owned map, once they are open. */
+  #descriptors: { queues: { device: string; fd: number }[]; ownedFd: number } | null = null;
   /** Whether the public address is on a private network, too. */
   #conflicts = false;
   #stopping = false;
+  #isSuspended = false;
 
   constructor(setup: GatewaySetup) {
     this.#setup = setup;
@@ -112,21 +93,25 @@ export class Gateway {
     const options: RunOptions = { ...this.#setup.options, nat };
     this.#options = options;
     const networks = options.private.map((inside) => inside.networks);
-    const plan = hostPlan({ ...options, interfaces: readInterfaces(names, networks) });
+    const { inherited, predecessor } = this.#setup;
+    const facts = readInterfaces(names, networks);
+    const plan = hostPlan({ ...options, interfaces: facts, queues: inherited?.queues });
     this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
     applyPlan(plan.steps, journal);
 
     const routes = RouteMap.create();
-    const ownedFd = createOwnedMap();
+    const ownedFd = inherited?.ownedFd ?? createOwnedMap();
     this.#open.push(
       () => routes.close(),
       () => closeSync(ownedFd),
     );
-    const memory = new RunMemory(this.#directory, options, journal.adopted, log);
+    const from = predecessor !== undefined ? 'running' : journal.adopted ? 'earlier' : 'nobody';
+    const memory = new RunMemory(this.#directory, options, from, log);
     const { events } = memory;
     this.#memory = memory;
     this.#open.push(() => memory.close());
-    events.configure(eventSettings(options));
+    // While another supervisor follows the rings, this one does not.
+    if (predecessor === undefined) events.configure(eventSettings(options));
     const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
     this.#taps = taps;
     this.#open.push(() => taps.close());
@@ -148,31 +133,20 @@ export class Gateway {
       changed: (engine) => this.#write({ engine }),
     });
     this.#open.push(() => care.close());
+    const { quarantine } = care;
+    const engineFacts = { options, names, credentials, memory, taps, quarantine };
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
     const devices = plan.tuns.map(({ device }) => device);
+    const queues = plan.tuns.flatMap(({ device, fds }) => fds.map((fd) => ({ device, fd })));
+    this.#descriptors = { queues, ownedFd };
     this.#engine = new EngineKeeper({
       fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
       workers: options.workers,
-      settings: () => ({
-        type: 'start',
-        ...this.#settings(follower.view),
-        devices: follower.view.devices.map((device, i) => ({
-          ...device,
-          name: names[i]!,
-          networks: options.private[i]?.networks ?? [],
-        })),
-        routes: follower.view.routes,
-        held: follower.held,
-        ports: options.ports,
-        dns: resolvers.state,
-        workers: options.workers,
-        ...memory.sizes,
-        taps: taps.filters,
-        quarantined: care.quarantine.signatures,
-        ownedBytes: OWNED_BYTES,
-        credentials,
-      }),
+      settings: () => {
+        const { view, held } = follower;
+        return startMessage(engineFacts, this.#settings(view), view, held, resolvers.state);
+      },
       onReady: () => care.forwards(true),
       onDeath: (reason) => care.died(reason),
       onQuarantine: (message) => care.stumbled(message),
@@ -186,9 +160,16 @@ export class Gateway {
     const { restore } = this.#setup;
     const begin = async (between: () => void) => {
       between();
-      await engine.start();
+      await engine.start(
+        predecessor === undefined
+          ? null
+          : async () => {
+              await predecessor.stop();
+              events.configure(eventSettings(options));
+            },
+      );
     };
-    if (restore === undefined) await engine.start();
+    if (restore === undefined) await begin(() => {});
     else await restoring(restore, memory, this.#record, begin, log);
     care.forwards(false);
     if (this.#stopping) return;
@@ -220,6 +201,28 @@ export class Gateway {
     this.#announce(follower.view);
   }
 
+  /** What another process needs to go on with it; null while it is not up. */
+  descriptors() {
+    return this.#wasReady && !this.#stopping ? this.#descriptors : null;
+  }
+
+  /** Forwards no more, and does nothing to the host; resume() goes on at once. */
+  async suspend(): Promise<void> {
+    this.#isSuspended = true;
+    await this.#engine?.suspend();
+    await this.events?.pause();
+  }
+
+  resume(): void {
+    this.#isSuspended = false;
+    this.#setup.journal.reclaim();
+    writeRunRecord(this.#directory, this.#record!);
+    writeApplied(this.#directory, { options: this.#options, flags: this.#setup.flags ?? {} });
+    this.#memory!.events.configure(eventSettings(this.#options, this.#record?.rules));
+    this.#engine?.resume();
+    this.#steering?.update(this.#follower!.view);
+  }
+
   /** Captures, traces, drops. */
   get live(): Live {
     return liveOf(
@@ -243,7 +246,13 @@ export class Gateway {
     const follower = this.#follower;
     const engine = this.#engine;
     const steering = this.#steering;
-    if (follower === undefined || engine === undefined || steering === undefined || this.#stopping) {
+    if (
+      follower === undefined ||
+      engine === undefined ||
+      steering === undefined ||
+      this.#stopping ||
+      this.#isSuspended
+    ) {
       throw new NatgateError('not_ready', 'the gateway is not up', 'reload it when it is');
     }
     const before = this.#options;
@@ -312,10 +321,10 @@ export class Gateway {
   }
 
   /**
-   * Takes everything back; with `lingerSeconds` only the engine and this process go now, the rest later. Throws
-   * NatgateError `undo_failed`.
+   * Takes everything back; with `lingerSeconds` only the engine and this process go now, the rest later; with null the rest stays: it is
+   * another process's. Throws NatgateError `undo_failed`.
    */
-  async stop(lingerSeconds: number): Promise<void> {
+  async stop(lingerSeconds: number | null): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
     this.#addresses.close();
@@ -324,10 +333,11 @@ export class Gateway {
       this.#steering?.detach();
     }
     await this.#engine?.stop();
-    const lingers = lingerSeconds > 0 && this.#record !== undefined;
+    const lingers = lingerSeconds === null || (lingerSeconds > 0 && this.#record !== undefined);
     this.events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
     await this.events?.close(lingers ? null : this.#memory!.states());
     for (const close of this.#open.splice(0).reverse()) close();
+    if (lingerSeconds === null) return;
     if (lingerSeconds > 0 && this.#record !== undefined) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
       writeRunRecord(this.#directory, { ...this.#record, lingersUntil: until });
@@ -373,7 +383,7 @@ export class Gateway {
       this.#steering?.syncRoutes(view);
       this.#engine?.send({ type: 'routes', routes: view.routes });
     }
-    if (this.#steering === undefined || this.#stopping) return;
+    if (this.#steering === undefined || this.#stopping || this.#isSuspended) return;
     this.#steering.update(view);
     this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
     this.#announce(view);

@@ -3,6 +3,7 @@
  * names. Without that variable nothing is sent, so the same code runs by hand and under systemd.
  */
 import { addon } from '../link/addon.ts';
+import { type NamedQueue, queueNames } from './kept-queues.ts';
 
 export class ServiceManager {
   readonly #socket: string | undefined;
@@ -29,15 +30,30 @@ export class ServiceManager {
     this.#send('STOPPING=1\nSTATUS=undoing');
   }
 
+  /** That process is the service from now on. */
+  follow(pid: number): void {
+    this.#send(`MAINPID=${pid}`);
+  }
+
+  /** Gives it copies of the queues to keep while this process lives and after it. */
+  keep(queues: readonly NamedQueue[]): void {
+    for (const { name, fd } of queueNames(queues)) this.#send(`FDSTORE=1\nFDNAME=${name}`, [fd]);
+  }
+
+  /** Has it close what it keeps under these names: nobody will read them. */
+  forget(names: readonly string[]): void {
+    for (const name of names) this.#send(`FDSTOREREMOVE=1\nFDNAME=${name}`);
+  }
+
   alive(): void {
     this.#send('WATCHDOG=1');
   }
 
   /** A manager that has gone is no reason to stop forwarding. */
-  #send(text: string): void {
+  #send(text: string, fds: readonly number[] = []): void {
     if (this.#socket === undefined) return;
     try {
-      addon().unixSend(this.#socket, text);
+      addon().unixNotify(this.#socket, Buffer.from(text), fds);
     } catch {
       // Nobody listens any more.
     }

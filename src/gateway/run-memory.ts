@@ -17,6 +17,7 @@ import type { RunRecord } from './run-record.ts';
 import type { SavedFlowsReader } from './saved-flows/format.ts';
 import { type Restored, restoreFlows } from './saved-flows/restore.ts';
 import { emptyStateFile, openStateFiles, type StateFile, statePath } from './state-file.ts';
+import { openTapFiles, requireSameMemory } from './takeover/memory.ts';
 import { createTapFiles, TAP_BYTES, type TapFile } from './tap-files.ts';
 
 export class RunMemory {
@@ -33,18 +34,21 @@ export class RunMemory {
   readonly #seed = randomSeed();
 
   /**
-   * Takes over what is in `directory` of an earlier run, where `adopt` says so and it can be read; else all is new. Throws NatgateError
-   * `state_no_memory`, `tap_no_memory`; nothing is open then.
+   * Takes over what is in `directory` of an earlier run, where `adopt` says so and it can be read; else all is new. With `from`
+   * `running` that run goes on, and nothing may be new. Throws NatgateError `state_no_memory`, `tap_no_memory`, `takeover_refused`;
+   * nothing is open then.
    */
   constructor(
     directory: string,
     { name, workers, flows }: Pick<RunOptions, 'name' | 'workers' | 'flows'>,
-    adopt: boolean,
+    from: 'nobody' | 'earlier' | 'running',
     log: Log,
   ) {
     this.path = statePath(directory, name);
     this.#flows = Math.ceil(flows / workers);
     this.#bytes = stateBytes(this.#flows);
+    const adopt = from !== 'nobody';
+    if (from === 'running') requireSameMemory(this.path, this.#flows, this.#bytes, workers);
     const { files, isNew, refused } = openStateFiles(this.path, this.#bytes, workers, adopt);
     this.#files = files;
     this.isAdopted = adopt && !isNew;
@@ -53,7 +57,7 @@ export class RunMemory {
     }
     let tapFiles: TapFile[] = [];
     try {
-      tapFiles = createTapFiles(this.path, workers);
+      tapFiles = from === 'running' ? openTapFiles(this.path, workers) : createTapFiles(this.path, workers);
       const hub = { path: this.path, flows: this.#flows, workers, adopt: this.isAdopted };
       this.events = new EventHub(hub, log);
     } catch (error) {

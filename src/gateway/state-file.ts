@@ -157,3 +157,8 @@ function refusal(fd: number, bytes: number, worker: PortClass): string | null {
   if (!isStateOf(buffer, worker)) return 'it had other --workers';
   return size === bytes ? null : `the state has ${size} bytes, not ${bytes}`;
 }
+
+/** Whether this version of the engine can go on with it. */
+export function isReadableState(fd: number, bytes: number, worker: PortClass): boolean {
+  return refusal(fd, bytes, worker) === null;
+}

@@ -18,6 +18,7 @@ import { openJournal } from '../host/plan/claim.ts';
 import { requireHost } from '../host/preflight.ts';
 import { checkServices, startServices } from './control/services.ts';
 import { Gateway } from './gateway.ts';
+import { queueNames, takeKeptQueues } from './kept-queues.ts';
 import { type Log, logger } from './log.ts';
 import { ServiceManager } from './notify.ts';
 import { limitSupervisor } from './privileges.ts';
@@ -27,20 +28,31 @@ import { RunningConfig, type RunningSource } from './reload/running.ts';
 import { runDirectory } from './run-record.ts';
 import { statesOf } from './state-reader.ts';
 import { recordOf } from './status.ts';
+import type { Handed } from './takeover/handover.ts';
+import { offerTakeover } from './takeover/handover.ts';
+import { Predecessor } from './takeover/predecessor.ts';
 import { engineCredentials } from './user.ts';
 import { workersWarning } from './workers-option.ts';
 
 const STOP_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
 
+/** How a gateway begins. */
+export interface RunWays {
+  /** A file of saved flows that it begins with. */
+  restore?: string | undefined;
+  /** In the place of one that runs. */
+  takeover?: boolean | undefined;
+}
+
 /**
- * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration; `restore`: a file of saved flows to begin with. Everything it changed is
+ * Runs a gateway until SIGTERM or SIGINT, or SIGHUP without a file; `warnings`: of the configuration. Everything it changed is
  * undone when the promise settles. Says on stderr what a person should know. Rejects with NatgateError when the gateway cannot start or
  * cannot go on.
  */
 export async function runGateway(
   source: RunningSource,
   warnings: readonly string[] = [],
-  restore?: string,
+  { restore, takeover: isTakeover = false }: RunWays = {},
 ): Promise<void> {
   const { options } = source;
   // First of all: from here on a signal does not end the process between two steps.
@@ -55,20 +67,28 @@ export async function runGateway(
     networks: options.private.map((inside) => inside.networks),
     public: options.public,
   };
-  for (const { what, remedy } of requireHost({ interfaces, ports, nat, dns, name, stateRoot })) {
+  const names = [...interfaces.private, interfaces.public];
+  const directory = runDirectory(stateRoot, name);
+  const shape = { interfaces: names, workers: options.workers, flows: options.flows };
+  const predecessor = isTakeover ? await Predecessor.ask(directory, name, shape) : undefined;
+  const from = predecessor?.process.pid;
+  for (const { what, remedy } of requireHost({ interfaces, ports, nat, dns, name, stateRoot, from })) {
     log(what, 'warning', remedy);
   }
 
   const tooMany = workersWarning(options.workers);
   if (tooMany !== null) log(tooMany, 'warning');
-  const names = [...interfaces.private, interfaces.public];
   const outside = readInterfaces([options.public]).flatMap(({ addresses }) =>
     addresses.map((one) => one.address),
   );
-  await checkServices(options, outside);
-  const manager = new ServiceManager(process.env);
+  await checkServices(options, outside, isTakeover);
+  const environment = { ...predecessor?.environment, ...process.env };
+  const manager = new ServiceManager(environment);
+  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)], from });
+  // Those of devices that the journal does not know are gone with them.
+  const kept = takeKeptQueues(process.env, journal.adopted ? options.workers : 0);
+  if (kept.queues === null) manager.forget(kept.names);
   const say: Log = (line, level, hint) => log(line, level, hint);
-  const journal = openJournal({ stateRoot, name, interfaces: [...new Set(names)] });
   limitSupervisor((line) => say(line, 'warning'));
   const { flags } = source;
   const gateway = new Gateway({
@@ -81,6 +101,8 @@ export async function runGateway(
     manager,
     log: say,
     fail: end.fail,
+    inherited: predecessor?.inherited ?? (kept.queues === null ? undefined : { queues: kept.queues }),
+    predecessor,
   });
   const running = new RunningConfig(source, {
     async reconfigure(next) {
@@ -90,7 +112,7 @@ export async function runGateway(
     },
     foresee: (next) => foresee(gateway.options, next, statesOf(recordOf(options), true)),
   });
-  const ask = reloader({ running, log: say, directory: runDirectory(stateRoot, name) });
+  const ask = reloader({ running, log: say, directory });
   const reload: Reload = async () => {
     const done = await ask();
     const { applied, problems } = done.result;
@@ -101,26 +123,59 @@ export async function runGateway(
   };
   let services: Promise<() => void> | undefined;
   let failure: unknown;
+  let heir: number | null = null;
+  let takeovers: { close(): void } | undefined;
+  const serve = async () => {
+    services = startServices(running, reload, gateway, say);
+    await services;
+  };
+  const endServices = async () => (await services?.catch(() => undefined))?.();
+  const handed: Handed = {
+    shape,
+    descriptors: () => gateway.descriptors(),
+    async suspend() {
+      await gateway.suspend();
+      await endServices();
+    },
+    async resume() {
+      gateway.resume();
+      await serve().catch((error: Error) => say(error.message, 'error'));
+    },
+    handedOver(pid) {
+      heir = pid;
+      end.stop();
+    },
+  };
   try {
-    const serve = async () => {
-      services = startServices(running, reload, gateway, say);
-      await services;
-    };
     await Promise.race([gateway.start(serve), end.promise]);
+    manager.keep(gateway.descriptors()?.queues ?? []);
+    takeovers = offerTakeover(directory, handed, environment, say);
+    if (predecessor !== undefined) {
+      journal.isShared = false;
+      await predecessor.release();
+    }
     if (options.configPath !== null) hangUp.reloads(reload);
     await end.promise;
   } catch (error) {
     failure = error;
   }
-  manager.stopping();
+  takeovers?.close();
+  const queues = gateway.descriptors()?.queues ?? [];
+  if (heir === null) manager.stopping();
+  else manager.follow(heir);
   // They may be about to come up.
-  (await services?.catch(() => undefined))?.();
+  await endServices();
   try {
-    await gateway.stop(failure === undefined ? gateway.options.lingerSeconds : 0);
+    // What another process has, or goes on with, is not this one's to undo.
+    const isOthers = heir !== null || journal.isShared;
+    const lingerSeconds = isOthers ? null : failure === undefined ? gateway.options.lingerSeconds : 0;
+    if (lingerSeconds === 0) manager.forget(queueNames(queues).map(({ name }) => name));
+    await gateway.stop(lingerSeconds);
   } catch (error) {
     if (failure === undefined) throw error;
     log((error as Error).message, 'error');
   }
+  if (journal.isShared) predecessor?.abandon();
   if (failure !== undefined) throw failure;
 }
 

@@ -15,6 +15,7 @@ import { RELOAD_FILES } from './reload/files.ts';
 import { recordPath, runDirectory } from './run-record.ts';
 import { restorePath } from './saved-flows/restoring.ts';
 import { removeStateFiles, statePath } from './state-file.ts';
+import { takeoverPath } from './takeover/handover.ts';
 
 export interface WhichGateway {
   stateRoot: string;
@@ -76,6 +77,7 @@ function removeFiles(directory: string, state: string | null): void {
   for (const name of RELOAD_FILES) rmSync(join(directory, name), { force: true });
   // Of a gateway that was killed, perhaps while it started.
   rmSync(join(directory, 'control.sock'), { force: true });
+  rmSync(takeoverPath(directory), { force: true });
   try {
     for (const name of readdirSync(directory)) {
       if (name.startsWith(UNREADY_PREFIX)) rmSync(join(directory, name), { recursive: true });

@@ -26,17 +26,19 @@ export interface HostCheckOptions {
   dns?: DnsWish | null;
   name: string;
   stateRoot: string;
+  /** Pid of a gateway that hands its name and interfaces over. */
+  from?: number | undefined;
 }
 
 /** Every check, failures included. Where the addon is missing, what depends on it is left out. */
-export function checkHost({ interfaces, ports, nat, dns, name, stateRoot }: HostCheckOptions): Check[] {
+export function checkHost({ interfaces, ports, nat, dns, name, stateRoot, from }: HostCheckOptions): Check[] {
   const loaded = checkAddon();
   const checks = [checkKernel(), loaded, checkCapabilities()];
   if (loaded.status === 'fail') return checks;
   checks.push(...checkDevices());
   if (interfaces !== undefined) {
     const names = [...new Set([...interfaces.private, interfaces.public])];
-    checks.push(...checkInterfaces(interfaces), ...checkClaim({ stateRoot, name, interfaces: names }));
+    checks.push(...checkInterfaces(interfaces), ...checkClaim({ stateRoot, name, interfaces: names, from }));
   }
   const portChecks = checkPorts(ports);
   checks.push(...portChecks);

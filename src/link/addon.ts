@@ -52,6 +52,8 @@ export interface Addon {
    * result it takes modulo the number of queues. It keeps the program; the descriptor may be closed.
    */
   tunSetSteering(fd: number, programFd: number): void;
+  /** TUNGETIFF: the device that a descriptor is a queue of; null: of none that is still there. */
+  tunName(fd: number): string | null;
   /** `fds[i]` is device i of the arena's lists; `wakeFd` an eventfd. At most 16 queues. */
   exchangeOpen(fds: readonly number[], wakeFd: number): Exchange;
 
@@ -169,6 +171,17 @@ export interface Addon {
   seccompCalls(): { name: string; number: number; why: string }[];
   /** prctl(PR_SET_NAME): what /proc/PID/task/TID/comm says of the calling thread, at most 15 bytes. */
   threadName(name: string): void;
+  /** A SOCK_SEQPACKET listener at a path that is free, which its owner alone may connect to (0600); it does not block. */
+  unixListen(path: string): number;
+  /** Who connects, by SO_PEERCRED; null when nobody does. */
+  unixAccept(fd: number): { fd: number; pid: number; uid: number } | null;
+  unixConnect(path: string): number;
+  /** One message with up to 253 descriptors, which stay open here (SCM_RIGHTS). Does not block: EAGAIN where the other side does not read. */
+  unixSendFds(fd: number, data: Uint8Array, fds: readonly number[]): void;
+  /** The next message; null when there is none. Of a closed connection an empty one. Its descriptors are the caller's to close. */
+  unixReceiveFds(fd: number): { data: Uint8Array; fds: number[] } | null;
+  /** As unixSend, with descriptors (sd_notify's FDSTORE). */
+  unixNotify(path: string, data: Uint8Array, fds: readonly number[]): void;
 }
 
 let loaded: Addon | undefined;

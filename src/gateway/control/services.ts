@@ -24,11 +24,18 @@ import { MAX_STREAMS, Streams } from './streams.ts';
 
 const PAGE_STREAMS = 12;
 
-/** What would fail later, before anything of the host is changed. `outside`: addresses of the public interface. */
-export async function checkServices(options: RunOptions, outside: readonly number[]): Promise<void> {
+/**
+ * What would fail later, before anything of the host is changed. `outside`: addresses of the public interface; `isTakeover`: the socket is
+ * still that of the gateway that gives way.
+ */
+export async function checkServices(
+  options: RunOptions,
+  outside: readonly number[],
+  isTakeover = false,
+): Promise<void> {
   const { control, metrics } = options;
   socketGroup(control.group);
-  if (control.socket !== null) await requireFree(control.socket);
+  if (control.socket !== null && !isTakeover) await requireFree(control.socket);
   if (metrics === null) return;
   requirePrivate(metrics, outside, options.public);
   if (metrics.tokenFile !== null) readToken(metrics.tokenFile);

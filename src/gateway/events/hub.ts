@@ -139,6 +139,12 @@ export class EventHub {
       // A state or a ring that an engine has spoilt must not keep the host from being undone.
       this.#log(`the end of flows could not be told: ${(error as Error).message}`, 'warning');
     }
+    await this.pause();
+    for (const fd of this.#files.fds) closeSync(fd);
+  }
+
+  /** Ends the thread when it has given on all that there is; configure() goes on. Who subscribes hears nothing meanwhile. */
+  async pause(): Promise<void> {
     clearTimeout(this.#restart);
     const thread = this.#thread;
     this.#thread = null;
@@ -154,7 +160,6 @@ export class EventHub {
       });
       await thread.terminate();
     }
-    for (const fd of this.#files.fds) closeSync(fd);
   }
 
   #endAll(states: readonly ArrayBuffer[], why: number): void {

@@ -1,5 +1,5 @@
 /** Whether the port range can be natgate's. */
-import { findConflict } from '../plan/claim.ts';
+import { type ClaimOptions, findConflict } from '../plan/claim.ts';
 import { type PortRange, rangeFor } from '../plan/local-ports.ts';
 import { heldPorts, servicePorts } from '../sockets.ts';
 import { type Check, fail, ok, warn } from './check.ts';
@@ -64,7 +64,7 @@ export function checkLocalPorts(range: PortRange): Check[] {
 }
 
 /** Whether name and interfaces are free. */
-export function checkClaim(options: { stateRoot: string; name: string; interfaces: string[] }): Check[] {
+export function checkClaim(options: ClaimOptions): Check[] {
   const conflict = findConflict(options);
   if (conflict === null) return [];
   return [

@@ -5,8 +5,8 @@ import type { Step } from './step.ts';
 import { undoJournal } from './undo.ts';
 
 /**
- * Applies the steps. When one fails, everything in the journal is undone, steps of earlier plans included, and a
- * NatgateError is thrown: the step's own, or `step_failed`. For a step that the journal knows already (it was adopted)
+ * Applies the steps. When one fails, everything in the journal is undone, steps of earlier plans included (nothing where another process
+ * shares it), and a NatgateError is thrown: the step's own, or `step_failed`. For a step that the journal knows already (it was adopted)
  * the original undo record stays.
  */
 export function applyPlan(steps: readonly Step[], journal: Journal): void {
@@ -18,7 +18,8 @@ export function applyPlan(steps: readonly Step[], journal: Journal): void {
       }
       step.apply();
     } catch (error) {
-      throw withUndoFailures(asNatgateError(error, step), journal);
+      const reason = asNatgateError(error, step);
+      throw journal.isShared ? reason : withUndoFailures(reason, journal);
     }
   }
 }

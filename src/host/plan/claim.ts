@@ -14,11 +14,14 @@ export interface ClaimOptions {
   name: string;
   /** Private interfaces first, the public one last. */
   interfaces: readonly string[];
+  /** Pid of a process that runs and hands its claim over. */
+  from?: number | undefined;
 }
 
 /**
  * Claims name and interfaces for this process. The journal that a dead process left under this name is adopted if it
- * is for the same interfaces, so that the original values it remembers are not lost; else it is undone first.
+ * is for the same interfaces, so that the original values it remembers are not lost; else it is undone first. With `from`, the journal of
+ * that process becomes this one's while both live.
  * Throws NatgateError `gateway_running`, `interface_in_use`, `gateway_elsewhere` or `undo_failed`.
  */
 export function openJournal(options: ClaimOptions): Journal {
@@ -27,21 +30,28 @@ export function openJournal(options: ClaimOptions): Journal {
     const conflict = findConflict(options);
     if (conflict !== null) throw conflict;
     let entries = readJournal(stateRoot, name);
+    if (options.from !== undefined && (entries === null || !isAdoptable(entries.header, interfaces))) {
+      throw new NatgateError(
+        'takeover_refused',
+        `the gateway ${name} is set up for other interfaces, or elsewhere`,
+        'stop it, then start the new one',
+      );
+    }
     if (entries !== null && !isAdoptable(entries.header, interfaces)) {
       throwIfFailed(undoJournal(stateRoot, name), name);
       entries = null;
     }
     const header = newHeader(name, interfaces, thisProcess(), networkNamespace(), randomUUID());
-    return new Journal(stateRoot, { header, entries: entries?.entries ?? [] });
+    return new Journal(stateRoot, { header, entries: entries?.entries ?? [] }, options.from !== undefined);
   });
 }
 
 /** Why these options cannot be claimed by this process; null: they can. */
-export function findConflict({ stateRoot, name, interfaces }: ClaimOptions): NatgateError | null {
+export function findConflict({ stateRoot, name, interfaces, from }: ClaimOptions): NatgateError | null {
   for (const { header } of readJournals(stateRoot)) {
     const running = isAlive(header);
     if (header.name === name) {
-      if (!running || isThisProcess(header)) continue;
+      if (!running || isThisProcess(header) || header.pid === from) continue;
       return new NatgateError(
         'gateway_running',
         `a gateway named ${name} runs already (pid ${header.pid}, on ${header.interfaces.join(' and ')})`,

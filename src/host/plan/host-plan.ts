@@ -25,6 +25,8 @@ export interface HostPlanOptions {
   txQueueLength: number;
   /** Queues of each TUN. */
   workers: number;
+  /** Those that are open already, by device. */
+  queues?: ReadonlyMap<string, readonly number[]> | undefined;
 }
 
 export interface HostPlan {
@@ -38,9 +40,10 @@ export function hostPlan(options: HostPlanOptions): HostPlan {
   const { stateRoot, name, interfaces, ports, nat, txQueueLength, workers } = options;
   const outside = interfaces.at(-1)!;
   const tuns = interfaces.map((facts) => {
-    if (facts === outside) return tunStep(facts.name, { count: workers, side: 'public' });
-    const device = isOneArmed(facts, outside) ? privateTunName(facts.name) : tunName(facts.name);
-    return tunStep(facts.name, { count: workers, side: 'private' }, device);
+    const side = facts === outside ? 'public' : 'private';
+    const isPrivateOfBoth = side === 'private' && isOneArmed(facts, outside);
+    const device = isPrivateOfBoth ? privateTunName(facts.name) : tunName(facts.name);
+    return tunStep(facts.name, { count: workers, side, fds: options.queues?.get(device) }, device);
   });
   const isBoth = interfaces.some((facts) => facts !== outside && isOneArmed(facts, outside));
   const devices: InterfaceReference[] = interfaces

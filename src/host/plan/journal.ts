@@ -57,11 +57,14 @@ export class Journal {
   readonly header: JournalHeader;
   /** Steps of an earlier process were found and are kept. */
   readonly adopted: boolean;
+  /** Another process lives by what it lists, and may get it back: nothing of it may be undone. */
+  isShared: boolean;
   readonly #steps: Set<string>;
 
-  constructor(root: string, content: JournalContent) {
+  constructor(root: string, content: JournalContent, isShared = false) {
     this.stateRoot = root;
     this.header = content.header;
+    this.isShared = isShared;
     this.adopted = content.entries.length > 0;
     this.#steps = new Set(content.entries.map((entry) => entry.step));
     writeJournal(root, content);
@@ -70,6 +73,13 @@ export class Journal {
   /** Whether the journal knows already how to take this step back. */
   has(step: string): boolean {
     return this.#steps.has(step);
+  }
+
+  /** Makes it this process's again, with what another has added meanwhile. */
+  reclaim(): void {
+    const content = readJournal(this.stateRoot, this.header.name);
+    for (const { step } of content?.entries ?? []) this.#steps.add(step);
+    writeJournal(this.stateRoot, { header: this.header, entries: content?.entries ?? [] });
   }
 
   /** Forgets steps that have been taken back. */

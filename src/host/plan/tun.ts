@@ -43,8 +43,6 @@ export interface TunStep extends Step {
   readonly device: string;
   /** The open queues, in their order, once the step is applied; they are the caller's to close. */
   readonly fds: readonly number[];
-  /** Whether the device takes UDP super-packets. */
-  readonly uso: boolean;
   /** Closes the queues if they are open. */
   close(): void;
 }
@@ -54,6 +52,8 @@ export interface TunQueues {
   /** A power of two. */
   count: number;
   side: 'private' | 'public';
+  /** They are open already, in their order, and belong to the step from now on. */
+  fds?: readonly number[] | undefined;
 }
 
 const ONE_QUEUE: TunQueues = { count: 1, side: 'private' };
@@ -61,10 +61,10 @@ const ONE_QUEUE: TunQueues = { count: 1, side: 'private' };
 /** Makes `device`, or takes the one that an adopted journal left. */
 export function tunStep(
   interfaceName: string,
-  { count, side }: TunQueues = ONE_QUEUE,
+  { count, side, fds }: TunQueues = ONE_QUEUE,
   device: string = tunName(interfaceName),
 ): TunStep {
-  const queues: { fd: number; uso: boolean }[] = [];
+  const queues = [...(fds ?? [])];
   const open = () => {
     if (queues.length === 0) throw new Error(`${device} is not open`);
     return queues;
@@ -74,10 +74,7 @@ export function tunStep(
     show: `ip tuntap add dev ${device} mode tun multi_queue vnet_hdr`,
     device,
     get fds() {
-      return open().map(({ fd }) => fd);
-    },
-    get uso() {
-      return open()[0]!.uso;
+      return [...open()];
     },
     prepare() {
       if (linkNamed(device) !== undefined) {
@@ -93,13 +90,13 @@ export function tunStep(
       if (queues.length === 0) {
         waitUntilUnused(device);
         // A queue is numbered as it is opened; none is closed before all are.
-        for (let i = 0; i < count; i++) queues.push(addon().tunOpen(device));
+        for (let i = 0; i < count; i++) queues.push(addon().tunOpen(device).fd);
       }
-      addon().tunSetPersist(queues[0]!.fd, true);
-      if (count > 1) steerQueues(queues[0]!.fd, side, count);
+      addon().tunSetPersist(queues[0]!, true);
+      if (count > 1) steerQueues(queues[0]!, side, count);
     },
     close() {
-      for (const { fd } of queues.splice(0)) closeSync(fd);
+      for (const fd of queues.splice(0)) closeSync(fd);
     },
   };
 }
@@ -147,6 +144,11 @@ export function tunUpStep(device: string, txQueueLength = DEFAULT_TX_QUEUE_LENGT
       const link = linkNamed(device);
       if (link === undefined) throw new NatgateError('interface_unknown', `${device} has gone`, 'try again');
       switchOffIpv6(link);
+      // It forwards for a gateway that is taken over, or its queue holds what came since one died: a change of the qdisc would lose packets.
+      if (link.up && link.mtu === TUN_MTU) {
+        if (link.txQueueLength !== txQueueLength) changeLink(link.index, { txQueueLength });
+        return;
+      }
       removeQueue(link.index);
       changeLink(link.index, { mtu: TUN_MTU, txQueueLength, up: true });
     },
