@@ -36,8 +36,8 @@ export function enterSandbox({ uid, gid }: Credentials, warn: (line: string) => 
     }
   };
   // What Node opens at first use it opens now: later it cannot, and these are for last words.
-  void process.stdout;
-  void process.stderr;
+  const { stdout, stderr } = process;
+  void [stdout, stderr];
   attempt('an empty bounding set', 'it has no capabilities all the same', () =>
     native.limitCapabilities(TO_CHANGE_IDS, TO_CHANGE_IDS, 0),
   );

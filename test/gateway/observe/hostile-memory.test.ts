@@ -187,7 +187,7 @@ describe('states', () => {
           }, ['state_foreign', 'state_truncated', 'bad_capacity']);
         },
       ),
-      { numRuns: RUNS },
+      { numRuns: RUNS / 3 },
     );
   });
 });
