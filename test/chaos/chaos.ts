@@ -67,7 +67,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
       readings.descriptors.push(descriptors(pid));
     }, WATCH_MS);
     const struck = await strikes(world, traffic, options);
-    await traffic.finish(options.stallLimit * 2000);
+    await traffic.finish(options.stallLimit * 1000);
     const pings = await traffic.stopPings();
     clearInterval(watch);
     const verdict = judge(traffic.done, struck, options.stallLimit * 1000);

@@ -12,7 +12,7 @@ import { configuration, FIRST_VARIANT, type Variant } from './configuration.ts';
 import { activeEngine } from './engines.ts';
 import { NEXT_HOP, type Network, PUBLIC, type RelayFaults } from './network.ts';
 
-const START_MS = 30_000;
+const START_MS = 100_000;
 
 export class World {
   readonly network: Network;

@@ -17,6 +17,8 @@ const FIRST_HOST = 100;
 const DESTINATION = '198.18.64.0';
 const READING_MS = 1000;
 const END_MS = 60_000;
+/** A machine may be busy otherwise. */
+const START_MS = 100_000;
 
 export async function soakGateway(
   flows: number,
@@ -35,7 +37,7 @@ export async function soakGateway(
       `private: g0\npublic: g1\nports: 4096-65535\nnat: {quarantine: 1}\ntimeouts: {${timeouts.join(', ')}}\n`,
     );
     const natgate = Natgate.launch(topology.gateway, ['--config', path, ...args]);
-    await natgate.process.shows(READY, 30_000);
+    await natgate.process.shows(READY, START_MS);
     const engine = await activeEngine(natgate.process.pid);
     const result = await measure(topology, natgate, engine, flows, rate, onReading);
     await natgate.stop();

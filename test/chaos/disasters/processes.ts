@@ -116,8 +116,8 @@ export const takeover: Disaster = {
   possible: (world) => world.knows('run', '--takeover'),
   strike: async (world) => {
     const old = world.natgate;
-    await world.launch(['--takeover']).process.shows(READY, 30_000);
-    const code = await Promise.race([old.process.ended, sleep(15_000, 'still runs')]);
+    await world.launch(['--takeover']).process.shows(READY, 100_000);
+    const code = await Promise.race([old.process.ended, sleep(60_000, 'still runs')]);
     if (code !== 0) throw new Error(`the old one: ${code}`);
     return undefined;
   },
