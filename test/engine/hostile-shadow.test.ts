@@ -57,7 +57,7 @@ describe('forged sources make no flow', () => {
 });
 
 test('whatever X and M send, what is for Y comes to Y alone, and what Y sends leaves as Y', () => {
-  const seed = Number(process.env.NATGATE_SEED ?? 20261129);
+  const seed = Number(process.env['NATGATE_SEED'] ?? 20261129);
   const random = new Random(seed);
   const below = (limit: number) => (random.next() >>> 1) % limit;
   const one = <T>(items: readonly T[]) => items[below(items.length)]!;
