@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NO_FREE_PORT } from '../../src/core/reasons.ts';
-import { stateBytes } from '../../src/engine/state.ts';
+import { formatState, stateBytes } from '../../src/engine/state.ts';
 import { packageVersion } from '../../src/gateway/version.ts';
 import { thisProcess } from '../../src/host/process-identity.ts';
 import { buildProgram, type Program } from './program.ts';
@@ -152,11 +152,9 @@ describe('status of a gateway without flows', () => {
 
   beforeAll(() => {
     mkdirSync(join(root, 'office'));
-    const state = Buffer.alloc(stateBytes(1024));
-    // Header of engine/state.ts: magic, version, capacity.
-    state.writeInt32LE(0x6e616774, 0);
-    state.writeInt32LE(4, 4);
-    state.writeInt32LE(1024, 8);
+    const memory = new ArrayBuffer(stateBytes(1024));
+    formatState(memory, 1024, [0, 0]);
+    const state = Buffer.from(memory);
     // 10.77.0.2 was refused a port seven times.
     state.writeInt32LE(0x02004d0a, 8192);
     state.writeInt32LE(NO_FREE_PORT, 8196);
