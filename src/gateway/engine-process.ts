@@ -34,16 +34,16 @@ const DEATHS_UNTIL_EMPTY = 5;
 const STOP_MS = 500;
 
 export interface EngineHost {
-  /** The descriptors to hand over, in the order that StartMessage says. */
-  fds: readonly number[];
+  /** The descriptors to hand over, in the order that StartMessage says: others, once a TUN was made anew. */
+  fds(): readonly number[];
   /** How many answer. */
   workers: number;
   /** What is known at the moment. */
   settings(): StartMessage;
   /** An engine forwards (again). */
   onReady(): void;
-  /** A TUN queue broke; another engine would not change that. */
-  onBrokenQueue(message: string, errno: number): void;
+  /** A TUN queue broke, and the engine ends: the next one needs other descriptors. */
+  onBrokenQueue(): void;
   /** The engine ended, and is started again. */
   onDeath(reason: string): void;
   emptyState(): void;
@@ -54,6 +54,8 @@ export class EngineProcess {
   readonly #host: EngineHost;
   #child: ChildProcess | null = null;
   #stopping = false;
+  /** It is ended to be started again: no death to speak of. */
+  #isRestarting = false;
   #wasReady = false;
   #deaths = 0;
   #pauseMs = FIRST_PAUSE_MS;
@@ -152,6 +154,14 @@ export class EngineProcess {
     waiting.resolve({ ended: waiting.ended, kept: waiting.kept });
   }
 
+  /** The descriptors are others: the engine ends at once, and the next one, which takes over its flows, gets them. */
+  restart(): void {
+    // One that has ended already is started again anyway.
+    if (this.#stopping || this.#child === null) return;
+    this.#isRestarting = true;
+    this.#child.kill('SIGKILL');
+  }
+
   /** Lets the engine finish its batch; ends it when it does not. Resolves when it has gone. */
   stop(): Promise<void> {
     this.#stopping = true;
@@ -172,7 +182,7 @@ export class EngineProcess {
     const startedAt = performance.now();
     const main = fileURLToPath(new URL('./engine-main.js', import.meta.url));
     const child = spawn(process.execPath, [...V8_FLAGS, main], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds()],
       serialization: 'advanced',
       // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
       env: {},
@@ -201,7 +211,7 @@ export class EngineProcess {
       } else {
         this.#lastWords = message.message;
         if (message.errno !== undefined && !this.#stopping) {
-          this.#host.onBrokenQueue(message.message, message.errno);
+          this.#host.onBrokenQueue();
         }
       }
     });
@@ -224,6 +234,11 @@ export class EngineProcess {
       failed(reason);
       return;
     }
+    if (this.#isRestarting) {
+      this.#isRestarting = false;
+      this.#again(0);
+      return;
+    }
     if (performance.now() - startedAt >= SOUND_MS) {
       this.#pauseMs = FIRST_PAUSE_MS;
       this.#deaths = 0;
@@ -237,6 +252,10 @@ export class EngineProcess {
       this.#host.log(`the packet engine died ${this.#deaths} times in a row; flows are forgotten`);
       this.#host.emptyState();
     }
+    this.#again(pauseMs);
+  }
+
+  #again(pauseMs: number): void {
     this.#timer = setTimeout(
       () =>
         this.#launch(

@@ -5,48 +5,51 @@
  *
  * The engine forwards before a program sends it a packet, so none is lost to a start; on the way down dedicated
  * addresses and programs go first. Between the two the host is followed: routes go to the steering's map and to the engine, addresses and
- * MTUs to the engine and into the programs, held ports and failed neighbours to the engine.
+ * MTUs to the engine and into the programs, held ports and failed neighbours to the engine. What others undo of all that is put right
+ * (upkeep.ts); an interface that is deleted is waited for.
  */
 import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../core/errors.ts';
-import type { Reconfiguration } from '../engine/reconfigure.ts';
-import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
+import { readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
-import { hostPlan } from '../host/plan/host-plan.ts';
+import { type HostPlan, hostPlan } from '../host/plan/host-plan.ts';
 import type { Journal } from '../host/plan/journal.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
-import { OWNED_BYTES } from '../nat/owned.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
-import { formatAddress } from '../wire/address.ts';
-import { announcement } from './announcement.ts';
+import { Announcer } from './announcer.ts';
 import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
 import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
-import type { EventHub } from './events/hub.ts';
+import { reconfigurationOf, startMessage } from './engine-settings.ts';
+import type { EventHub, Said } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
-import { HostFollower, type HostView } from './host-follower.ts';
+import { HostFollower, type HostView, isThere } from './host-follower.ts';
 import { undoLater } from './linger.ts';
 import type { Log } from './log.ts';
-import { forPrivateNetworks } from './nat-options.ts';
 import type { ServiceManager } from './notify.ts';
 import type { RunOptions } from './options.ts';
-import { readApplied, writeApplied } from './reload/applied.ts';
+import { readApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
 import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
+import { Repairs } from './repairs.ts';
 import { Resolvers } from './resolvers.ts';
+import { RunFiles } from './run-files.ts';
 import { RunMemory } from './run-memory.ts';
-import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
-import { Steering, steeringNeeds } from './steering.ts';
+import { type RunRecord, runDirectory } from './run-record.ts';
+import { ServedInterfaces } from './served-interfaces.ts';
+import { Steering, type SteeringMaps, steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
+import { Tuns } from './tuns.ts';
+import { Upkeep } from './upkeep.ts';
 import type { Credentials } from './user.ts';
 import { feedWatchdog } from './watchdog.ts';
 
@@ -68,31 +71,43 @@ export interface GatewaySetup {
 
 export class Gateway {
   readonly #setup: GatewaySetup;
-  readonly #directory: string;
   /** In force: those of the start, or of the last reload, with the numbers of rules. */
   #options: RunOptions;
-  #follower: HostFollower | undefined;
+  readonly #files: RunFiles;
   readonly #addresses: DedicatedAddresses;
+  readonly #announcer: Announcer;
+  readonly #repairs: Repairs;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
+  #follower: HostFollower | undefined;
   #engine: EngineProcess | undefined;
   #steering: Steering | undefined;
+  #interfaces: ServedInterfaces | undefined;
+  #upkeep: Upkeep | undefined;
   #memory: RunMemory | undefined;
   #resolvers: Resolvers | undefined;
   #taps: Taps | undefined;
-  #record: RunRecord | undefined;
-  /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
-  #external: number | undefined;
-  #wasReady = false;
-  /** Whether the public address is on a private network, too. */
-  #conflicts = false;
+  /** Everything is set up. */
+  #isUp = false;
   #stopping = false;
 
   constructor(setup: GatewaySetup) {
+    const { options, journal, manager, log } = setup;
     this.#setup = setup;
-    this.#options = setup.options;
-    this.#directory = runDirectory(setup.options.stateRoot, setup.options.name);
-    this.#addresses = new DedicatedAddresses(setup.options.nat, setup.journal, setup.log);
+    this.#options = options;
+    this.#files = new RunFiles(runDirectory(options.stateRoot, options.name), journal, log);
+    this.#addresses = new DedicatedAddresses(options.nat, journal, log);
+    const say = (event: Said) => this.events?.say(event);
+    const record = (change: Partial<RunRecord>) => this.#record(change);
+    this.#announcer = new Announcer({ options, manager, log, say, record });
+    this.#repairs = new Repairs({
+      log,
+      onRepair: (text, repairs) => {
+        say({ event: 'engine', what: 'repaired', text });
+        record({ repairs });
+      },
+      now: () => performance.now(),
+    });
   }
 
   /**
@@ -100,89 +115,114 @@ export class Gateway {
    * `stop` takes everything back.
    */
   async start(beforeReady: () => Promise<void>): Promise<void> {
-    const { names, journal, manager, credentials, log } = this.#setup;
-    // Flows of an earlier run remember its rules by number.
-    const earlier = journal.adopted ? readApplied(this.#directory) : null;
-    const nat = numberRules(earlier?.options.nat.rules ?? [], this.#setup.options.nat);
-    const options: RunOptions = { ...this.#setup.options, nat };
-    this.#options = options;
-    const networks = options.private.map((inside) => inside.networks);
-    const plan = hostPlan({ ...options, interfaces: readInterfaces(names, networks) });
-    this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
-    applyPlan(plan.steps, journal);
-
-    const routes = RouteMap.create();
-    const ownedFd = createOwnedMap();
+    const { manager } = this.#setup;
+    const { plan, tuns } = this.#prepareHost();
+    const maps = { routes: RouteMap.create(), ownedFd: createOwnedMap() };
     this.#open.push(
-      () => routes.close(),
-      () => closeSync(ownedFd),
+      () => maps.routes.close(),
+      () => closeSync(maps.ownedFd),
     );
-    const memory = new RunMemory(this.#directory, options, journal.adopted, log);
-    const { events } = memory;
+    const memory = this.#openMemory();
+    const follower = this.#follow();
+    this.#resolve();
+    this.#writeDown(memory);
+
+    this.#engine = this.#makeEngine(() => [...tuns.fds, ...memory.fds, maps.ownedFd]);
+    await this.#engine.start();
+    if (this.#stopping) return;
+    memory.events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
+
+    this.#steer(maps, tuns);
+    this.#keepUp(plan, tuns);
+    const watchdog = feedWatchdog(manager, memory.heartbeats());
+    this.#open.push(() => watchdog.close());
+    await beforeReady();
+    if (this.#stopping) return;
+    this.#isUp = true;
+    this.#announcer.announce(follower.view);
+  }
+
+  /** TUNs, settings, clsact. */
+  #prepareHost(): { plan: HostPlan; tuns: Tuns } {
+    const { names, journal, options: configured } = this.#setup;
+    // Flows of an earlier run remember its rules by number.
+    const earlier = journal.adopted ? readApplied(runDirectory(configured.stateRoot, configured.name)) : null;
+    const nat = numberRules(earlier?.options.nat.rules ?? [], configured.nat);
+    this.#options = { ...configured, nat };
+    const networks = this.#options.private.map((inside) => inside.networks);
+    const plan = hostPlan({ ...this.#options, interfaces: readInterfaces(names, networks) });
+    const tuns = new Tuns(plan);
+    this.#open.push(() => tuns.close());
+    applyPlan(plan.steps, journal);
+    return { plan, tuns };
+  }
+
+  /** What outlives engines, the events and the taps in it. */
+  #openMemory(): RunMemory {
+    const { journal, log } = this.#setup;
+    const options = this.#options;
+    const memory = new RunMemory(
+      runDirectory(options.stateRoot, options.name),
+      options,
+      journal.adopted,
+      log,
+    );
     this.#memory = memory;
     this.#open.push(() => memory.close());
-    events.configure(eventSettings(options));
+    memory.events.configure(eventSettings(options));
     const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
     this.#taps = taps;
     this.#open.push(() => taps.close());
+    return memory;
+  }
 
-    const follower = this.#follow();
-    this.#follower = follower;
-    this.#open.push(() => follower.close());
-    const resolvers = new Resolvers((dns) => this.#engine?.send({ type: 'dns', dns }), log);
+  #resolve(): void {
+    const resolvers = new Resolvers((dns) => this.#engine?.send({ type: 'dns', dns }), this.#setup.log);
     this.#resolvers = resolvers;
-    resolvers.follow(options.dns);
+    resolvers.follow(this.#options.dns);
     this.#open.push(() => resolvers.follow(null));
-    this.#record = firstRecord(options, memory.path);
-    writeRunRecord(this.#directory, this.#record);
-    writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
+  }
 
+  /** From here on a disk that cannot be written is no reason to stop. */
+  #writeDown({ path }: RunMemory): void {
+    this.#files.write(firstRecord(this.#options, path));
+    this.#files.writeApplied({ options: this.#options, flags: this.#setup.flags ?? {} });
+    this.#files.tolerate();
+  }
+
+  #makeEngine(fds: () => number[]): EngineProcess {
+    const { names, credentials, log } = this.#setup;
+    const memory = this.#memory!;
+    const { events } = memory;
     // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
     addon().noNewPrivileges();
-    this.#engine = new EngineProcess({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
-      workers: options.workers,
-      settings: () => ({
-        type: 'start',
-        ...this.#settings(follower.view),
-        devices: follower.view.devices.map((device, i) => ({
-          ...device,
-          name: names[i]!,
-          networks: options.private[i]?.networks ?? [],
-        })),
-        routes: follower.view.routes,
-        held: follower.held,
-        ports: options.ports,
-        dns: resolvers.state,
-        workers: options.workers,
-        ...memory.sizes,
-        taps: taps.filters,
-        ownedBytes: OWNED_BYTES,
-        credentials,
-      }),
+    return new EngineProcess({
+      fds,
+      workers: this.#options.workers,
+      settings: () => {
+        const now = { dns: this.#resolvers!.state, taps: this.#taps!.filters };
+        return startMessage(this.#options, this.#follower!, names, memory.sizes, now, credentials);
+      },
       onReady: () => {
         log('the packet engine forwards again');
         events.say({ event: 'engine', what: 'restarted' });
       },
       onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
-      onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
+      onBrokenQueue: () => this.#upkeep?.now(),
       emptyState: () => memory.empty(),
       log,
     });
-    await this.#engine.start();
-    if (this.#stopping) return;
-    events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
+  }
 
-    const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
-    const steering = new Steering(
-      { routes, ownedFd },
-      steeringNeeds(options.nat, options.dns !== null),
-      tuns,
-      follower.view,
-    );
+  /** Programs and addresses: from here on packets come. */
+  #steer(maps: Pick<SteeringMaps, 'routes' | 'ownedFd'>, tuns: Tuns): void {
+    const { journal } = this.#setup;
+    const { nat, dns } = this.#options;
+    const { view } = this.#follower!;
+    const steering = new Steering(maps, steeringNeeds(nat, dns !== null), tuns.references, view, journal);
     const { steps, close } = steering.steps();
-    const outside = follower.view.interfaces.at(-1)!;
-    const addressSteps = this.#addresses.steps(outside);
+    const outside = view.interfaces.at(-1)!;
+    const addressSteps = isThere(outside) ? this.#addresses.steps(outside) : [];
     removeAddresses(journal, new Set(addressSteps.map((step) => step.name)));
     try {
       applyPlan([...steps, ...addressSteps], journal);
@@ -190,20 +230,40 @@ export class Gateway {
       close();
     }
     this.#steering = steering;
-    this.#addresses.announce(outside);
+    this.#interfaces = new ServedInterfaces(journal, view);
+    if (isThere(outside)) this.#addresses.announce(outside);
+  }
 
-    const watchdog = feedWatchdog(manager, memory.heartbeats());
-    this.#open.push(() => watchdog.close());
-    await beforeReady();
-    if (this.#stopping) return;
-    this.#announce(follower.view);
+  #keepUp({ settings }: HostPlan, tuns: Tuns): void {
+    const { journal, log } = this.#setup;
+    const steering = this.#steering!;
+    const follower = this.#follower!;
+    const upkeep = new Upkeep({
+      repairs: this.#repairs,
+      tuns,
+      steering,
+      files: this.#files,
+      journal,
+      interfaceSteps: () => this.#interfaces!.steps,
+      settings,
+      onNewTuns: () => {
+        steering.setTuns(tuns.references);
+        steering.update(follower.view);
+        this.#engine?.restart();
+      },
+      look: () => follower.look(),
+      lookAtInterfaces: () => follower.lookAtInterfaces(),
+      warn: (line, hint) => log(line, 'warning', hint),
+    });
+    this.#upkeep = upkeep;
+    this.#open.push(() => upkeep.close());
   }
 
   /** Captures, traces, drops. */
   get live(): Live {
     return liveOf(
       () => this.#taps,
-      () => this.#record,
+      () => this.#files.record,
     );
   }
 
@@ -237,20 +297,18 @@ export class Gateway {
     );
     this.events?.reserve(next.events);
     host.prepare();
-    this.events?.configure(eventSettings(next, this.#record?.rules));
+    const record = this.#files.record!;
+    this.events?.configure(eventSettings(next, record.rules));
     this.#options = next;
-    const done = await engine.reconfigure(this.#settings(follower.view));
+    const done = await engine.reconfigure(reconfigurationOf(next, follower.view));
     this.#resolvers?.follow(next.dns);
     const leftovers = host.finish();
-    const record = this.#record!;
-    this.#record = {
-      ...record,
+    this.#record({
       rules: namesByNumber(next.nat.rules, record.rules),
       firewallRules: ruleNames(next.firewall),
       timeouts: next.timeouts,
-    };
-    writeRunRecord(this.#directory, this.#record);
-    writeApplied(this.#directory, { options: next, flags: this.#setup.flags ?? {} });
+    });
+    this.#files.writeApplied({ options: next, flags: this.#setup.flags ?? {} });
     const { ended, kept } = done ?? { ended: [], kept: 0 };
     const taken = { changes, ended, kept, restarted: done === null, leftovers };
     const text = changeLines(changes).join('; ');
@@ -260,7 +318,7 @@ export class Gateway {
 
   /** What is written down of it for other processes; null before it is up. */
   get record(): RunRecord | null {
-    return this.#record ?? null;
+    return this.#files.record ?? null;
   }
 
   /** Ends flows of a worker, pairs of number and H_SEQUENCE, at most DELETED_AT_ONCE; null: there is no engine at the moment. */
@@ -273,13 +331,6 @@ export class Gateway {
     return this.#memory?.events;
   }
 
-  /** What the engine is told of the configuration in force. */
-  #settings({ interfaces }: HostView): Reconfiguration {
-    const { nat, firewall, timeouts, helpers, clampMss, evict, unsolicited } = this.#options;
-    const numbered = forPrivateNetworks(nat, privateNetworks(interfaces));
-    return { nat: numbered, firewall, timeouts, helpers, clampMss, evict, unsolicited };
-  }
-
   /**
    * Takes everything back; with `lingerSeconds` only the engine and this process go now, the rest later. Throws
    * NatgateError `undo_failed`.
@@ -287,43 +338,47 @@ export class Gateway {
   async stop(lingerSeconds: number): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
+    this.#upkeep?.close();
     this.#addresses.close();
     if (lingerSeconds === 0) {
       removeAddresses(journal);
       this.#steering?.detach();
     }
     await this.#engine?.stop();
-    const lingers = lingerSeconds > 0 && this.#record !== undefined;
+    const lingers = lingerSeconds > 0 && this.#files.record !== undefined;
     this.events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
     await this.events?.close(lingers ? null : this.#memory!.states());
     for (const close of this.#open.splice(0).reverse()) close();
-    if (lingerSeconds > 0 && this.#record !== undefined) {
+    // Whoever undoes it reads it from there.
+    this.#files.flush();
+    if (lingers) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
-      writeRunRecord(this.#directory, { ...this.#record, lingersUntil: until });
+      this.#record({ lingersUntil: until });
       undoLater(options, lingerSeconds, journal.header.owner);
       return;
     }
-    for (const { step, why } of undoAll(options, journal.header.owner).kept)
-      log(`left as it is: ${step}: ${why}`);
+    const undone = undoAll(options, journal.header.owner);
+    for (const { step, why } of undone.kept) log(`left as it is: ${step}: ${why}`);
   }
 
   #follow(): HostFollower {
-    const { names, options, fail, log } = this.#setup;
+    const { names, log } = this.#setup;
+    const options = this.#options;
     const dedicated = dedicatedPrefixes(options.nat);
-    return new HostFollower(
+    const follower = new HostFollower(
       { names, networks: options.private.map((inside) => inside.networks), ports: options.ports, dedicated },
       {
         onHostChange: (view, before) => this.#hostChanged(view, before),
         onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),
         onNeighbour: (device, address, failed) =>
           this.#engine?.send({ type: 'neighbour', device, address, failed }),
-        onInterfaceGone: (name) =>
-          fail(
-            new NatgateError('interface_gone', `${name} was deleted`, 'start natgate again when it is back'),
-          ),
+        onAnyChange: () => this.#upkeep?.soon(),
         onError: (error) => log(`a change of the host could not be followed: ${(error as Error).message}`),
       },
     );
+    this.#follower = follower;
+    this.#open.push(() => follower.close());
+    return follower;
   }
 
   /** Before the programs are on there is nothing to keep up with: they are made from the newest view. */
@@ -337,33 +392,20 @@ export class Gateway {
       this.#engine?.send({ type: 'routes', routes: view.routes });
     }
     if (this.#steering === undefined || this.#stopping) return;
-    this.#steering.update(view);
-    this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
-    this.#announce(view);
+    try {
+      this.#interfaces!.follow(view, before);
+      this.#steering.update(view);
+      this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
+    } finally {
+      if (this.#isUp) this.#announcer.announce(view);
+      // An interface that went meanwhile, or one that was not ready: it is tried again.
+      this.#upkeep?.soon();
+    }
   }
 
-  /** Says what the world sees of the gateway, when that is new. */
-  #announce(view: HostView): void {
-    const { options, manager, log } = this.#setup;
-    const external = view.devices.at(-1)!.address;
-    const conflicts = view.conflict !== null;
-    if (external === this.#external && conflicts === this.#conflicts) return;
-    const isFirst = this.#external === undefined;
-    const addressText = (address: number) => (address === 0 ? null : formatAddress(address));
-    if (!isFirst && external !== this.#external) {
-      const [before, after] = [addressText(this.#external!), addressText(external)];
-      this.events?.say({ event: 'address', interface: options.public, before, after });
-    }
-    this.#external = external;
-    this.#conflicts = conflicts;
-    this.#record = { ...this.#record!, external: addressText(external) };
-    writeRunRecord(this.#directory, this.#record);
-
-    const { line, isReady } = announcement(view, options, !this.#wasReady);
-    this.#wasReady ||= isReady;
-    log(line);
-    // A service is up when all is set up: without an address it has nothing more to do than to wait.
-    if (isFirst) manager.ready(line);
-    else manager.status(line);
+  /** Before there is one it is not written. */
+  #record(change: Partial<RunRecord>): void {
+    const { record } = this.#files;
+    if (record !== undefined) this.#files.write({ ...record, ...change });
   }
 }

@@ -114,9 +114,19 @@ export interface EngineChanged {
   event: 'engine';
   /**
    * `started`: the gateway is up; `died`, `restarted`: the engine process; `forgotten`: its state was thrown away; `stopping`: the
-   * gateway goes, `lingering`: and its flows stay for a while.
+   * gateway goes, `lingering`: and its flows stay for a while; `waiting`, `back`: a served interface; `repaired`: what somebody else had
+   * undone on the host.
    */
-  what: 'started' | 'died' | 'restarted' | 'forgotten' | 'stopping' | 'lingering';
+  what:
+    | 'started'
+    | 'died'
+    | 'restarted'
+    | 'forgotten'
+    | 'stopping'
+    | 'lingering'
+    | 'waiting'
+    | 'back'
+    | 'repaired';
   /** `started`: whether flows of an earlier run go on. Where it is false, whatever was open in a log has ended. */
   adopted?: boolean;
   text?: string;

@@ -45,6 +45,8 @@ export interface TunStep extends Step {
   readonly fds: readonly number[];
   /** Whether the device takes UDP super-packets. */
   readonly uso: boolean;
+  /** Index of the device that they belong to; 0 before the step is applied. */
+  readonly index: number;
   /** Closes the queues if they are open. */
   close(): void;
 }
@@ -65,6 +67,7 @@ export function tunStep(
   device: string = tunName(interfaceName),
 ): TunStep {
   const queues: { fd: number; uso: boolean }[] = [];
+  let index = 0;
   const open = () => {
     if (queues.length === 0) throw new Error(`${device} is not open`);
     return queues;
@@ -75,6 +78,9 @@ export function tunStep(
     device,
     get fds() {
       return open().map(({ fd }) => fd);
+    },
+    get index() {
+      return index;
     },
     get uso() {
       return open()[0]!.uso;
@@ -97,6 +103,12 @@ export function tunStep(
       }
       addon().tunSetPersist(queues[0]!.fd, true);
       if (count > 1) steerQueues(queues[0]!.fd, side, count);
+      index = linkNamed(device)?.index ?? 0;
+    },
+    check() {
+      const now = linkNamed(device);
+      if (now === undefined) return `${device} was deleted`;
+      return now.index === index ? null : `another interface is called ${device}`;
     },
     close() {
       for (const { fd } of queues.splice(0)) closeSync(fd);
@@ -149,6 +161,16 @@ export function tunUpStep(device: string, txQueueLength = DEFAULT_TX_QUEUE_LENGT
       switchOffIpv6(link);
       removeQueue(link.index);
       changeLink(link.index, { mtu: TUN_MTU, txQueueLength, up: true });
+    },
+    check() {
+      const link = linkNamed(device);
+      // That is said of the device itself.
+      if (link === undefined) return null;
+      if (!link.up) return `${device} was set down`;
+      if (link.mtu !== TUN_MTU) return `${device} got an MTU of ${link.mtu}`;
+      if (link.txQueueLength !== txQueueLength)
+        return `${device} got a queue of ${link.txQueueLength} packets`;
+      return link.qdisc === 'noqueue' ? null : `${device} got a qdisc, ${link.qdisc}`;
     },
   };
 }
