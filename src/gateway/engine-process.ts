@@ -181,12 +181,19 @@ export class EngineProcess {
   #launch(ready: () => void, failed: (message: string) => void): void {
     const startedAt = performance.now();
     const main = fileURLToPath(new URL('./engine-main.js', import.meta.url));
-    const child = spawn(process.execPath, [...V8_FLAGS, main], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds()],
-      serialization: 'advanced',
-      // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
-      env: {},
-    });
+    let child: ChildProcess;
+    try {
+      child = spawn(process.execPath, [...V8_FLAGS, main], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#host.fds()],
+        serialization: 'advanced',
+        // Nothing of the caller's environment is meant for it, NODE_OPTIONS least of all.
+        env: {},
+      });
+    } catch (error) {
+      // No memory for it, or no TUN at the moment: there may be soon.
+      this.#ended(startedAt, (error as Error).message, failed);
+      return;
+    }
     this.#child = child;
     this.#lastWords = '';
     child.on('error', (error) => {

@@ -24,13 +24,13 @@ import { Announcer } from './announcer.ts';
 import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
 import type { RunArguments } from './config/flags.ts';
-import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
 import { EngineProcess } from './engine-process.ts';
 import { reconfigurationOf, startMessage } from './engine-settings.ts';
 import type { EventHub, Said } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
-import { HostFollower, type HostView, isThere } from './host-follower.ts';
+import { HostFollower, type HostView } from './host-follower.ts';
+import { HostSide } from './host-side.ts';
 import { undoLater } from './linger.ts';
 import type { Log } from './log.ts';
 import type { ServiceManager } from './notify.ts';
@@ -40,16 +40,13 @@ import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
 import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
-import { Repairs } from './repairs.ts';
 import { Resolvers } from './resolvers.ts';
 import { RunFiles } from './run-files.ts';
 import { RunMemory } from './run-memory.ts';
 import { type RunRecord, runDirectory } from './run-record.ts';
-import { ServedInterfaces } from './served-interfaces.ts';
-import { Steering, type SteeringMaps, steeringNeeds } from './steering.ts';
+import { steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
 import { Tuns } from './tuns.ts';
-import { Upkeep } from './upkeep.ts';
 import type { Credentials } from './user.ts';
 import { feedWatchdog } from './watchdog.ts';
 
@@ -74,16 +71,12 @@ export class Gateway {
   /** In force: those of the start, or of the last reload, with the numbers of rules. */
   #options: RunOptions;
   readonly #files: RunFiles;
-  readonly #addresses: DedicatedAddresses;
+  readonly #host: HostSide;
   readonly #announcer: Announcer;
-  readonly #repairs: Repairs;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
   #follower: HostFollower | undefined;
   #engine: EngineProcess | undefined;
-  #steering: Steering | undefined;
-  #interfaces: ServedInterfaces | undefined;
-  #upkeep: Upkeep | undefined;
   #memory: RunMemory | undefined;
   #resolvers: Resolvers | undefined;
   #taps: Taps | undefined;
@@ -96,18 +89,14 @@ export class Gateway {
     this.#setup = setup;
     this.#options = options;
     this.#files = new RunFiles(runDirectory(options.stateRoot, options.name), journal, log);
-    this.#addresses = new DedicatedAddresses(options.nat, journal, log);
     const say = (event: Said) => this.events?.say(event);
     const record = (change: Partial<RunRecord>) => this.#record(change);
     this.#announcer = new Announcer({ options, manager, log, say, record });
-    this.#repairs = new Repairs({
-      log,
-      onRepair: (text, repairs) => {
-        say({ event: 'engine', what: 'repaired', text });
-        record({ repairs });
-      },
-      now: () => performance.now(),
-    });
+    const onRepair = (text: string, repairs: Readonly<Record<string, number>>) => {
+      say({ event: 'engine', what: 'repaired', text });
+      record({ repairs });
+    };
+    this.#host = new HostSide({ nat: options.nat, journal, files: this.#files, log, onRepair });
   }
 
   /**
@@ -132,8 +121,15 @@ export class Gateway {
     if (this.#stopping) return;
     memory.events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
-    this.#steer(maps, tuns);
-    this.#keepUp(plan, tuns);
+    const { nat, dns } = this.#options;
+    this.#host.attach({
+      maps,
+      needs: steeringNeeds(nat, dns !== null),
+      tuns,
+      follower,
+      settings: plan.settings,
+      onNewTuns: () => this.#engine?.restart(),
+    });
     const watchdog = feedWatchdog(manager, memory.heartbeats());
     this.#open.push(() => watchdog.close());
     await beforeReady();
@@ -168,6 +164,7 @@ export class Gateway {
       log,
     );
     this.#memory = memory;
+    this.#files.memory = memory;
     this.#open.push(() => memory.close());
     memory.events.configure(eventSettings(options));
     const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
@@ -208,55 +205,10 @@ export class Gateway {
         events.say({ event: 'engine', what: 'restarted' });
       },
       onDeath: (text) => events.say({ event: 'engine', what: 'died', text }),
-      onBrokenQueue: () => this.#upkeep?.now(),
+      onBrokenQueue: () => this.#host.lookNow(),
       emptyState: () => memory.empty(),
       log,
     });
-  }
-
-  /** Programs and addresses: from here on packets come. */
-  #steer(maps: Pick<SteeringMaps, 'routes' | 'ownedFd'>, tuns: Tuns): void {
-    const { journal } = this.#setup;
-    const { nat, dns } = this.#options;
-    const { view } = this.#follower!;
-    const steering = new Steering(maps, steeringNeeds(nat, dns !== null), tuns.references, view, journal);
-    const { steps, close } = steering.steps();
-    const outside = view.interfaces.at(-1)!;
-    const addressSteps = isThere(outside) ? this.#addresses.steps(outside) : [];
-    removeAddresses(journal, new Set(addressSteps.map((step) => step.name)));
-    try {
-      applyPlan([...steps, ...addressSteps], journal);
-    } finally {
-      close();
-    }
-    this.#steering = steering;
-    this.#interfaces = new ServedInterfaces(journal, view);
-    if (isThere(outside)) this.#addresses.announce(outside);
-  }
-
-  #keepUp({ settings }: HostPlan, tuns: Tuns): void {
-    const { journal, log } = this.#setup;
-    const steering = this.#steering!;
-    const follower = this.#follower!;
-    const upkeep = new Upkeep({
-      repairs: this.#repairs,
-      tuns,
-      steering,
-      files: this.#files,
-      journal,
-      interfaceSteps: () => this.#interfaces!.steps,
-      settings,
-      onNewTuns: () => {
-        steering.setTuns(tuns.references);
-        steering.update(follower.view);
-        this.#engine?.restart();
-      },
-      look: () => follower.look(),
-      lookAtInterfaces: () => follower.lookAtInterfaces(),
-      warn: (line, hint) => log(line, 'warning', hint),
-    });
-    this.#upkeep = upkeep;
-    this.#open.push(() => upkeep.close());
   }
 
   /** Captures, traces, drops. */
@@ -281,7 +233,7 @@ export class Gateway {
     const { names, journal } = this.#setup;
     const follower = this.#follower;
     const engine = this.#engine;
-    const steering = this.#steering;
+    const { steering, addresses } = this.#host;
     if (follower === undefined || engine === undefined || steering === undefined || this.#stopping) {
       throw new NatgateError('not_ready', 'the gateway is not up', 'reload it when it is');
     }
@@ -290,11 +242,7 @@ export class Gateway {
     const changes = difference(before, next);
     requireReloadable(changes, next, names);
     const outside = () => follower.view.interfaces.at(-1)!;
-    const host = new HostChange(
-      { follower, steering, addresses: this.#addresses, journal, outside },
-      before,
-      next,
-    );
+    const host = new HostChange({ follower, steering, addresses, journal, outside }, before, next);
     this.events?.reserve(next.events);
     host.prepare();
     const record = this.#files.record!;
@@ -338,12 +286,8 @@ export class Gateway {
   async stop(lingerSeconds: number): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
-    this.#upkeep?.close();
-    this.#addresses.close();
-    if (lingerSeconds === 0) {
-      removeAddresses(journal);
-      this.#steering?.detach();
-    }
+    this.#host.close();
+    if (lingerSeconds === 0) this.#host.detach();
     await this.#engine?.stop();
     const lingers = lingerSeconds > 0 && this.#files.record !== undefined;
     this.events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
@@ -372,7 +316,7 @@ export class Gateway {
         onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),
         onNeighbour: (device, address, failed) =>
           this.#engine?.send({ type: 'neighbour', device, address, failed }),
-        onAnyChange: () => this.#upkeep?.soon(),
+        onAnyChange: () => this.#host.look(),
         onError: (error) => log(`a change of the host could not be followed: ${(error as Error).message}`),
       },
     );
@@ -388,18 +332,14 @@ export class Gateway {
         this.#engine?.send({ type: 'device', index, device });
     });
     if (!isDeepStrictEqual(view.routes, before.routes)) {
-      this.#steering?.syncRoutes(view);
+      this.#host.steering?.syncRoutes(view);
       this.#engine?.send({ type: 'routes', routes: view.routes });
     }
-    if (this.#steering === undefined || this.#stopping) return;
+    if (this.#stopping) return;
     try {
-      this.#interfaces!.follow(view, before);
-      this.#steering.update(view);
-      this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
+      this.#host.follow(view, before);
     } finally {
       if (this.#isUp) this.#announcer.announce(view);
-      // An interface that went meanwhile, or one that was not ready: it is tried again.
-      this.#upkeep?.soon();
     }
   }
 

@@ -8,6 +8,7 @@ import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { Journal } from '../host/plan/journal.ts';
 import type { Log } from './log.ts';
 import { type Applied, appliedPath, writeApplied } from './reload/applied.ts';
+import type { RunMemory } from './run-memory.ts';
 import { type RunRecord, recordPath, writeRunRecord } from './run-record.ts';
 
 export class RunFiles {
@@ -20,6 +21,8 @@ export class RunFiles {
   /** Files that the disk has not, or not as they should be. */
   readonly #behind = new Set<'record' | 'applied'>();
   #saidTrouble = false;
+  /** Of the memory that outlives engines; its files may be removed as well. */
+  memory: Pick<RunMemory, 'missing' | 'relink'> | undefined;
 
   constructor(directory: string, journal: Journal, log: Log) {
     this.#directory = directory;
@@ -54,7 +57,8 @@ export class RunFiles {
     if (this.#behind.size > 0 || this.#journal.isBehind)
       return `${this.#directory} lacks what should be in it`;
     const paths = [recordPath(this.#directory), appliedPath(this.#directory)];
-    return paths.every((path) => existsSync(path)) ? null : `files were removed from ${this.#directory}`;
+    const isAll = paths.every((path) => existsSync(path)) && (this.memory?.missing ?? []).length === 0;
+    return isAll ? null : `files were removed from ${this.#directory}`;
   }
 
   /** Writes all of it again. Throws SystemError. */
@@ -64,6 +68,7 @@ export class RunFiles {
       this.#journal.save();
       if (this.#record !== undefined) writeRunRecord(this.#directory, this.#record);
       if (this.#applied !== undefined) writeApplied(this.#directory, this.#applied);
+      this.memory?.relink();
     } catch (error) {
       this.#trouble(error);
       throw error;

@@ -52,9 +52,9 @@ function acquire(root: string): void {
     );
   }
   try {
-    const deadline = Date.now() + LOCK_WAIT_MS;
+    const deadline = performance.now() + LOCK_WAIT_MS;
     while (!tryLink(mine, lock)) {
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new NatgateError(
           'state_locked',
           `another natgate process has held ${lock} for ${LOCK_WAIT_MS / 1000} s`,

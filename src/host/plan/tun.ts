@@ -130,9 +130,9 @@ function steerQueues(fd: number, side: 'private' | 'public', count: number): voi
  * the same instant.
  */
 function waitUntilUnused(device: string): void {
-  const deadline = Date.now() + QUEUE_WAIT_MS;
+  const deadline = performance.now() + QUEUE_WAIT_MS;
   while ((linkNamed(device)?.tunQueues ?? 0) > 0) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new NatgateError(
         'tun_in_use',
         `another process has ${device} open`,

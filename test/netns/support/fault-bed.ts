@@ -51,7 +51,7 @@ export function useFaultBed(): FaultBed {
     writeFileSync(file, `private: g0\npublic: g1\n${text}`);
     const launched = Natgate.launch(bed.topology.gateway, ['--config', file, ...args]);
     try {
-      await launched.process.shows(READY, 20_000);
+      await launched.process.shows(READY, 45_000);
     } catch (error) {
       await launched.cleanUp();
       throw error;
