@@ -4,7 +4,7 @@
  * `restore` writes it when it can.
  */
 import { existsSync, mkdirSync } from 'node:fs';
-import { isSystemError, NatgateError } from '../core/errors.ts';
+import { notWritable, writableHint } from '../host/not-writable.ts';
 import type { Journal } from '../host/plan/journal.ts';
 import type { Log } from './log.ts';
 import { type Applied, appliedPath, writeApplied } from './reload/applied.ts';
@@ -105,26 +105,7 @@ export class RunFiles {
     this.#log(
       `${this.#directory} cannot be written (${(error as Error).message}): the gateway goes on, other commands may see what was`,
       'warning',
-      remedy(this.#directory, error),
+      writableHint(this.#directory, error),
     );
   }
-}
-
-function notWritable(directory: string, cause: unknown): NatgateError {
-  const why = (cause as Error).message;
-  return new NatgateError(
-    'state_not_writable',
-    `${directory} cannot be written: ${why}`,
-    remedy(directory, cause),
-    {
-      cause,
-    },
-  );
-}
-
-function remedy(directory: string, cause: unknown): string {
-  if (isSystemError(cause, 'ENOSPC') || isSystemError(cause, 'EDQUOT'))
-    return `make room there: \`df -h ${directory}\``;
-  if (isSystemError(cause, 'EROFS')) return `its file system is read-only: \`findmnt -T ${directory}\``;
-  return 'see whether it is there, and whether root may write it';
 }
