@@ -46,6 +46,7 @@ export class Upkeep {
   readonly #every: NodeJS.Timeout;
   #soon: NodeJS.Timeout | undefined;
   #lookedAt = -Infinity;
+  #isClosed = false;
   /** Filters of others, which were told of. */
   readonly #told = new Set<string>();
 
@@ -57,19 +58,23 @@ export class Upkeep {
     }, EVERY_MS);
   }
 
+  /** For good: what is taken off from here on stays off. */
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#every);
     clearTimeout(this.#soon);
   }
 
   /** Something has changed. */
   soon(): void {
+    if (this.#isClosed) return;
     const wait = Math.max(SOON_MS, this.#lookedAt + LEAST_MS - performance.now());
     this.#soon ??= setTimeout(() => this.now(), wait);
   }
 
   /** Looks now. */
   now(): void {
+    if (this.#isClosed) return;
     clearTimeout(this.#soon);
     this.#soon = undefined;
     const { repairs, tuns, steering, files, settings, interfaceSteps } = this.#kept;

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { readRunRecord } from '../../src/gateway/run-record.ts';
 import { journalled, makePrivate, repaired, useFaultBed } from './support/fault-bed.ts';
 import { natgateOnly } from './support/gateway.ts';
@@ -10,19 +10,12 @@ import { sleep, until } from './support/process.ts';
 import { ip } from './support/topology.ts';
 
 natgateOnly('under a gateway that runs', () => {
-  let mounted: string | undefined;
-  // After the bed's own, which stops the gateway.
-  afterEach(() => {
-    if (mounted !== undefined) execFileSync('umount', ['-l', mounted]);
-    mounted = undefined;
-  });
   const bed = useFaultBed();
 
   it('the disk of the state directory is full: it goes on, says so, and writes what it could not when there is room', async () => {
     const root = bed.topology.gateway.stateRoot;
     mkdirSync(root, { recursive: true });
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', root]);
-    mounted = root;
     const gateway = await bed.start('limits: {flows: 4096}\n');
     const directory = join(root, gateway.name);
     const talk = await bed.talk();
@@ -47,7 +40,6 @@ natgateOnly('under a gateway that runs', () => {
     const root = bed.topology.gateway.stateRoot;
     mkdirSync(root, { recursive: true });
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', root]);
-    mounted = root;
     await bed.topology.gateway.shell(`dd if=/dev/zero of=${root}/.fill bs=4k 2>/dev/null; true`);
     await expect(bed.start()).rejects.toThrow(/cannot be written: .*no space[\s\S]*make room/i);
   });
