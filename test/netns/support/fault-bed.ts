@@ -135,7 +135,7 @@ export async function repairs(gateway: Natgate): Promise<Record<string, number>>
 export async function repaired(gateway: Natgate, kind: string, times = 1): Promise<void> {
   await until(
     `${times} repairs of ${kind}`,
-    async () => (((await repairs(gateway).catch(() => undefined)) ?? {})[kind] ?? 0) >= times,
+    async () => ((await repairs(gateway).catch(() => undefined))?.[kind] ?? 0) >= times,
     15_000,
   );
 }
