@@ -14,6 +14,10 @@ const RULES = 20;
 /** What `natgate status` has read. */
 export type ShownStatus = GatewayStatus & { states?: FlowStates; rates?: Rates };
 
+function waiting({ waiting: gone }: ShownStatus): [string, string][] {
+  return gone.length === 0 ? [] : [['waiting', `for ${gone.join(' and ')} to come back`]];
+}
+
 export function statusText(status: ShownStatus, nowMs: number): string {
   const { flows, ports, traffic } = status;
   const { count, capacity, ...byProtocol } = flows;
@@ -27,6 +31,7 @@ export function statusText(status: ShownStatus, nowMs: number): string {
       ...(status.engine.failingSince === null ? [] : [['engine', failing(status)] as [string, string]]),
       ['private', status.private.join(', ')],
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
+      ...waiting(status),
       ...(status.workers > 1 ? [['workers', `${status.workers}`] as [string, string]] : []),
       ['ports', `${ports.first}-${ports.last}${inUse.length > 0 ? `, in use: ${inUse.join(', ')}` : ''}`],
       ...(status.config === null ? [] : [['configuration', status.config] as [string, string]]),

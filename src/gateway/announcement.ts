@@ -5,13 +5,14 @@ import type { RunOptions } from './options.ts';
 
 /** `isFirst`: no external address has been announced before. `isReady`: packets can be translated. */
 export function announcement(
-  { devices, conflict, interfaces }: Pick<HostView, 'devices' | 'conflict' | 'interfaces'>,
+  { devices, conflict, interfaces, gone }: Pick<HostView, 'devices' | 'conflict' | 'interfaces' | 'gone'>,
   options: Pick<RunOptions, 'private' | 'public'>,
   isFirst: boolean,
 ): { line: string; isReady: boolean } {
   const outside = options.public;
   const external = devices.at(-1)!.address;
   const waiting = (line: string) => ({ line: `waiting for ${line}`, isReady: false });
+  if (gone.length > 0) return waiting(`${gone.join(' and ')} to come back`);
   if (conflict !== null) {
     return waiting(
       `another address on ${outside}: it is on the private network ${formatPrefix(conflict)} as well`,

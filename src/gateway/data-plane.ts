@@ -16,6 +16,7 @@ import { deleteFlows } from '../engine/delete-flows.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HandOff } from '../engine/hand-off.ts';
 import type { Exchange } from '../link/addon.ts';
+import { CatchUp } from './catch-up.ts';
 import type { ControlMessage, FromEngine } from './messages.ts';
 import type { TurnTimer } from './turn-timer.ts';
 
@@ -55,6 +56,7 @@ export interface DataPlane {
 export function runDataPlane({ exchange, engine, flags, turns, control, say }: DataPlane): number {
   const words = new Int32Array(exchange.arena);
   const handOff = engine.handOff ?? null;
+  const catchUp = new CatchUp();
   for (;;) {
     // Flows that are left to be looked at are looked at in slices, between batches.
     const { reconfigurer, addressChange, sessions } = engine;
@@ -67,7 +69,7 @@ export function runDataPlane({ exchange, engine, flags, turns, control, say }: D
     turns.begin(count);
     handle(exchange, engine, count, now);
     if (handOff !== null) takeOver(exchange, engine, handOff, now);
-    engine.tick(now);
+    if (catchUp.mayExpire(now, count)) engine.tick(now);
     turns.end();
     flags[BEAT_FLAG] = nextBeat(flags[BEAT_FLAG]!);
     // Flows may have ended, of which other workers must know.

@@ -11,11 +11,13 @@ import { announce } from '../host/announce.ts';
 import type { InterfaceFacts } from '../host/interfaces.ts';
 import { ARPHRD_ETHER } from '../host/netlink/links.ts';
 import { addressStep, answeredAddresses, missingAddresses, undoAddress } from '../host/plan/address.ts';
-import { type Journal, readJournal } from '../host/plan/journal.ts';
+import { applyStep } from '../host/plan/apply.ts';
+import type { Journal } from '../host/plan/journal.ts';
 import type { Step } from '../host/plan/step.ts';
 import type { InterfaceReference } from '../host/plan/undo-records.ts';
 import type { NatConfig } from '../nat/config.ts';
 import { formatAddress } from '../wire/address.ts';
+import { isThere } from './host-follower.ts';
 
 /** ANNOUNCE_INTERVAL of RFC 5227. */
 const AGAIN_MS = 2000;
@@ -70,24 +72,18 @@ export class DedicatedAddresses {
   /** The public interface has changed. */
   follow(outside: InterfaceFacts, before: InterfaceFacts): void {
     this.#outside = outside;
+    if (!isThere(outside)) return;
+    const isAnother = outside.index !== before.index;
     const restored = missingAddresses(outside.index, this.#addresses);
-    for (const address of restored) this.#restore(addressStep(outside, address));
-    if (restored.length > 0) {
+    // One that was there before natgate came is natgate's from now on.
+    for (const address of restored) applyStep(addressStep(outside, address), this.#journal);
+    if (restored.length > 0 && !isAnother) {
       const list = restored.map(formatAddress).join(', ');
       this.#log(`somebody removed ${list} from ${outside.name}: put back`);
     }
     if (!isRunning(outside)) return;
-    const isNew = !isRunning(before) || outside.mac !== before.mac;
+    const isNew = isAnother || !isRunning(before) || outside.mac !== before.mac;
     this.#announce(outside, isNew ? this.#addresses : restored);
-  }
-
-  /** One that was there before natgate came is natgate's from now on. */
-  #restore(step: Step): void {
-    if (!this.#journal.has(step.name)) {
-      const undo = step.prepare();
-      if (undo !== null) this.#journal.append(step.name, undo);
-    }
-    step.apply();
   }
 
   #announce(outside: InterfaceFacts, addresses: readonly number[]): void {
@@ -131,9 +127,8 @@ export class DedicatedAddresses {
  * from other options, or all of them. What fails stays in the journal and is undone with the rest.
  */
 export function removeAddresses(journal: Journal, keep: ReadonlySet<string> = new Set()): void {
-  const entries = readJournal(journal.stateRoot, journal.header.name)?.entries ?? [];
   const gone: string[] = [];
-  for (const { step, undo } of entries) {
+  for (const { step, undo } of journal.content.entries) {
     if (undo.kind !== 'address' || keep.has(step)) continue;
     try {
       undoAddress(undo.interface, undo.address);

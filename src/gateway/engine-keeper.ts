@@ -36,8 +36,8 @@ const LONGEST_STANDBY_PAUSE_MS = 60_000;
 const AFTER_OUTAGE_MS = 2000;
 
 export interface EngineHost {
-  /** The descriptors to hand over, in the order that StartMessage says. */
-  fds: readonly number[];
+  /** The descriptors to hand over, in the order that StartMessage says: others, once a TUN was made anew. */
+  fds(): readonly number[];
   /** How many answer. */
   workers: number;
   /** Whether another engine stands by while one forwards. */
@@ -46,8 +46,8 @@ export interface EngineHost {
   settings(): StartMessage;
   /** An engine forwards (again). */
   onReady(): void;
-  /** A TUN queue broke; another engine would not change that. */
-  onBrokenQueue(message: string, errno: number): void;
+  /** A TUN queue broke, and the engine ends: the next one needs other descriptors. */
+  onBrokenQueue(): void;
   /** The engine has stumbled over a packet. Whether the next one will know it: then the state is not to blame. */
   onQuarantine(message: QuarantineMessage): boolean;
   /** The engine ended, and another takes over. */
@@ -192,6 +192,16 @@ export class EngineKeeper {
     }
   }
 
+  /** The descriptors are others: engines that have the old ones end, and the next one, which takes over the flows, gets them. */
+  async renew(): Promise<void> {
+    // There will be an engine with the new ones anyway.
+    if (this.#isStopping || !this.#wasReady) return;
+    const next = this.#next;
+    this.#next = null;
+    await Promise.all([next?.child.kill(), this.suspend()]);
+    this.resume();
+  }
+
   get #teller(): ((message: ControlMessage) => void) | null {
     const active = this.#active;
     return active?.isConnected ? (message) => active.tell(message) : null;
@@ -208,22 +218,30 @@ export class EngineKeeper {
     const settings = this.#host.settings();
     const make =
       this.#host.make ??
-      ((start, reserve, events) => new EngineProcess(this.#host.fds, start, reserve, events));
+      ((start, reserve, events) => new EngineProcess(this.#host.fds(), start, reserve, events));
     const next: Next = { child: null as unknown as EngineChild, isLoaded: false };
     this.#next = next;
-    next.child = make(settings, isReserve, {
+    const events: EngineEvents = {
       onStandby: () => this.#loaded(next),
       onReady: () => this.#ready(next.child),
       onNews: (message) => this.#news(next.child, message),
       onNonsense: () => this.#voice.sentNonsense(),
-      onBrokenQueue: (message, errno) => {
-        if (!this.#isStopping) this.#host.onBrokenQueue(message, errno);
+      onBrokenQueue: () => {
+        if (!this.#isStopping) this.#host.onBrokenQueue();
       },
       onEnd: (reason) => {
         if (next === this.#next) this.#nextEnded(reason);
         else if (next.child === this.#active) this.#activeEnded(reason);
       },
-    });
+    };
+    try {
+      next.child = make(settings, isReserve, events);
+    } catch (error) {
+      // No memory for it, or no TUN at the moment: there may be soon.
+      setImmediate(() => {
+        if (next === this.#next) this.#nextEnded((error as Error).message);
+      });
+    }
   }
 
   #loaded(next: Next): void {

@@ -5,80 +5,84 @@
  *
  * The engine forwards before a program sends it a packet, so none is lost to a start; on the way down dedicated
  * addresses and programs go first. Between the two the host is followed: routes go to the steering's map and to the engine, addresses and
- * MTUs to the engine and into the programs, held ports and failed neighbours to the engine.
+ * MTUs to the engine and into the programs, held ports and failed neighbours to the engine. What others undo of all that is put right
+ * (upkeep.ts); an interface that is deleted is waited for.
  */
 import { closeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../core/errors.ts';
-import type { Reconfiguration } from '../engine/reconfigure.ts';
-import { privateNetworks, readInterfaces } from '../host/interfaces.ts';
+import { readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
-import { hostPlan } from '../host/plan/host-plan.ts';
+import { type HostPlan, hostPlan } from '../host/plan/host-plan.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
-import { addon } from '../link/addon.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
 import { ruleNames } from '../policy/firewall/compile.ts';
-import { formatAddress } from '../wire/address.ts';
-import { announcement } from './announcement.ts';
+import { Announcer } from './announcer.ts';
 import { type Live, liveOf } from './capture/live.ts';
 import { Taps } from './capture/taps.ts';
-import { DedicatedAddresses, removeAddresses } from './dedicated-addresses.ts';
-import { EngineCare } from './engine-care.ts';
-import { EngineKeeper } from './engine-keeper.ts';
-import type { EventHub } from './events/hub.ts';
+import type { EngineKeeper } from './engine-keeper.ts';
+import { reconfigurationOf } from './engine-settings.ts';
+import type { EventHub, Said } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
 import type { GatewaySetup } from './gateway-setup.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
+import { HostSide } from './host-side.ts';
 import { undoLater } from './linger.ts';
-import { forPrivateNetworks } from './nat-options.ts';
+import { makeEngine } from './make-engine.ts';
 import type { RunOptions } from './options.ts';
-import { setQueueLength } from './queue-reserve.ts';
-import { readApplied, writeApplied } from './reload/applied.ts';
+import { readApplied } from './reload/applied.ts';
 import { difference } from './reload/difference.ts';
 import { HostChange, requireReloadable } from './reload/host-change.ts';
 import { changeLines, endedCount, type Taken } from './reload/result.ts';
 import { namesByNumber, numberRules } from './reload/rule-numbers.ts';
 import { Resolvers } from './resolvers.ts';
+import { RunFiles } from './run-files.ts';
 import { RunMemory } from './run-memory.ts';
-import { type RunRecord, runDirectory, writeRunRecord } from './run-record.ts';
+import { type RunRecord, runDirectory } from './run-record.ts';
 import { type RestoredFlows, restoring } from './saved-flows/restoring.ts';
-import { startMessage } from './start-message.ts';
-import { Steering, steeringNeeds } from './steering.ts';
+import { steeringNeeds } from './steering.ts';
 import { undoAll } from './teardown.ts';
+import { Tuns } from './tuns.ts';
 import { feedWatchdog } from './watchdog.ts';
 
 export class Gateway {
   readonly #setup: GatewaySetup;
-  readonly #directory: string;
   /** In force: those of the start, or of the last reload, with the numbers of rules. */
   #options: RunOptions;
-  #follower: HostFollower | undefined;
-  readonly #addresses: DedicatedAddresses;
+  readonly #directory: string;
+  readonly #files: RunFiles;
+  readonly #host: HostSide;
+  readonly #announcer: Announcer;
   /** What to close, last first. */
   readonly #open: (() => void)[] = [];
+  #follower: HostFollower | undefined;
   #engine: EngineKeeper | undefined;
-  #steering: Steering | undefined;
+  #tuns: Tuns | undefined;
+  #ownedFd = -1;
   #memory: RunMemory | undefined;
   #resolvers: Resolvers | undefined;
   #taps: Taps | undefined;
-  #record: RunRecord | undefined;
-  /** Address of the public interface that was told last, wire order; undefined until the gateway is up. */
-  #external: number | undefined;
-  #wasReady = false;
-  /** Queues with their devices, and the owned map, once they are open. */
-  #descriptors: { queues: { device: string; fd: number }[]; ownedFd: number } | null = null;
-  /** Whether the public address is on a private network, too. */
-  #conflicts = false;
+  /** Everything is set up. */
+  #isUp = false;
   #stopping = false;
   #isSuspended = false;
 
   constructor(setup: GatewaySetup) {
+    const { options, journal, manager, log } = setup;
     this.#setup = setup;
-    this.#options = setup.options;
-    this.#directory = runDirectory(setup.options.stateRoot, setup.options.name);
-    this.#addresses = new DedicatedAddresses(setup.options.nat, setup.journal, setup.log);
+    this.#options = options;
+    this.#directory = runDirectory(options.stateRoot, options.name);
+    this.#files = new RunFiles(this.#directory, journal, log);
+    const say = (event: Said) => this.events?.say(event);
+    const record = (change: Partial<RunRecord>) => this.#record(change);
+    this.#announcer = new Announcer({ options, manager, log, say, record });
+    const onRepair = (text: string, repairs: Readonly<Record<string, number>>) => {
+      say({ event: 'engine', what: 'repaired', text });
+      record({ repairs });
+    };
+    this.#host = new HostSide({ nat: options.nat, journal, files: this.#files, log, onRepair });
   }
 
   /**
@@ -86,129 +90,127 @@ export class Gateway {
    * `stop` takes everything back.
    */
   async start(beforeReady: () => Promise<void>): Promise<void> {
-    const { names, journal, manager, credentials, log } = this.#setup;
-    // Flows of an earlier run remember its rules by number.
-    const earlier = journal.adopted ? readApplied(this.#directory) : null;
-    const nat = numberRules(earlier?.options.nat.rules ?? [], this.#setup.options.nat);
-    const options: RunOptions = { ...this.#setup.options, nat };
-    this.#options = options;
-    const networks = options.private.map((inside) => inside.networks);
-    const { inherited, predecessor } = this.#setup;
-    const facts = readInterfaces(names, networks);
-    const plan = hostPlan({ ...options, interfaces: facts, queues: inherited?.queues });
-    this.#open.push(() => plan.tuns.forEach((tun) => void tun.close()));
-    applyPlan(plan.steps, journal);
-
-    const routes = RouteMap.create();
-    const ownedFd = inherited?.ownedFd ?? createOwnedMap();
+    const { manager } = this.#setup;
+    const { plan, tuns } = this.#prepareHost();
+    const { inherited } = this.#setup;
+    const maps = { routes: RouteMap.create(), ownedFd: inherited?.ownedFd ?? createOwnedMap() };
+    this.#tuns = tuns;
+    this.#ownedFd = maps.ownedFd;
     this.#open.push(
-      () => routes.close(),
-      () => closeSync(ownedFd),
+      () => maps.routes.close(),
+      () => closeSync(maps.ownedFd),
     );
-    const from = predecessor !== undefined ? 'running' : journal.adopted ? 'earlier' : 'nobody';
-    const memory = new RunMemory(this.#directory, options, from, log);
-    const { events } = memory;
-    this.#memory = memory;
-    this.#open.push(() => memory.close());
-    // While another supervisor follows the rings, this one does not.
-    if (predecessor === undefined) events.configure(eventSettings(options));
-    const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
-    this.#taps = taps;
-    this.#open.push(() => taps.close());
-
+    const memory = this.#openMemory();
     const follower = this.#follow();
-    this.#follower = follower;
-    this.#open.push(() => follower.close());
-    const resolvers = new Resolvers((dns) => this.#engine?.send({ type: 'dns', dns }), log);
-    this.#resolvers = resolvers;
-    resolvers.follow(options.dns);
-    this.#open.push(() => resolvers.follow(null));
-    this.#record = firstRecord(options, memory.path);
-    writeRunRecord(this.#directory, this.#record);
-    writeApplied(this.#directory, { options, flags: this.#setup.flags ?? {} });
+    this.#resolve();
+    this.#writeDown(memory);
 
-    const care = new EngineCare({
-      ...{ directory: this.#directory, names, events, log, heartbeats: memory.heartbeats() },
-      pid: () => this.#engine?.pid ?? null,
-      changed: (engine) => this.#write({ engine }),
+    const { engine, care } = makeEngine(this.#setup, {
+      ...{ directory: this.#directory, memory, tuns, follower, ownedFd: maps.ownedFd },
+      ...{ options: () => this.#options, taps: this.#taps!, resolvers: this.#resolvers! },
+      record: (news) => this.#record(news),
+      onBrokenQueue: () => this.#host.lookNow(),
     });
+    this.#engine = engine;
     this.#open.push(() => care.close());
-    const { quarantine } = care;
-    const engineFacts = { options, names, credentials, memory, taps, quarantine };
-    // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
-    addon().noNewPrivileges();
-    const devices = plan.tuns.map(({ device }) => device);
-    const queues = plan.tuns.flatMap(({ device, fds }) => fds.map((fd) => ({ device, fd })));
-    this.#descriptors = { queues, ownedFd };
-    this.#engine = new EngineKeeper({
-      fds: [...plan.tuns.flatMap((tun) => tun.fds), ...memory.fds, ownedFd],
-      workers: options.workers,
-      settings: () => {
-        const { view, held } = follower;
-        return startMessage(engineFacts, this.#settings(view), view, held, resolvers.state);
-      },
-      onReady: () => care.forwards(true),
-      onDeath: (reason) => care.died(reason),
-      onQuarantine: (message) => care.stumbled(message),
-      standby: options.standby,
-      onOutage: (isOne) => setQueueLength(devices, options.txQueueLength, isOne),
-      onBrokenQueue: (message) => this.#setup.fail(new NatgateError('device_gone', message)),
-      emptyState: () => memory.empty(),
-      log,
-    });
-    const engine = this.#engine;
-    const { restore } = this.#setup;
-    const begin = async (between: () => void) => {
-      between();
-      await engine.start(
-        predecessor === undefined
-          ? null
-          : async () => {
-              await predecessor.stop();
-              events.configure(eventSettings(options));
-            },
-      );
-    };
-    if (restore === undefined) await begin(() => {});
-    else await restoring(restore, memory, this.#record, begin, log);
+    await this.#begin(engine, memory);
     care.forwards(false);
     if (this.#stopping) return;
-    events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
+    memory.events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
-    const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
-    const steering = new Steering(
-      { routes, ownedFd },
-      steeringNeeds(options.nat, options.dns !== null),
+    const { nat, dns } = this.#options;
+    this.#host.attach({
+      maps,
+      needs: steeringNeeds(nat, dns !== null),
       tuns,
-      follower.view,
-    );
-    const { steps, close } = steering.steps();
-    const outside = follower.view.interfaces.at(-1)!;
-    const addressSteps = this.#addresses.steps(outside);
-    removeAddresses(journal, new Set(addressSteps.map((step) => step.name)));
-    try {
-      applyPlan([...steps, ...addressSteps], journal);
-    } finally {
-      close();
-    }
-    this.#steering = steering;
-    this.#addresses.announce(outside);
-
+      follower,
+      settings: plan.settings,
+      onNewTuns: () => {
+        this.#setup.manager.keep(this.descriptors()?.queues ?? []);
+        void this.#engine?.renew();
+      },
+    });
     const watchdog = feedWatchdog(manager, memory.heartbeats(), () => care.isStopped);
     this.#open.push(() => watchdog.close());
     await beforeReady();
     if (this.#stopping) return;
-    this.#announce(follower.view);
+    this.#isUp = true;
+    this.#announcer.announce(follower.view);
+  }
+
+  /** TUNs, settings, clsact. */
+  #prepareHost(): { plan: HostPlan; tuns: Tuns } {
+    const { names, journal, options: configured } = this.#setup;
+    // Flows of an earlier run remember its rules by number.
+    const earlier = journal.adopted ? readApplied(this.#directory) : null;
+    const nat = numberRules(earlier?.options.nat.rules ?? [], configured.nat);
+    this.#options = { ...configured, nat };
+    const networks = this.#options.private.map((inside) => inside.networks);
+    const { inherited } = this.#setup;
+    const facts = readInterfaces(names, networks);
+    const plan = hostPlan({ ...this.#options, interfaces: facts, queues: inherited?.queues });
+    const tuns = new Tuns(plan);
+    this.#open.push(() => tuns.close());
+    applyPlan(plan.steps, journal);
+    return { plan, tuns };
+  }
+
+  /** What outlives engines, the events and the taps in it. */
+  #openMemory(): RunMemory {
+    const { journal, log, predecessor } = this.#setup;
+    const options = this.#options;
+    const from = predecessor !== undefined ? 'running' : journal.adopted ? 'earlier' : 'nobody';
+    const memory = new RunMemory(this.#directory, options, from, log);
+    this.#memory = memory;
+    this.#files.memory = memory;
+    this.#open.push(() => memory.close());
+    // While another supervisor follows the rings, this one does not.
+    if (predecessor === undefined) memory.events.configure(eventSettings(options));
+    const taps = new Taps(memory.tapFiles, (filters) => this.#engine?.tap(filters) ?? Promise.resolve());
+    this.#taps = taps;
+    this.#open.push(() => taps.close());
+    return memory;
+  }
+
+  #resolve(): void {
+    const resolvers = new Resolvers((dns) => this.#engine?.send({ type: 'dns', dns }), this.#setup.log);
+    this.#resolvers = resolvers;
+    resolvers.follow(this.#options.dns);
+    this.#open.push(() => resolvers.follow(null));
+  }
+
+  /** From here on a disk that cannot be written is no reason to stop. */
+  #writeDown({ path }: RunMemory): void {
+    this.#files.write(firstRecord(this.#options, path));
+    this.#files.writeApplied({ options: this.#options, flags: this.#setup.flags ?? {} });
+    this.#files.tolerate();
+  }
+
+  /** Resolves when it forwards: with the flows of a file, or in the place of a gateway that forwards until then. */
+  async #begin(engine: EngineKeeper, memory: RunMemory): Promise<void> {
+    const { restore, predecessor, log } = this.#setup;
+    const takeOver = async () => {
+      await predecessor?.stop();
+      memory.events.configure(eventSettings(this.#options));
+    };
+    const begin = (between: () => void) => {
+      between();
+      return engine.start(predecessor === undefined ? null : takeOver);
+    };
+    if (restore === undefined) await begin(() => {});
+    else await restoring(restore, memory, this.#files.record!, begin, log);
   }
 
   /** What another process needs to go on with it; null while it is not up. */
-  descriptors() {
-    return this.#wasReady && !this.#stopping ? this.#descriptors : null;
+  descriptors(): { queues: { device: string; fd: number }[]; ownedFd: number } | null {
+    if (!this.#isUp || this.#stopping) return null;
+    return { queues: this.#tuns!.queues, ownedFd: this.#ownedFd };
   }
 
   /** Forwards no more, and does nothing to the host; resume() goes on at once. */
   async suspend(): Promise<void> {
     this.#isSuspended = true;
+    this.#host.isAtRest = true;
     await this.#engine?.suspend();
     await this.events?.pause();
   }
@@ -216,18 +218,18 @@ export class Gateway {
   resume(): void {
     this.#isSuspended = false;
     this.#setup.journal.reclaim();
-    writeRunRecord(this.#directory, this.#record!);
-    writeApplied(this.#directory, { options: this.#options, flags: this.#setup.flags ?? {} });
-    this.#memory!.events.configure(eventSettings(this.#options, this.#record?.rules));
+    this.#files.rewrite();
+    this.#memory!.events.configure(eventSettings(this.#options, this.#files.record?.rules));
     this.#engine?.resume();
-    this.#steering?.update(this.#follower!.view);
+    this.#host.isAtRest = false;
+    this.#host.steering?.update(this.#follower!.view);
   }
 
   /** Captures, traces, drops. */
   get live(): Live {
     return liveOf(
       () => this.#taps,
-      () => this.#record,
+      () => this.#files.record,
     );
   }
 
@@ -245,14 +247,9 @@ export class Gateway {
     const { names, journal } = this.#setup;
     const follower = this.#follower;
     const engine = this.#engine;
-    const steering = this.#steering;
-    if (
-      follower === undefined ||
-      engine === undefined ||
-      steering === undefined ||
-      this.#stopping ||
-      this.#isSuspended
-    ) {
+    const { steering, addresses } = this.#host;
+    const isBusy = this.#stopping || this.#isSuspended;
+    if (follower === undefined || engine === undefined || steering === undefined || isBusy) {
       throw new NatgateError('not_ready', 'the gateway is not up', 'reload it when it is');
     }
     const before = this.#options;
@@ -260,24 +257,21 @@ export class Gateway {
     const changes = difference(before, next);
     requireReloadable(changes, next, names);
     const outside = () => follower.view.interfaces.at(-1)!;
-    const host = new HostChange(
-      { follower, steering, addresses: this.#addresses, journal, outside },
-      before,
-      next,
-    );
+    const host = new HostChange({ follower, steering, addresses, journal, outside }, before, next);
     this.events?.reserve(next.events);
     host.prepare();
-    this.events?.configure(eventSettings(next, this.#record?.rules));
+    const record = this.#files.record!;
+    this.events?.configure(eventSettings(next, record.rules));
     this.#options = next;
-    const done = await engine.reconfigure(this.#settings(follower.view));
+    const done = await engine.reconfigure(reconfigurationOf(next, follower.view));
     this.#resolvers?.follow(next.dns);
     const leftovers = host.finish();
-    this.#write({
-      rules: namesByNumber(next.nat.rules, this.#record!.rules),
+    this.#record({
+      rules: namesByNumber(next.nat.rules, record.rules),
       firewallRules: ruleNames(next.firewall),
       timeouts: next.timeouts,
     });
-    writeApplied(this.#directory, { options: next, flags: this.#setup.flags ?? {} });
+    this.#files.writeApplied({ options: next, flags: this.#setup.flags ?? {} });
     const { ended, kept } = done ?? { ended: [], kept: 0 };
     const taken = { changes, ended, kept, restarted: done === null, leftovers };
     const text = changeLines(changes).join('; ');
@@ -287,7 +281,7 @@ export class Gateway {
 
   /** What is written down of it for other processes; null before it is up. */
   get record(): RunRecord | null {
-    return this.#record ?? null;
+    return this.#files.record ?? null;
   }
 
   /** Ends flows of a worker, pairs of number and H_SEQUENCE, at most DELETED_AT_ONCE; null: there is no engine at the moment. */
@@ -302,22 +296,16 @@ export class Gateway {
   async restore(path: string): Promise<RestoredFlows> {
     const memory = this.#memory;
     const engine = this.#engine;
-    if (memory === undefined || engine === undefined || this.#stopping) {
+    if (memory === undefined || engine === undefined || this.#stopping || this.#isSuspended) {
       throw new NatgateError('not_ready', 'the gateway is not up', 'restore flows when it is');
     }
-    return restoring(path, memory, this.#record!, (between) => engine.restart(between), this.#setup.log);
+    const { log } = this.#setup;
+    return restoring(path, memory, this.#files.record!, (between) => engine.restart(between), log);
   }
 
   /** Once there are any. */
   get events(): EventHub | undefined {
     return this.#memory?.events;
-  }
-
-  /** What the engine is told of the configuration in force. */
-  #settings({ interfaces }: HostView): Reconfiguration {
-    const { nat, firewall, timeouts, helpers, clampMss, evict, unsolicited } = this.#options;
-    const numbered = forPrivateNetworks(nat, privateNetworks(interfaces));
-    return { nat: numbered, firewall, timeouts, helpers, clampMss, evict, unsolicited };
   }
 
   /**
@@ -327,50 +315,45 @@ export class Gateway {
   async stop(lingerSeconds: number | null): Promise<void> {
     const { options, journal, log } = this.#setup;
     this.#stopping = true;
-    this.#addresses.close();
-    if (lingerSeconds === 0) {
-      removeAddresses(journal);
-      this.#steering?.detach();
-    }
+    this.#host.close();
+    if (lingerSeconds === 0) this.#host.detach();
     await this.#engine?.stop();
-    const lingers = lingerSeconds === null || (lingerSeconds > 0 && this.#record !== undefined);
+    const isOthers = lingerSeconds === null;
+    const lingers = isOthers || (lingerSeconds > 0 && this.#files.record !== undefined);
     this.events?.say({ event: 'engine', what: lingers ? 'lingering' : 'stopping' });
     await this.events?.close(lingers ? null : this.#memory!.states());
     for (const close of this.#open.splice(0).reverse()) close();
-    if (lingerSeconds === null) return;
-    if (lingerSeconds > 0 && this.#record !== undefined) {
+    if (isOthers) return;
+    // Whoever undoes it reads it from there.
+    this.#files.flush();
+    if (lingers) {
       const until = new Date(Date.now() + 1000 * lingerSeconds).toISOString();
-      writeRunRecord(this.#directory, { ...this.#record, lingersUntil: until });
+      this.#record({ lingersUntil: until });
       undoLater(options, lingerSeconds, journal.header.owner);
       return;
     }
-    for (const { step, why } of undoAll(options, journal.header.owner).kept)
-      log(`left as it is: ${step}: ${why}`);
+    const undone = undoAll(options, journal.header.owner);
+    for (const { step, why } of undone.kept) log(`left as it is: ${step}: ${why}`);
   }
 
   #follow(): HostFollower {
-    const { names, options, fail, log } = this.#setup;
+    const { names, log } = this.#setup;
+    const options = this.#options;
     const dedicated = dedicatedPrefixes(options.nat);
-    return new HostFollower(
+    const follower = new HostFollower(
       { names, networks: options.private.map((inside) => inside.networks), ports: options.ports, dedicated },
       {
         onHostChange: (view, before) => this.#hostChanged(view, before),
         onHeldPorts: (protocol, ports) => this.#engine?.send({ type: 'heldPorts', protocol, ports }),
         onNeighbour: (device, address, failed) =>
           this.#engine?.send({ type: 'neighbour', device, address, failed }),
-        onInterfaceGone: (name) =>
-          fail(
-            new NatgateError('interface_gone', `${name} was deleted`, 'start natgate again when it is back'),
-          ),
+        onAnyChange: () => this.#host.look(),
         onError: (error) => log(`a change of the host could not be followed: ${(error as Error).message}`),
       },
     );
-  }
-
-  /** Into the run record. */
-  #write(news: Partial<RunRecord>): void {
-    this.#record = { ...this.#record!, ...news };
-    writeRunRecord(this.#directory, this.#record);
+    this.#follower = follower;
+    this.#open.push(() => follower.close());
+    return follower;
   }
 
   /** Before the programs are on there is nothing to keep up with: they are made from the newest view. */
@@ -380,36 +363,20 @@ export class Gateway {
         this.#engine?.send({ type: 'device', index, device });
     });
     if (!isDeepStrictEqual(view.routes, before.routes)) {
-      this.#steering?.syncRoutes(view);
+      this.#host.steering?.syncRoutes(view);
       this.#engine?.send({ type: 'routes', routes: view.routes });
     }
-    if (this.#steering === undefined || this.#stopping || this.#isSuspended) return;
-    this.#steering.update(view);
-    this.#addresses.follow(view.interfaces.at(-1)!, before.interfaces.at(-1)!);
-    this.#announce(view);
+    if (this.#stopping || this.#isSuspended) return;
+    try {
+      this.#host.follow(view, before);
+    } finally {
+      if (this.#isUp) this.#announcer.announce(view);
+    }
   }
 
-  /** Says what the world sees of the gateway, when that is new. */
-  #announce(view: HostView): void {
-    const { options, manager, log } = this.#setup;
-    const external = view.devices.at(-1)!.address;
-    const conflicts = view.conflict !== null;
-    if (external === this.#external && conflicts === this.#conflicts) return;
-    const isFirst = this.#external === undefined;
-    const addressText = (address: number) => (address === 0 ? null : formatAddress(address));
-    if (!isFirst && external !== this.#external) {
-      const [before, after] = [addressText(this.#external!), addressText(external)];
-      this.events?.say({ event: 'address', interface: options.public, before, after });
-    }
-    this.#external = external;
-    this.#conflicts = conflicts;
-    this.#write({ external: addressText(external) });
-
-    const { line, isReady } = announcement(view, options, !this.#wasReady);
-    this.#wasReady ||= isReady;
-    log(line);
-    // A service is up when all is set up: without an address it has nothing more to do than to wait.
-    if (isFirst) manager.ready(line);
-    else manager.status(line);
+  /** Before there is one it is not written. */
+  #record(change: Partial<RunRecord>): void {
+    const { record } = this.#files;
+    if (record !== undefined) this.#files.write({ ...record, ...change });
   }
 }

@@ -5,11 +5,18 @@
  * Links, addresses, routes and neighbours come as events (HostWatch). The kernel tells nobody when a socket is
  * opened, so held ports are asked for on a slow timer; a connection of the host's own never depends on it, because
  * its ports are outside natgate's range while natgate runs.
+ * An interface that is deleted, or gets another name, is *gone*: it is in the view as it was last seen, down and with an index that nothing
+ * has, until one of its name is there again.
  * Every callback is called only when something is different from what was told before.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Route } from '../engine/routes.ts';
-import { conflictingNetwork, type InterfaceFacts, readInterfaces } from '../host/interfaces.ts';
+import {
+  conflictingNetwork,
+  findInterfaces,
+  type InterfaceFacts,
+  readInterfaces,
+} from '../host/interfaces.ts';
 import { readLinks } from '../host/netlink/links.ts';
 import { TCP, UDP } from '../host/netlink/sock-diag.ts';
 import { HostWatch } from '../host/netlink/watch.ts';
@@ -23,6 +30,9 @@ const HELD_PORTS_EVERY_MS = 3000;
 /** Former addresses of the public interface that are followed; each is a comparison in the steering programs. */
 const MAX_FORMER = 8;
 
+/** Indexes of interfaces that are gone are from here down: no interface has them, and they are none of the devices of engine/routes.ts. */
+const GONE = -1000;
+
 /** One moment of the host, as far as it concerns the gateway. */
 export interface HostView {
   /**
@@ -30,6 +40,8 @@ export interface HostView {
    * counts as none; so does any while the interface is down, as with MASQUERADE (masq_device_event, nf_nat_masquerade.c).
    */
   interfaces: InterfaceFacts[];
+  /** Names of those that are gone. */
+  gone: readonly string[];
   /** That private network. */
   conflict: Prefix | null;
   devices: ServedDevice[];
@@ -50,8 +62,8 @@ export interface FollowerCallbacks {
   onHostChange(view: HostView, before: HostView): void;
   onHeldPorts(protocol: 6 | 17, ports: number[]): void;
   onNeighbour(device: number, address: number, failed: boolean): void;
-  /** An interface was deleted, or another one has taken its name. */
-  onInterfaceGone(name: string): void;
+  /** Something of the host is different, whether or not it is followed. */
+  onAnyChange(): void;
   onError(error: unknown): void;
 }
 
@@ -75,7 +87,11 @@ export class HostFollower {
     this.#callbacks = callbacks;
     // Watched before it is read: what changes in between is told, and read once more.
     this.#watch = new HostWatch({
-      onHostChange: () => this.#guard(() => this.#readHost()),
+      onHostChange: () => {
+        this.look();
+        callbacks.onAnyChange();
+      },
+      onTrafficControl: () => callbacks.onAnyChange(),
       onNeighbour: ({ interface: index, address, failed }) => {
         this.#view.interfaces.forEach((facts, device) => {
           if (facts.index === index) callbacks.onNeighbour(device, address, failed);
@@ -106,6 +122,21 @@ export class HostFollower {
     this.#readHost();
   }
 
+  /** Reads the host, as after an event. */
+  look(): void {
+    this.#guard(() => this.#readHost());
+  }
+
+  /** As `look`, where a served interface has gone or come: its filters are told of before it is. */
+  lookAtInterfaces(): void {
+    this.#guard(() => {
+      const links = new Map(readLinks().map(({ name, index }) => [name, index]));
+      const isOther = (facts: InterfaceFacts) =>
+        isThere(facts) ? links.get(facts.name) !== facts.index : links.has(facts.name);
+      if (this.#view.interfaces.some(isOther)) this.#readHost();
+    });
+  }
+
   close(): void {
     this.#watch.close();
     clearInterval(this.#timer);
@@ -113,11 +144,6 @@ export class HostFollower {
 
   #readHost(): void {
     const before = this.#view;
-    const gone = this.#names.find((name) => !isStillThere(name, before));
-    if (gone !== undefined) {
-      this.#callbacks.onInterfaceGone(gone);
-      return;
-    }
     const view = readView(this.#names, this.#networks, this.#dedicated, before);
     if (isDeepStrictEqual(view, before)) return;
     this.#view = view;
@@ -140,9 +166,9 @@ export class HostFollower {
   }
 }
 
-function isStillThere(name: string, view: HostView): boolean {
-  const index = view.interfaces.find((facts) => facts.name === name)?.index;
-  return readLinks().some((link) => link.name === name && link.index === index);
+/** Whether an interface of the view is there. */
+export function isThere({ index }: Pick<InterfaceFacts, 'index'>): boolean {
+  return index > 0;
 }
 
 function readView(
@@ -151,7 +177,10 @@ function readView(
   dedicated: readonly Prefix[],
   before?: HostView,
 ): HostView {
-  const found = readInterfaces(names, networks);
+  const found =
+    before === undefined
+      ? readInterfaces(names, networks)
+      : findInterfaces(names, networks).map((facts, i) => facts ?? gone(before.interfaces[i]!, names));
   const conflict = conflictingNetwork(found);
   const outside = found.at(-1)!;
   const hasNone = conflict !== null || !outside.up;
@@ -167,7 +196,19 @@ function readView(
   );
   const indexes = interfaces.map(({ index }) => index);
   const routes = readServedRoutes(indexes, networks);
-  return { interfaces, conflict, devices, routes: withDedicated(routes, dedicated) };
+  const missing = interfaces.filter((facts) => !isThere(facts)).map(({ name }) => name);
+  return {
+    interfaces,
+    gone: [...new Set(missing)],
+    conflict,
+    devices,
+    routes: withDedicated(routes, dedicated),
+  };
+}
+
+/** One that is not there any more. Both sides of a one-armed gateway have one index, as before; a private one keeps its network. */
+function gone(last: InterfaceFacts, names: readonly string[]): InterfaceFacts {
+  return { ...last, index: GONE - names.indexOf(last.name), up: false, carrier: false };
 }
 
 /** What masquerade took before, newest first, as far as the public interface still has it: old flows go on by it. */

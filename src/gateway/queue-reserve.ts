@@ -4,9 +4,7 @@
  * packets late. The kernel takes what waits along into a ring of another size; a smaller one drops what does not fit.
  */
 import { changeLink, readLinks } from '../host/netlink/links.ts';
-
-/** 1.6 s of 10 000 packets a second; 128 KiB of kernel memory for each queue. */
-export const OUTAGE_QUEUE_LENGTH = 16_384;
+import { OUTAGE_QUEUE_LENGTH } from '../host/plan/tun.ts';
 
 /** `devices`: the TUNs; `normal`: packets, as configured. Throws SystemError. */
 export function setQueueLength(devices: readonly string[], normal: number, isOutage: boolean): void {

@@ -2,7 +2,7 @@
  * The memory of a gateway that outlives its engines, in files: the states (flows, ports, counters), the taps, and the event rings; of each
  * one for every worker. The supervisor opens them once and hands the descriptors to each engine that it starts.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync, rmSync, symlinkSync } from 'node:fs';
 import { randomSeed } from '../core/random.ts';
 import { FLOWS_LOST } from '../engine/counters.ts';
 import { formatState, isBlank, openState, S_HEARTBEAT, stateBytes } from '../engine/state.ts';
@@ -117,6 +117,23 @@ export class RunMemory {
   empty(): void {
     this.events.forget(this.states());
     for (const { fd } of this.#files) emptyStateFile(fd, this.#bytes);
+  }
+
+  /** Names of state files that somebody has removed. */
+  get missing(): string[] {
+    return this.#files.filter(({ path }) => !existsSync(path)).map(({ path }) => path);
+  }
+
+  /**
+   * Makes the missing ones visible again. The memory is there as long as this process is; a file that has no name can get none but this. So a
+   * later run finds no flows in it.
+   */
+  relink(): void {
+    for (const { fd, path } of this.#files) {
+      if (existsSync(path)) continue;
+      rmSync(path, { force: true });
+      symlinkSync(`/proc/${process.pid}/fd/${fd}`, path);
+    }
   }
 
   /** The files themselves stay. The hub of events is closed on its own: it has things to say until the end. */

@@ -2,11 +2,12 @@
  * The run directory's `run.json`: what a running gateway says about itself to `status` and `down`, which are other
  * processes. Written whole and renamed into place, so a reader never sees half of it.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Timeouts } from '../conntrack/timeouts.ts';
 import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../host/process-identity.ts';
+import { replaceFile } from '../host/replace-file.ts';
 import type { EngineHealth } from './engine-health.ts';
 import type { PortRange } from './options.ts';
 
@@ -42,6 +43,10 @@ export interface RunRecord {
   engine?: EngineHealth;
   /** When the gateway started, ISO 8601. */
   started: string;
+  /** Interfaces that are gone, and whose return the gateway waits for. */
+  waiting?: string[];
+  /** What others have changed of natgate's on the host, and how often natgate has put it right (repairs.ts). */
+  repairs?: Record<string, number>;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */
   lingersUntil?: string;
 }
@@ -55,9 +60,7 @@ export function recordPath(directory: string): string {
 }
 
 export function writeRunRecord(directory: string, record: RunRecord): void {
-  const path = recordPath(directory);
-  writeFileSync(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o644 });
-  renameSync(`${path}.new`, path);
+  replaceFile(recordPath(directory), `${JSON.stringify(record, null, 2)}\n`);
 }
 
 /** Returns null when there is none. Throws NatgateError `record_broken` when it is not natgate's. */

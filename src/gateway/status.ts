@@ -42,6 +42,10 @@ export interface GatewayStatus {
   public: string;
   /** The public interface's address; null while it has none. */
   external: string | null;
+  /** Served interfaces that are gone, and whose return is waited for. */
+  waiting: string[];
+  /** How often something was put right that others had undone on the host, by what it was; those of which there was none are not in it. */
+  repairs: Record<string, number>;
   ports: { first: number; last: number; inUse: { tcp: number; udp: number; icmp: number } };
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; other: number };
   /** Threads that forward. */
@@ -115,6 +119,8 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     private: record.private,
     public: record.public,
     external: record.external,
+    waiting: record.waiting ?? [],
+    repairs: record.repairs ?? {},
     ports: {
       ...record.ports,
       inUse: { tcp: count('ports_tcp'), udp: count('ports_udp'), icmp: count('ids_icmp') },

@@ -5,6 +5,9 @@
  *     public interface    publicIngress  ──▶ its TUN        its TUN   tunIngress ──▶ public interface, or the host
  *     both in one         oneArmedIngress ─▶ either TUN     its TUNs  tunIngress ──▶ the interface, or the host
  *
+ * An interface that is gone has no program, and that of its TUN drops what comes; one that is back is another interface, and gets a qdisc and
+ * a filter of its own. What others do to the filters is found by `faults`.
+ *
  * Programs have addresses and interface numbers baked in, so a change of those means another program in the same
  * place; the kernel swaps them without a packet in between. Routes and owned ports are maps, which programs share.
  */
@@ -14,7 +17,10 @@ import type { Route } from '../engine/routes.ts';
 import { loadProgram } from '../host/ebpf/load.ts';
 import { type InterfaceFacts, isOneArmed } from '../host/interfaces.ts';
 import { isBare } from '../host/netlink/links.ts';
-import { filterStep, replaceFilter, undoFilter } from '../host/plan/filter.ts';
+import { applyStep } from '../host/plan/apply.ts';
+import { clsactStep, tunClsactStep } from '../host/plan/clsact.ts';
+import { attachedProgram, filterFault, filterStep, filtersBefore, undoFilter } from '../host/plan/filter.ts';
+import type { Journal } from '../host/plan/journal.ts';
 import type { Step } from '../host/plan/step.ts';
 import type { InterfaceReference } from '../host/plan/undo-records.ts';
 import { oneArmedIngress } from '../host/steering/one-armed-ingress.ts';
@@ -23,7 +29,7 @@ import { publicIngress } from '../host/steering/public-ingress.ts';
 import { PRIVATE_SIDE, type RouteMap } from '../host/steering/routes-map.ts';
 import { tunIngress } from '../host/steering/tun-ingress.ts';
 import type { NatConfig } from '../nat/config.ts';
-import type { HostView } from './host-follower.ts';
+import { type HostView, isThere } from './host-follower.ts';
 
 /** Marks a packet on its way from a TUN to the host (`natg` in ASCII); it is cleared on arrival. */
 const HANDBACK_MARK = 0x6e617467;
@@ -56,18 +62,37 @@ interface Program {
   /** Shown by `tc filter show`. */
   role: 'private' | 'public' | 'both' | 'tun';
   code: Uint8Array;
+  /** The kernel's number of it, once it is attached. */
+  id: number;
+}
+
+/** A filter that somebody has deleted or replaced. */
+export interface SteeringFault {
+  /** Of the interface. */
+  name: string;
+  problem: string;
+  /** Puts it back. */
+  mend(): void;
 }
 
 export class Steering {
   readonly #maps: SteeringMaps;
+  readonly #journal: Journal;
   #needs: SteeringNeeds;
-  readonly #tuns: readonly InterfaceReference[];
+  #tuns: readonly InterfaceReference[];
   /** Those whose filters are attached. */
   #programs: Program[];
 
   /** `tuns` by device index, as the interfaces of `view`. */
-  constructor(maps: SteeringMaps, needs: SteeringNeeds, tuns: readonly InterfaceReference[], view: HostView) {
+  constructor(
+    maps: SteeringMaps,
+    needs: SteeringNeeds,
+    tuns: readonly InterfaceReference[],
+    view: HostView,
+    journal: Journal,
+  ) {
     this.#maps = maps;
+    this.#journal = journal;
     this.#needs = needs;
     this.#tuns = tuns;
     this.#programs = this.#build(view);
@@ -81,24 +106,63 @@ export class Steering {
   steps(): { steps: Step[]; close(): void } {
     const fds = this.#programs.map(({ role, code }) => loadProgram(`natgate_${role}`, code));
     return {
-      steps: this.#programs.map(({ target, role }, i) => filterStep(target, fds[i]!, role)),
+      steps: this.#programs.map((program, i) => attachStep(program, fds[i]!)),
       close: () => fds.forEach((fd) => void closeSync(fd)),
     };
   }
 
-  /** Replaces the programs whose constants have changed. */
+  /**
+   * Replaces the programs whose constants have changed, and attaches those of interfaces and TUNs that are new. Throws when one of them
+   * could not be attached; the others are.
+   */
   update(view: HostView): void {
-    const programs = this.#build(view);
-    programs.forEach((program, i) => {
-      if (isDeepStrictEqual(program, this.#programs[i])) return;
-      const fd = loadProgram(`natgate_${program.role}`, program.code);
+    const before = this.#programs;
+    this.#programs = this.#build(view);
+    const errors: unknown[] = [];
+    for (const program of this.#programs) {
+      const old = before.find(({ target }) => target.index === program.target.index);
+      program.id = old?.id ?? 0;
+      if (old !== undefined && isDeepStrictEqual(program, old)) continue;
       try {
-        replaceFilter(program.target.index, fd, program.role);
-      } finally {
-        closeSync(fd);
+        this.#attach(program);
+      } catch (error) {
+        errors.push(error);
       }
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** TUNs were made anew; `update` follows. */
+  setTuns(tuns: readonly InterfaceReference[]): void {
+    this.#tuns = tuns;
+  }
+
+  /** Filters that are not as they were put. */
+  faults(): SteeringFault[] {
+    return this.#programs.flatMap((program) => {
+      const { target, id } = program;
+      const problem = filterFault(target, id);
+      return problem === null ? [] : [{ name: target.name, problem, mend: () => this.#attach(program) }];
     });
-    this.#programs = programs;
+  }
+
+  /** Filters of others that see packets before natgate's do: what they are, as texts. */
+  before(): string[] {
+    return this.#programs.flatMap(({ target }) =>
+      filtersBefore(target.index).map((filter) => `${filter} on ${target.name}`),
+    );
+  }
+
+  /** With the qdisc, where that is not there. */
+  #attach(program: Program): void {
+    const { target, role, code } = program;
+    const fd = loadProgram(`natgate_${role}`, code);
+    try {
+      applyStep(role === 'tun' ? tunClsactStep(target.name) : clsactStep(target), this.#journal);
+      applyStep(attachStep(program, fd), this.#journal);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   /** The NAT configuration is another. */
@@ -132,12 +196,13 @@ export class Steering {
       const handback = { addresses, mac: macOf(facts), mark: HANDBACK_MARK };
       const device = facts.index;
       const code = tunIngress({ device, routeDevice: devices[i]!, routesMapFd: routes.fd, handback });
-      return { target: this.#tuns[i]!, role: 'tun', code };
+      return { target: this.#tuns[i]!, role: 'tun', code, id: 0 };
     });
     const arm = interfaces.findIndex((facts, i) => i < last && isOneArmed(facts, outside));
     const privateToTun = this.#needs.exempt;
-    const enter = interfaces.flatMap(({ name, index }, i): Program[] => {
-      if (i === arm) return [];
+    const enter = interfaces.flatMap((facts, i): Program[] => {
+      const { name, index } = facts;
+      if (i === arm || !isThere(facts)) return [];
       const options = {
         external,
         former,
@@ -149,17 +214,34 @@ export class Steering {
       const target = { name, index };
       if (i !== last) {
         const local = localOf(i) === external ? 0 : localOf(i);
-        return [{ target, role: 'private', code: privateIngress({ ...options, tunIndex, local, dns }) }];
+        return [
+          { target, role: 'private', code: privateIngress({ ...options, tunIndex, local, dns }), id: 0 },
+        ];
       }
       if (arm < 0) {
-        return [{ target, role: 'public', code: publicIngress({ ...options, tunIndex, privateToTun }) }];
+        return [
+          { target, role: 'public', code: publicIngress({ ...options, tunIndex, privateToTun }), id: 0 },
+        ];
       }
       const tuns = { privateTun: this.#tuns[arm]!.index, publicTun: tunIndex };
       const code = oneArmedIngress({ ...options, ...tuns, device: index, privateToTun, dns });
-      return [{ target, role: 'both', code }];
+      return [{ target, role: 'both', code, id: 0 }];
     });
     return [...leave, ...enter];
   }
+}
+
+/** What puts a program in its place, and remembers which it is there. */
+function attachStep(program: Program, fd: number): Step {
+  const { target, role } = program;
+  const step = filterStep(target, fd, role);
+  return {
+    ...step,
+    apply() {
+      step.apply();
+      program.id = attachedProgram(target.index);
+    },
+  };
 }
 
 /** What the route map calls the devices. */

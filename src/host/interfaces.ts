@@ -18,6 +18,14 @@ export interface InterfaceFacts extends Link {
   networks: readonly Prefix[];
 }
 
+/** As `readInterfaces`, with null for one that is not there. */
+export function findInterfaces(
+  names: readonly string[],
+  networks: readonly (readonly Prefix[])[] = [],
+): (InterfaceFacts | null)[] {
+  return find(names, networks, readLinks());
+}
+
 /**
  * Reads the named interfaces, in that order; `networks` has the same order. Of several addresses the one in the subnet of the interface's default
  * gateway is taken, as for masquerade. Throws NatgateError `interface_unknown`.
@@ -27,11 +35,22 @@ export function readInterfaces(
   networks: readonly (readonly Prefix[])[] = [],
 ): InterfaceFacts[] {
   const links = readLinks();
+  return find(names, networks, links).map((facts, i) => {
+    if (facts === null) throw unknownInterface(names[i]!, links);
+    return facts;
+  });
+}
+
+function find(
+  names: readonly string[],
+  networks: readonly (readonly Prefix[])[],
+  links: readonly Link[],
+): (InterfaceFacts | null)[] {
   const addresses = readAddresses();
   const defaults = readRoutes().filter((route) => route.length === 0 && route.table === TABLE_MAIN);
   return names.map((name, i) => {
     const link = links.find((candidate) => candidate.name === name);
-    if (link === undefined) throw unknownInterface(name, links);
+    if (link === undefined) return null;
     const primary = primaryAddress(addresses, link.index, defaultGateway(defaults, link.index));
     return {
       ...link,

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError, NatgateError } from '../core/errors.ts';
+import { notWritable, writableHint } from './not-writable.ts';
 import { isAlive, type ProcessIdentity, thisProcess } from './process-identity.ts';
 
 const DEFAULT_STATE_ROOT = '/run/natgate';
@@ -23,7 +24,7 @@ const held = new Set<string>();
 /**
  * Runs `work` while no other process does so for the same root. The lock is a file, made by link(2), which is atomic;
  * one whose process has died is taken over. `work` must not wait for anything: others are blocked meanwhile.
- * Throws NatgateError `state_locked` after 10 s, `not_permitted` when the root cannot be written.
+ * Throws NatgateError `state_locked` after 10 s, `not_permitted` when the root may not be written, `state_not_writable` when its disk is full.
  */
 export function withStateLock<T>(root: string, work: () => T): T {
   if (held.has(root)) return work();
@@ -44,17 +45,21 @@ function acquire(root: string): void {
     mkdirSync(root, { recursive: true, mode: 0o755 });
     writeFileSync(mine, JSON.stringify(thisProcess()));
   } catch (cause) {
+    if (isSystemError(cause, 'ENOSPC') || isSystemError(cause, 'EDQUOT') || isSystemError(cause, 'EROFS')) {
+      rmSync(mine, { force: true });
+      throw notWritable(root, cause);
+    }
     throw new NatgateError(
       'not_permitted',
       `the state directory ${root} cannot be written`,
-      'run natgate as root, or name a writable folder in NATGATE_STATE_ROOT',
+      writableHint(root, cause),
       { cause },
     );
   }
   try {
-    const deadline = Date.now() + LOCK_WAIT_MS;
+    const deadline = performance.now() + LOCK_WAIT_MS;
     while (!tryLink(mine, lock)) {
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new NatgateError(
           'state_locked',
           `another natgate process has held ${lock} for ${LOCK_WAIT_MS / 1000} s`,

@@ -59,12 +59,12 @@ describe('the keeper of engines', () => {
 
   const keeper = (more: Partial<EngineHost> = {}) =>
     new EngineKeeper({
-      fds: [],
+      fds: () => [],
       workers: 1,
       standby: true,
       settings: () => ({ facts: ++facts }) as unknown as StartMessage,
       onReady: () => happened.push('ready'),
-      onBrokenQueue: (message) => happened.push(`broken: ${message}`),
+      onBrokenQueue: () => happened.push('broken'),
       onQuarantine: () => true,
       onDeath: (reason) => happened.push(`died: ${reason}`),
       onOutage: (isOne) => happened.push(isOne ? 'outage' : 'no outage'),

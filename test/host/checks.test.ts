@@ -12,6 +12,7 @@ const link = (more: Partial<Link> = {}): Link => ({
   type: 1,
   mtu: 1500,
   txQueueLength: 1000,
+  qdisc: 'fq_codel',
   up: true,
   loopback: false,
   carrier: true,

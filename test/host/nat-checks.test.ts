@@ -42,6 +42,7 @@ const served = (index: number, name: string, addresses = ADDRESSES): InterfaceFa
     type: 1,
     mtu: 1500,
     txQueueLength: 1000,
+    qdisc: 'fq_codel',
     up: true,
     loopback: false,
     carrier: true,

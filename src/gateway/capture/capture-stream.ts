@@ -85,7 +85,8 @@ async function* pieces(
     sectionHeader(`natgate ${packageVersion()}`),
     ...devices.map(({ name, side }) => interfaceDescription(name, side, request.snapLength)),
   ]);
-  const until = started + (request.durationMs ?? Number.POSITIVE_INFINITY);
+  // By a clock that nobody sets.
+  const until = performance.now() + (request.durationMs ?? Number.POSITIVE_INFINITY);
   for (;;) {
     const polled = subscription.poll();
     const known = names();
@@ -100,12 +101,14 @@ async function* pieces(
     // Whoever ends the capture by hanging up knows what he missed, too.
     if (polled.missed > 0) blocks.push(statistics());
     if (blocks.length > 0) yield Buffer.concat(blocks);
-    const isOver = left === 0 || signal.aborted || subscription.isClosed || Date.now() >= until;
+    const isOver = left === 0 || signal.aborted || subscription.isClosed || performance.now() >= until;
     if (isOver) break;
     // Others want to be served meanwhile.
     if (polled.more) await setImmediate();
     else {
-      await sleep(Math.max(Math.min(LOOK_MS, until - Date.now()), 1), undefined, { signal }).catch(() => {});
+      await sleep(Math.max(Math.min(LOOK_MS, until - performance.now()), 1), undefined, { signal }).catch(
+        () => {},
+      );
     }
   }
   yield statistics();

@@ -9,6 +9,7 @@ import { flowEndReasonNames } from '../../conntrack/end-reasons.ts';
 import { BATCH_BOUNDS, TURN_BOUNDS } from '../../engine/counters.ts';
 import type { OwnProcess } from '../observe/own-process.ts';
 import type { Pressure } from '../observe/pressure.ts';
+import { REPAIR_KINDS } from '../repairs.ts';
 import type { GatewayStatus } from '../status.ts';
 
 export type Row = [labels: Record<string, string>, value: number];
@@ -104,6 +105,24 @@ export const METRICS: readonly Metric[] = [
     '1 while the public interface has an address.',
     ({ status }) => (status.external === null ? 0 : 1),
   ),
+  {
+    name: 'natgate_interface_present',
+    help: '1 while the served interface is there, 0 while the gateway waits for it to come back.',
+    kind: 'gauge',
+    labels: ['interface', 'side'],
+    rows: ({ status }) =>
+      status.interfaces.map(({ name, side }) => [
+        { interface: name, side },
+        status.waiting.includes(name) ? 0 : 1,
+      ]),
+  },
+  {
+    name: 'natgate_repairs_total',
+    help: 'Times that something was put right which others had undone on the host, by what it was.',
+    kind: 'counter',
+    labels: ['what'],
+    rows: ({ status }) => REPAIR_KINDS.map((what) => [{ what }, status.repairs[what] ?? 0]),
+  },
   {
     name: 'natgate_flows',
     help: 'Flows that live.',

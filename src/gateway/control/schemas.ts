@@ -44,6 +44,8 @@ export const status = z
     private: z.array(z.string()),
     public: z.string(),
     external: z.string().nullable(),
+    waiting: z.array(z.string()).describe('Served interfaces that are gone'),
+    repairs: z.record(z.string(), count()).describe('What others had undone on the host, and was put right'),
     ports: z.object({
       first: z.int(),
       last: z.int(),

@@ -19,7 +19,7 @@ import { boundedServer } from './http-server.ts';
 import { metricsSource } from './metrics.ts';
 import { requirePrivate, serveMetrics } from './metrics-server.ts';
 import { readPageFiles, readToken } from './page-server.ts';
-import { listenAt, requireFree } from './socket.ts';
+import { keepListening, requireFree } from './socket.ts';
 import { MAX_STREAMS, Streams } from './streams.ts';
 
 const PAGE_STREAMS = 12;
@@ -91,7 +91,8 @@ export async function startServices(
       const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
       const server = boundedServer((request, response) => void listener(request, response));
       const { socket: path, mode, group } = options.control;
-      closers.push(await listenAt(server, { path, mode, gid: socketGroup(group) }));
+      const place = { path, mode, gid: socketGroup(group) };
+      closers.push(await keepListening(server, place, (line) => log(line, 'warning')));
       closers.push(() => server.closeAllConnections());
     }
     if (options.metrics !== null) {

@@ -9,6 +9,7 @@ import {
   chmodSync,
   chownSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   renameSync,
   rmdirSync,
@@ -31,6 +32,7 @@ export const UNREADY_PREFIX = '.control-';
 
 /** sun_path with its zero byte. */
 const MAX_PATH_BYTES = 107;
+const LOOK_MS = 5000;
 
 /** Throws NatgateError `control_in_use` when that place is somebody else's. */
 export async function requireFree(path: string): Promise<void> {
@@ -83,6 +85,44 @@ export async function listenAt(server: Server, { path, mode, gid }: SocketPlace)
     server.close();
     // By now it may be the next gateway's.
     if (statOf(path)?.ino === ino) rmSync(path, { force: true });
+  };
+}
+
+/**
+ * As `listenAt`, and again whenever the socket is not there any more: somebody has emptied the folder. `say` hears of it. Those who are
+ * connected stay so.
+ */
+export async function keepListening(
+  server: Server,
+  place: SocketPlace,
+  say: (line: string) => void,
+): Promise<() => void> {
+  let stop = await listenAt(server, place);
+  let isBusy = false;
+  let saidFailure = false;
+  const again = async () => {
+    stop();
+    mkdirSync(dirname(place.path), { recursive: true, mode: 0o755 });
+    stop = await listenAt(server, place);
+    say(`${place.path} was removed: made anew`);
+    saidFailure = false;
+  };
+  const timer = setInterval(() => {
+    if (isBusy || statOf(place.path) !== null) return;
+    isBusy = true;
+    again()
+      .catch((error: Error) => {
+        if (!saidFailure) say(`${place.path} was removed, and could not be made anew: ${error.message}`);
+        saidFailure = true;
+      })
+      .finally(() => {
+        isBusy = false;
+      });
+  }, LOOK_MS);
+  timer.unref();
+  return () => {
+    clearInterval(timer);
+    stop();
   };
 }
 

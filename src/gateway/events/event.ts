@@ -115,7 +115,8 @@ export interface EngineChanged {
   /**
    * `started`: the gateway is up; `died`, `restarted`: the engine process; `quarantined`: it stumbled over a packet, whose like is dropped;
    * `paused`, `continued`: somebody has stopped it, and let it go on; `forgotten`: its state was thrown away; `stopping`: the gateway
-   * goes, `lingering`: and its flows stay for a while.
+   * goes, `lingering`: and its flows stay for a while; `waiting`, `back`: a served interface; `repaired`: what somebody else had undone on
+   * the host.
    */
   what:
     | 'started'
@@ -126,7 +127,10 @@ export interface EngineChanged {
     | 'continued'
     | 'forgotten'
     | 'stopping'
-    | 'lingering';
+    | 'lingering'
+    | 'waiting'
+    | 'back'
+    | 'repaired';
   /** `started`: whether flows of an earlier run go on. Where it is false, whatever was open in a log has ended. */
   adopted?: boolean;
   text?: string;

@@ -2,9 +2,10 @@
  * `applied.json` in the run directory: the configuration that is in force, and the flags it came with. `natgate plan` compares with
  * it, and the next run takes the numbers of its rules over with the flows that remember them. Only root reads it.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../../core/errors.ts';
+import { replaceFile } from '../../host/replace-file.ts';
 import type { RunArguments } from '../config/flags.ts';
 import type { RunOptions } from '../options.ts';
 import { packageVersion } from '../version.ts';
@@ -26,13 +27,11 @@ export function appliedPath(directory: string): string {
 }
 
 export function writeApplied(directory: string, { options, flags }: Applied): void {
-  const path = appliedPath(directory);
   const content = { natgate: packageVersion(), options, flags };
   const text = JSON.stringify(content, (_, value) =>
     ENDLESS.has(value) ? { endless: ENDLESS.get(value) } : value,
   );
-  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  replaceFile(appliedPath(directory), `${text}\n`, { mode: 0o600 });
 }
 
 /** Null when there is none, or another version's. */

@@ -13,6 +13,7 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
+const IFLA_QDISC = 6;
 const IFLA_MASTER = 10;
 const IFLA_TXQLEN = 13;
 const IFLA_LINKINFO = 18;
@@ -53,6 +54,8 @@ export interface Link {
   mtu: number;
   /** Packets its transmit queue holds. */
   txQueueLength: number;
+  /** Kind of its root qdisc: `noqueue`, `fq_codel`, `mq`, … */
+  qdisc: string;
   /** Administratively up. */
   up: boolean;
   loopback: boolean;
@@ -97,6 +100,7 @@ export function decodeLink({ type, body }: Message): Link[] {
       type: body.readUInt16LE(2),
       mtu: attributes.u32(IFLA_MTU) ?? 0,
       txQueueLength: attributes.u32(IFLA_TXQLEN) ?? 0,
+      qdisc: attributes.text(IFLA_QDISC) ?? '',
       up: (flags & IFF_UP) !== 0,
       loopback: (flags & IFF_LOOPBACK) !== 0,
       carrier: attributes.u8(IFLA_CARRIER) === 1,

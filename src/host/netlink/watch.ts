@@ -1,5 +1,6 @@
 /**
- * Follows the host: one rtnetlink socket joined to the groups of links, IPv4 addresses, IPv4 routes and neighbours.
+ * Follows the host: one rtnetlink socket joined to the groups of links, IPv4 addresses, IPv4 routes and neighbours, and
+ * of traffic control (qdiscs, filters).
  *
  * Changes of links, addresses and routes come in swarms (one interface going down is dozens of messages), and what
  * they mean together is read anew from the tables; so they are only counted, and `onHostChange` is called once, at
@@ -18,6 +19,7 @@ import { NETLINK_ROUTE } from './request.ts';
 /** Multicast groups (RTNLGRP_*). */
 const LINK_GROUP = 1;
 const NEIGHBOUR_GROUP = 3;
+const TRAFFIC_CONTROL_GROUP = 4;
 const IPV4_ADDRESS_GROUP = 5;
 const IPV4_ROUTE_GROUP = 7;
 const IPV4_RULE_GROUP = 8;
@@ -37,6 +39,8 @@ export interface HostWatchCallbacks {
   /** Links, addresses, routes or rules have changed: read them. */
   onHostChange(): void;
   onNeighbour(event: NeighbourEvent): void;
+  /** Qdiscs or filters have changed, also by who is called. As often as `onHostChange`. */
+  onTrafficControl?(): void;
 }
 
 export class HostWatch {
@@ -44,6 +48,7 @@ export class HostWatch {
   readonly #fd: number;
   readonly #watch: Watch;
   #timer: NodeJS.Timeout | undefined;
+  #controlTimer: NodeJS.Timeout | undefined;
 
   /** Starts watching; keeps the event loop alive until `close`. */
   constructor(callbacks: HostWatchCallbacks) {
@@ -51,6 +56,7 @@ export class HostWatch {
     this.#fd = addon().netlinkOpen(NETLINK_ROUTE, [
       LINK_GROUP,
       NEIGHBOUR_GROUP,
+      TRAFFIC_CONTROL_GROUP,
       IPV4_ADDRESS_GROUP,
       IPV4_ROUTE_GROUP,
       IPV4_RULE_GROUP,
@@ -60,6 +66,7 @@ export class HostWatch {
 
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#controlTimer);
     this.#watch.close();
     closeSync(this.#fd);
   }
@@ -72,12 +79,14 @@ export class HostWatch {
         for (const message of readMessages(bytes)) {
           const [neighbour] = decodeNeighbour(message);
           if (neighbour !== undefined) this.#tell(neighbour);
+          else if (isTrafficControl(message.type)) this.#controlled();
           else if (!isNeighbourMessage(message.type)) this.#changed();
         }
       }
     } catch (error) {
       if (!isSystemError(error, 'ENOBUFS')) throw error;
       this.#changed();
+      this.#controlled();
       for (const neighbour of readNeighbours()) this.#tell(neighbour);
     }
   }
@@ -89,12 +98,24 @@ export class HostWatch {
     }, COALESCE_MS);
   }
 
+  #controlled(): void {
+    this.#controlTimer ??= setTimeout(() => {
+      this.#controlTimer = undefined;
+      this.#callbacks.onTrafficControl?.();
+    }, COALESCE_MS);
+  }
+
   #tell(neighbour: Neighbour): void {
     const failed = !neighbour.deleted && (neighbour.state & FAILED) !== 0;
     const undecided = !neighbour.deleted && (neighbour.state & INCOMPLETE) !== 0;
     if (undecided) return;
     this.#callbacks.onNeighbour({ interface: neighbour.interface, address: neighbour.address, failed });
   }
+}
+
+/** RTM_NEWQDISC to RTM_GETTFILTER, and chains of filters (RTM_NEWCHAIN to RTM_GETCHAIN). */
+function isTrafficControl(type: number): boolean {
+  return (type >= 36 && type <= 46) || (type >= 100 && type <= 102);
 }
 
 /** RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH: those of IPv6 arrive as well. */

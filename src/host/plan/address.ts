@@ -37,6 +37,7 @@ export function addressStep({ name, index }: InterfaceReference, address: number
     apply() {
       if (!isThere(target.index, address)) addHostAddress(target.index, address);
     },
+    check: () => (isThere(target.index, address) ? null : `${text} is not on ${target.name}`),
   };
 }
 

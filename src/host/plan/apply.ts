@@ -12,16 +12,21 @@ import { undoJournal } from './undo.ts';
 export function applyPlan(steps: readonly Step[], journal: Journal): void {
   for (const step of steps) {
     try {
-      if (!journal.has(step.name)) {
-        const undo = step.prepare();
-        if (undo !== null) journal.append(step.name, undo);
-      }
-      step.apply();
+      applyStep(step, journal);
     } catch (error) {
       const reason = asNatgateError(error, step);
       throw journal.isShared ? reason : withUndoFailures(reason, journal);
     }
   }
+}
+
+/** One step, of a gateway that runs: when it fails, nothing else is undone. Throws what the step throws. */
+export function applyStep(step: Step, journal: Journal): void {
+  if (!journal.has(step.name)) {
+    const undo = step.prepare();
+    if (undo !== null) journal.append(step.name, undo);
+  }
+  step.apply();
 }
 
 function asNatgateError(error: unknown, step: Step): NatgateError {

@@ -3,7 +3,9 @@
  * claims; the state lock makes looking at them and adding one's own a single act.
  */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { NatgateError } from '../../core/errors.ts';
+import { notWritable } from '../not-writable.ts';
 import { bootId, isAlive, isThisProcess, networkNamespace, thisProcess } from '../process-identity.ts';
 import { withStateLock } from '../state-root.ts';
 import { Journal, type JournalHeader, newHeader, readJournal, readJournals } from './journal.ts';
@@ -22,7 +24,7 @@ export interface ClaimOptions {
  * Claims name and interfaces for this process. The journal that a dead process left under this name is adopted if it
  * is for the same interfaces, so that the original values it remembers are not lost; else it is undone first. With `from`, the journal of
  * that process becomes this one's while both live.
- * Throws NatgateError `gateway_running`, `interface_in_use`, `gateway_elsewhere` or `undo_failed`.
+ * Throws NatgateError `gateway_running`, `interface_in_use`, `gateway_elsewhere`, `undo_failed` or `state_not_writable`.
  */
 export function openJournal(options: ClaimOptions): Journal {
   const { stateRoot, name, interfaces } = options;
@@ -42,7 +44,11 @@ export function openJournal(options: ClaimOptions): Journal {
       entries = null;
     }
     const header = newHeader(name, interfaces, thisProcess(), networkNamespace(), randomUUID());
-    return new Journal(stateRoot, { header, entries: entries?.entries ?? [] }, options.from !== undefined);
+    try {
+      return new Journal(stateRoot, { header, entries: entries?.entries ?? [] }, options.from !== undefined);
+    } catch (error) {
+      throw notWritable(join(stateRoot, name), error);
+    }
   });
 }
 

@@ -22,6 +22,7 @@ export function clsactStep(target: InterfaceReference): Step {
       );
     },
     apply: () => ensure(index),
+    check: () => missing(name, index),
   };
 }
 
@@ -32,11 +33,16 @@ export function tunClsactStep(device: string): Step {
     show: show(device),
     prepare: () => null,
     apply: () => ensure(linkNamed(device)?.index ?? 0),
+    check: () => missing(device, linkNamed(device)?.index ?? 0),
   };
 }
 
 function show(device: string): string {
   return `tc qdisc add dev ${device} clsact`;
+}
+
+function missing(device: string, index: number): string | null {
+  return readIngressQdisc(index) === null ? `${device} has no clsact qdisc any more` : null;
 }
 
 function ensure(index: number): void {

@@ -15,6 +15,7 @@ const NAME_PREFIX = 'natgate:';
 
 /** `role` appears in `tc filter show`, e.g. `private` as `natgate:private`. */
 export function filterStep(target: InterfaceReference, programFd: number, role: string): Step {
+  let programId = 0;
   return {
     name: `filter ${describe(target)}`,
     show: `tc filter add dev ${target.name} ingress prio ${FILTER_PRIORITY} handle ${FILTER_HANDLE} bpf direct-action (${NAME_PREFIX}${role})`,
@@ -29,8 +30,33 @@ export function filterStep(target: InterfaceReference, programFd: number, role: 
       }
       return { kind: 'filter', interface: target };
     },
-    apply: () => replaceFilter(target.index, programFd, role),
+    apply() {
+      replaceFilter(target.index, programFd, role);
+      programId = attachedProgram(target.index);
+    },
+    check: () => filterFault(target, programId),
   };
+}
+
+/** The kernel's number of natgate's program on an interface; 0: there is none. */
+export function attachedProgram(interfaceIndex: number): number {
+  const there = filtersAtPlace(interfaceIndex).find((one) => isOurs(one) && one.handle === FILTER_HANDLE);
+  return there?.programId ?? 0;
+}
+
+/** What has become of the filter that has program `programId`; null: it is where it was put. */
+export function filterFault({ name, index }: InterfaceReference, programId: number): string | null {
+  const now = filtersAtPlace(index).find(({ handle }) => handle === FILTER_HANDLE);
+  if (now === undefined) return `natgate's filter was deleted from ${name}`;
+  return isOurs(now) && now.programId === programId ? null : `natgate's filter on ${name} was replaced`;
+}
+
+/** Filters of others that see a packet before natgate's does, and may take it: as an administrator may want it. */
+export function filtersBefore(interfaceIndex: number): string[] {
+  if (readIngressQdisc(interfaceIndex) === null) return [];
+  return readFilters(interfaceIndex)
+    .filter(({ hook, priority }) => hook === 'ingress' && priority < FILTER_PRIORITY)
+    .map(({ kind, name, priority }) => `${name || kind} (priority ${priority})`);
 }
 
 /**

@@ -33,6 +33,10 @@ export interface HostPlan {
   steps: Step[];
   /** Their descriptors are open once the plan is applied. */
   tuns: TunStep[];
+  /** Of these steps those that bring each TUN up; by device. */
+  links: Step[][];
+  /** Of these steps those that are about no interface. */
+  settings: Step[];
 }
 
 /** Only looks at the host. Steps that have nothing to do there are left out. */
@@ -49,20 +53,33 @@ export function hostPlan(options: HostPlanOptions): HostPlan {
   const devices: InterfaceReference[] = interfaces
     .filter((facts, i) => interfaces.findIndex(({ index }) => index === facts.index) === i)
     .map(({ name: device, index }) => ({ name: device, index }));
+  const ups = tuns.map((tun) => tunUpStep(tun.device, txQueueLength));
+  const queues = tuns.map((tun) => tunClsactStep(tun.device));
   const reserved = portsToReserve(nat, ports);
+  const settings = [
+    ...(isBoth ? [noRedirects('all')] : []),
+    localPortsStep({ stateRoot, name, ports }),
+    ...(reserved.length === 0 ? [] : [reservedPortsStep(reserved)]),
+  ];
   return {
     tuns,
+    links: ups.map((up, i) => [up, queues[i]!]),
+    settings,
     steps: [
       ...tuns,
-      ...tuns.map((tun) => tunUpStep(tun.device, txQueueLength)),
+      ...ups,
       ...devices.filter((device) => hasLro(device.name)).map(lroStep),
-      ...(isBoth ? noRedirects(outside.name) : []),
-      localPortsStep({ stateRoot, name, ports }),
-      ...(reserved.length === 0 ? [] : [reservedPortsStep(reserved)]),
+      ...(isBoth ? [noRedirects(outside.name)] : []),
+      ...settings,
       ...devices.filter((device) => needsClsact(device.index)).map(clsactStep),
-      ...tuns.map((tun) => tunClsactStep(tun.device)),
+      ...queues,
     ],
   };
+}
+
+/** What natgate changes on one served interface, all of it: for one that has come back, and to look whether it is still so. */
+export function interfaceSteps(device: InterfaceReference, isBoth: boolean): Step[] {
+  return [lroStep(device), ...(isBoth ? [noRedirects(device.name)] : []), clsactStep(device)];
 }
 
 /**
@@ -70,10 +87,8 @@ export function hostPlan(options: HostPlanOptions): HostPlan {
  * 5.2.7.2). The kernel does not forward what natgate does; should it be made to, it must not lead them past natgate. A redirect
  * is sent when either setting says so.
  */
-function noRedirects(interfaceName: string): Step[] {
-  return ['all', interfaceName].map((name) =>
-    sysctlStep(['net', 'ipv4', 'conf', name, 'send_redirects'], '0'),
-  );
+function noRedirects(interfaceName: string): Step {
+  return sysctlStep(['net', 'ipv4', 'conf', interfaceName, 'send_redirects'], '0');
 }
 
 /** A shared block counts as well: the step then says why that will not do. */

@@ -6,16 +6,20 @@
  * least what was changed, and undoing a step that was never made must do no harm. A torn last line belongs to a step
  * that was not made.
  *
+ * A gateway that runs must go on when its disk is full, or its folder gone: from `tolerate` on a record that cannot be written is kept here, and
+ * its step made; `save` writes all again. Who kills the gateway meanwhile finds less than was changed.
+ *
  * The header is also the gateway's claim on its name and interfaces: it holds while its process lives.
  */
 import {
   closeSync,
+  constants,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmdirSync,
   rmSync,
   writeSync,
@@ -23,6 +27,7 @@ import {
 import { join } from 'node:path';
 import { isSystemError, NatgateError } from '../../core/errors.ts';
 import type { ProcessIdentity } from '../process-identity.ts';
+import { replaceFile } from '../replace-file.ts';
 import type { UndoRecord } from './undo-records.ts';
 
 const VERSION = 1;
@@ -59,47 +64,89 @@ export class Journal {
   readonly adopted: boolean;
   /** Another process lives by what it lists, and may get it back: nothing of it may be undone. */
   isShared: boolean;
-  readonly #steps: Set<string>;
+  readonly #entries: Map<string, UndoRecord>;
+  #tolerates = false;
+  /** What kept the newest of it from the disk. */
+  #trouble: Error | null = null;
 
   constructor(root: string, content: JournalContent, isShared = false) {
     this.stateRoot = root;
     this.header = content.header;
     this.isShared = isShared;
     this.adopted = content.entries.length > 0;
-    this.#steps = new Set(content.entries.map((entry) => entry.step));
+    this.#entries = new Map(content.entries.map(({ step, undo }) => [step, undo]));
     writeJournal(root, content);
   }
 
   /** Whether the journal knows already how to take this step back. */
   has(step: string): boolean {
-    return this.#steps.has(step);
+    return this.#entries.has(step);
   }
 
   /** Makes it this process's again, with what another has added meanwhile. */
   reclaim(): void {
     const content = readJournal(this.stateRoot, this.header.name);
-    for (const { step } of content?.entries ?? []) this.#steps.add(step);
-    writeJournal(this.stateRoot, { header: this.header, entries: content?.entries ?? [] });
+    this.#entries.clear();
+    for (const { step, undo } of content?.entries ?? []) this.#entries.set(step, undo);
+    this.#attempt(() => writeJournal(this.stateRoot, this.content));
   }
 
   /** Forgets steps that have been taken back. */
   drop(steps: readonly string[]): void {
-    const content = readJournal(this.stateRoot, this.header.name);
-    for (const step of steps) this.#steps.delete(step);
-    const entries = content?.entries.filter(({ step }) => this.#steps.has(step)) ?? [];
-    writeJournal(this.stateRoot, { header: this.header, entries });
+    for (const step of steps) this.#entries.delete(step);
+    this.#attempt(() => writeJournal(this.stateRoot, this.content));
   }
 
   /** Returns once the record is on disk. */
   append(step: string, undo: UndoRecord): void {
-    const fd = openSync(journalPath(this.stateRoot, this.header.name), 'a');
+    // Behind half a record, or in a file that lacks others, it would be lost.
+    if (this.#trouble === null) this.#attempt(() => this.#write(step, undo));
+    this.#entries.set(step, undo);
+    if (this.#trouble !== null) this.#attempt(() => writeJournal(this.stateRoot, this.content));
+  }
+
+  /** What it says, whatever of it is on disk. */
+  get content(): JournalContent {
+    const entries = Array.from(this.#entries, ([step, undo]) => ({ step, undo }));
+    return { header: this.header, entries };
+  }
+
+  /** From now on a disk that cannot be written is no reason to stop. */
+  tolerate(): void {
+    this.#tolerates = true;
+  }
+
+  /** Whether the disk lacks something of it. */
+  get isBehind(): boolean {
+    return this.#trouble !== null || !existsSync(journalPath(this.stateRoot, this.header.name));
+  }
+
+  /** Writes all of it again. Throws SystemError. */
+  save(): void {
+    writeJournal(this.stateRoot, this.content);
+    this.#trouble = null;
+  }
+
+  #write(step: string, undo: UndoRecord): void {
+    const { O_WRONLY, O_APPEND } = constants;
+    // Made anew where it is gone, it would be without a header.
+    const fd = openSync(journalPath(this.stateRoot, this.header.name), O_WRONLY | O_APPEND);
     try {
       writeSync(fd, `${JSON.stringify({ step, undo })}\n`);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
-    this.#steps.add(step);
+  }
+
+  #attempt(write: () => void): void {
+    try {
+      write();
+      this.#trouble = null;
+    } catch (error) {
+      if (!this.#tolerates) throw error;
+      this.#trouble = error as Error;
+    }
   }
 }
 
@@ -146,16 +193,9 @@ export function readJournals(root: string): JournalContent[] {
 
 /** Replaces the journal as a whole: a reader sees the old one or the new one. */
 export function writeJournal(root: string, { header, entries }: JournalContent): void {
-  const path = journalPath(root, header.name);
   mkdirSync(join(root, header.name), { recursive: true, mode: 0o755 });
-  const fd = openSync(`${path}.new`, 'w', 0o644);
-  try {
-    writeSync(fd, [header, ...entries].map((line) => `${JSON.stringify(line)}\n`).join(''));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
+  const text = [header, ...entries].map((line) => `${JSON.stringify(line)}\n`).join('');
+  replaceFile(journalPath(root, header.name), text, { sync: true });
 }
 
 /** Removes the journal, and its folder if nothing else is in it. */

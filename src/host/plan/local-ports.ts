@@ -4,12 +4,14 @@
  *
  * The setting belongs to a network namespace, in which several gateways may run. A small file per namespace under the
  * state root says which ones want it moved and what it was before the first of them; the last one restores it.
- * A gateway whose journal is gone does not count.
+ * A gateway whose journal is gone does not count. Should the file be lost while a gateway runs, the gateway writes it again.
  */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { NatgateError } from '../../core/errors.ts';
 import { networkNamespace } from '../process-identity.ts';
+import { replaceFile } from '../replace-file.ts';
 import { withStateLock } from '../state-root.ts';
 import { journalPath } from './journal.ts';
 import type { Step } from './step.ts';
@@ -37,22 +39,30 @@ interface SharedRange {
 export function localPortsStep(options: { stateRoot: string; name: string; ports: PortRange }): Step {
   const { stateRoot, name, ports } = options;
   const netns = networkNamespace();
+  let known: SharedRange | null = null;
   return {
     name: 'local ports',
     show: `sysctl -w net.ipv4.ip_local_port_range='${formatRange(rangeFor(readRange(), [ports]))}'`,
     prepare: () => ({ kind: 'local-ports', name, netns }),
     apply: () =>
       withStateLock(stateRoot, () => {
-        const shared = load(stateRoot, netns);
+        const shared = load(stateRoot, netns) ?? known;
         const before = shared?.before ?? formatRange(readRange());
         const users = { ...shared?.users, [name]: ports };
         for (const user of Object.keys(users)) {
           if (!existsSync(journalPath(stateRoot, user))) delete users[user];
         }
         const ours = formatRange(rangeFor(readRange(), Object.values(users)));
-        save(stateRoot, netns, { before, ours, users });
+        known = { before, ours, users };
+        if (!isDeepStrictEqual(known, load(stateRoot, netns))) save(stateRoot, netns, known);
         writeSysctl(SETTING, ours);
       }),
+    check() {
+      const now = readRange();
+      const overlaps = now.first <= ports.last && ports.first <= now.last;
+      if (overlaps) return `${SETTING} became ${formatRange(now)}, which has ports of natgate's`;
+      return existsSync(sharedPath(stateRoot, netns)) ? null : `what ${SETTING} was is written down no more`;
+    },
   };
 }
 
@@ -118,7 +128,5 @@ function load(root: string, netns: number): SharedRange | null {
 }
 
 function save(root: string, netns: number, shared: SharedRange): void {
-  const path = sharedPath(root, netns);
-  writeFileSync(`${path}.new`, JSON.stringify(shared));
-  renameSync(`${path}.new`, path);
+  replaceFile(sharedPath(root, netns), JSON.stringify(shared));
 }

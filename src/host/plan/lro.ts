@@ -23,6 +23,7 @@ export function lroStep(target: InterfaceReference): Step {
       const flags = flagsOf(target.name);
       if ((flags & ETH_FLAG_LRO) !== 0) addon().ethtoolSetFlags(target.name, flags & ~ETH_FLAG_LRO);
     },
+    check: () => (hasLro(target.name) ? `large receive offload of ${target.name} was switched on` : null),
   };
 }
 

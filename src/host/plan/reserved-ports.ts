@@ -34,6 +34,11 @@ export function reservedPortsStep(ports: readonly number[]): Step {
       return added.length === 0 ? null : { kind: 'reserved-ports', ports: formatPorts(added) };
     },
     apply: () => writeSysctl(SETTING, formatPorts([...readReserved(), ...ports])),
+    check() {
+      const reserved = new Set(readReserved());
+      const missing = ports.filter((port) => !reserved.has(port));
+      return missing.length === 0 ? null : `${SETTING} lacks ${formatPorts(missing)}`;
+    },
   };
 }
 

@@ -10,6 +10,8 @@ export interface Step {
   prepare(): UndoRecord | null;
   /** Makes the change. Doing it again where it is already made changes nothing. */
   apply(): void;
+  /** What somebody else has made of it since, in words that follow the name of what it is about; null: it is as it was made. */
+  check(): string | null;
 }
 
 /** The plan as command lines, in order. */

@@ -13,6 +13,10 @@ export function sysctlStep(path: readonly string[], value: string): Step {
     show: `sysctl -w ${file}=${/\s/.test(value) ? `'${value}'` : value}`,
     prepare: () => ({ kind: 'sysctl', path: file, before: readSysctl(file) ?? '', ours: value }),
     apply: () => writeSysctl(file, value),
+    check() {
+      const now = readSysctl(file);
+      return now === value || now === null ? null : `${file} became ${now}`;
+    },
   };
 }
 

@@ -21,6 +21,8 @@ const NAME_BYTES = 15;
 /** A super-packet is up to 64 KiB: the engine is the only one that enforces an MTU. */
 export const TUN_MTU = 65_535;
 export const DEFAULT_TX_QUEUE_LENGTH = 1000;
+/** Of an outage: 1.6 s of 10 000 packets a second; 128 KiB of kernel memory for each queue. */
+export const OUTAGE_QUEUE_LENGTH = 16_384;
 const QUEUE_WAIT_MS = 2000;
 const QUEUE_RETRY_MS = 10;
 
@@ -43,6 +45,8 @@ export interface TunStep extends Step {
   readonly device: string;
   /** The open queues, in their order, once the step is applied; they are the caller's to close. */
   readonly fds: readonly number[];
+  /** Index of the device that they belong to; 0 before the step is applied. */
+  readonly index: number;
   /** Closes the queues if they are open. */
   close(): void;
 }
@@ -65,6 +69,7 @@ export function tunStep(
   device: string = tunName(interfaceName),
 ): TunStep {
   const queues = [...(fds ?? [])];
+  let index = 0;
   const open = () => {
     if (queues.length === 0) throw new Error(`${device} is not open`);
     return queues;
@@ -75,6 +80,9 @@ export function tunStep(
     device,
     get fds() {
       return [...open()];
+    },
+    get index() {
+      return index;
     },
     prepare() {
       if (linkNamed(device) !== undefined) {
@@ -94,6 +102,12 @@ export function tunStep(
       }
       addon().tunSetPersist(queues[0]!, true);
       if (count > 1) steerQueues(queues[0]!, side, count);
+      index = linkNamed(device)?.index ?? 0;
+    },
+    check() {
+      const now = linkNamed(device);
+      if (now === undefined) return `${device} was deleted`;
+      return now.index === index ? null : `another interface is called ${device}`;
     },
     close() {
       for (const fd of queues.splice(0)) closeSync(fd);
@@ -115,9 +129,9 @@ function steerQueues(fd: number, side: 'private' | 'public', count: number): voi
  * the same instant.
  */
 function waitUntilUnused(device: string): void {
-  const deadline = Date.now() + QUEUE_WAIT_MS;
+  const deadline = performance.now() + QUEUE_WAIT_MS;
   while ((linkNamed(device)?.tunQueues ?? 0) > 0) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new NatgateError(
         'tun_in_use',
         `another process has ${device} open`,
@@ -151,6 +165,18 @@ export function tunUpStep(device: string, txQueueLength = DEFAULT_TX_QUEUE_LENGT
       }
       removeQueue(link.index);
       changeLink(link.index, { mtu: TUN_MTU, txQueueLength, up: true });
+    },
+    check() {
+      const link = linkNamed(device);
+      // That is said of the device itself.
+      if (link === undefined) return null;
+      if (!link.up) return `${device} was set down`;
+      if (link.mtu !== TUN_MTU) return `${device} got an MTU of ${link.mtu}`;
+      // While no engine reads, it is longer.
+      const lengths = [txQueueLength, Math.max(txQueueLength, OUTAGE_QUEUE_LENGTH)];
+      if (!lengths.includes(link.txQueueLength))
+        return `${device} got a queue of ${link.txQueueLength} packets`;
+      return link.qdisc === 'noqueue' ? null : `${device} got a qdisc, ${link.qdisc}`;
     },
   };
 }

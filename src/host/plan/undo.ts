@@ -3,18 +3,19 @@
  * there any more counts as done, one that fails is reported and stays in the journal while the others go on.
  */
 import { NatgateError } from '../../core/errors.ts';
+import { linkAt } from '../netlink/links.ts';
 import { bootId, isAlive, isThisProcess, namespaceExists, networkNamespace } from '../process-identity.ts';
 import { withStateLock } from '../state-root.ts';
 import { undoAddress } from './address.ts';
 import { undoClsact } from './clsact.ts';
 import { undoFilter } from './filter.ts';
-import { type JournalEntry, readJournal, removeJournal, writeJournal } from './journal.ts';
+import { type Journal, type JournalEntry, readJournal, removeJournal, writeJournal } from './journal.ts';
 import { undoLocalPorts } from './local-ports.ts';
 import { undoLro } from './lro.ts';
 import { undoReservedPorts } from './reserved-ports.ts';
 import { undoSysctl } from './sysctl.ts';
 import { undoTun } from './tun.ts';
-import type { UndoRecord } from './undo-records.ts';
+import type { InterfaceReference, UndoRecord } from './undo-records.ts';
 
 export interface UndoReport {
   /** False when there was no journal, or one that is another owner's by now. */
@@ -24,6 +25,30 @@ export interface UndoReport {
   /** Steps left as they are, on purpose. */
   kept: { step: string; why: string }[];
   failed: { step: string; error: Error }[];
+}
+
+/**
+ * An interface is gone, or has another name: takes back what was made on it, if it is still somewhere, and forgets that. What fails stays in
+ * the journal.
+ */
+export function undoInterface(journal: Journal, { name, index }: InterfaceReference): void {
+  const now = linkAt(index);
+  const own = `net/ipv4/conf/${name}/`;
+  const done: string[] = [];
+  for (const { step, undo } of journal.content.entries.toReversed()) {
+    const isSetting = undo.kind === 'sysctl' && undo.path.startsWith(own);
+    if (!isSetting && !('interface' in undo && undo.interface.index === index)) continue;
+    try {
+      // The kernel's settings of an interface go with it, and take its new name.
+      if (!isSetting) undoStep(journal.stateRoot, undo);
+      else if (now !== undefined)
+        undoSysctl({ ...undo, path: undo.path.replace(own, `net/ipv4/conf/${now.name}/`) });
+      done.push(step);
+    } catch {
+      // Tried again at the end.
+    }
+  }
+  if (done.length > 0) journal.drop(done);
 }
 
 /**
@@ -78,7 +103,7 @@ function undoEntries(
 }
 
 /** Returns why the step was left as it is; null when it was taken back. */
-function undoStep(stateRoot: string, undo: UndoRecord): string | null {
+export function undoStep(stateRoot: string, undo: UndoRecord): string | null {
   switch (undo.kind) {
     case 'tun':
       return undoTun(undo.name);

@@ -35,6 +35,7 @@ describe('links', () => {
         type: 1,
         mtu: 1500,
         txQueueLength: 0,
+        qdisc: '',
         up: true,
         loopback: false,
         carrier: true,

@@ -35,7 +35,7 @@ const absent: UndoRecord = { kind: 'tun', name: 'ng-not-there' };
 const impossible: UndoRecord = { kind: 'sysctl', path: 'net/ipv4', before: '0', ours: '1' };
 
 function step(name: string, more: Partial<Step> = {}): Step {
-  return { name, show: `do ${name}`, prepare: () => absent, apply() {}, ...more };
+  return { name, show: `do ${name}`, prepare: () => absent, apply() {}, check: () => null, ...more };
 }
 
 const claim = (name = 'a', interfaces = ['p0', 'p1']) => openJournal({ stateRoot: root, name, interfaces });

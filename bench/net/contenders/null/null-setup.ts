@@ -63,7 +63,7 @@ function setUp(): number[] {
   applyPlan(plan.steps, journal);
   const tuns = readInterfaces(plan.tuns.map((tun) => tun.device));
   const maps = { routes: RouteMap.create(), ownedFd: ownPorts() };
-  const steering = new Steering(maps, steeringNeeds(nat), tuns, readView());
+  const steering = new Steering(maps, steeringNeeds(nat), tuns, readView(), journal);
   const { steps, close } = steering.steps();
   applyPlan(steps, journal);
   close();
@@ -92,7 +92,7 @@ function readView(): HostView {
       onHostChange: nothing,
       onHeldPorts: nothing,
       onNeighbour: nothing,
-      onInterfaceGone: nothing,
+      onAnyChange: nothing,
       onError: nothing,
     },
   );

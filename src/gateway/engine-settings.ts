@@ -1,37 +1,43 @@
-/** What an engine is told of all that is known at the moment. */
+/** What an engine is told when it starts, and when another configuration comes into force. */
 import type { Reconfiguration } from '../engine/reconfigure.ts';
-import type { HeldPorts } from '../host/sockets.ts';
+import { privateNetworks } from '../host/interfaces.ts';
 import type { DnsState } from '../nat/dns.ts';
 import { OWNED_BYTES } from '../nat/owned.ts';
 import type { Taps } from './capture/taps.ts';
-import type { HostView } from './host-follower.ts';
+import type { HostFollower, HostView } from './host-follower.ts';
 import type { StartMessage } from './messages.ts';
+import { forPrivateNetworks } from './nat-options.ts';
 import type { RunOptions } from './options.ts';
 import type { QuarantineStore } from './quarantine.ts';
 import type { RunMemory } from './run-memory.ts';
 import type { Credentials } from './user.ts';
 
+/** Of the configuration in force. */
+export function reconfigurationOf(options: RunOptions, { interfaces }: HostView): Reconfiguration {
+  const { nat, firewall, timeouts, helpers, clampMss, evict, unsolicited } = options;
+  const numbered = forPrivateNetworks(nat, privateNetworks(interfaces));
+  return { nat: numbered, firewall, timeouts, helpers, clampMss, evict, unsolicited };
+}
+
 export interface EngineFacts {
-  options: RunOptions;
   /** By device index. */
   names: readonly string[];
   credentials: Credentials;
-  memory: RunMemory;
-  taps: Taps;
+  memory: Pick<RunMemory, 'sizes'>;
+  taps: Pick<Taps, 'filters'>;
   quarantine: Pick<QuarantineStore, 'signatures'>;
 }
 
 /** Facts that stay, and those of the moment. */
 export function startMessage(
-  { options, names, credentials, memory, taps, quarantine }: EngineFacts,
-  settings: Reconfiguration,
-  view: HostView,
-  held: HeldPorts,
+  { names, credentials, memory, taps, quarantine }: EngineFacts,
+  options: RunOptions,
+  { view, held }: Pick<HostFollower, 'view' | 'held'>,
   dns: DnsState | null,
 ): StartMessage {
   return {
     type: 'start',
-    ...settings,
+    ...reconfigurationOf(options, view),
     devices: view.devices.map((device, i) => ({
       ...device,
       name: names[i]!,
