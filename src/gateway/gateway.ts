@@ -149,14 +149,8 @@ export class Gateway {
       emptyState: () => memory.empty(),
       log,
     });
-    await this.#engine.start(
-      predecessor === undefined
-        ? null
-        : async () => {
-            await predecessor.stop();
-            events.configure(eventSettings(options));
-          },
-    );
+    await this.#engine.start(predecessor === undefined ? null : () => predecessor.stop());
+    if (predecessor !== undefined) events.configure(eventSettings(options));
     if (this.#stopping) return;
     events.say({ event: 'engine', what: 'started', adopted: memory.isAdopted });
 
@@ -194,8 +188,9 @@ export class Gateway {
   /** Forwards no more, and does nothing to the host; resume() goes on at once. */
   async suspend(): Promise<void> {
     this.#isSuspended = true;
-    await this.#engine?.suspend();
+    // What the engine writes from now on stays in the rings. It stops last: packets wait from then on.
     await this.events?.pause();
+    await this.#engine?.suspend();
   }
 
   resume(): void {
