@@ -189,16 +189,13 @@ export class Gateway {
   /** Resolves when it forwards: with the flows of a file, or in the place of a gateway that forwards until then. */
   async #begin(engine: EngineKeeper, memory: RunMemory): Promise<void> {
     const { restore, predecessor, log } = this.#setup;
-    const takeOver = async () => {
-      await predecessor?.stop();
-      memory.events.configure(eventSettings(this.#options));
-    };
     const begin = (between: () => void) => {
       between();
-      return engine.start(predecessor === undefined ? null : takeOver);
+      return engine.start(predecessor === undefined ? null : () => predecessor.stop());
     };
     if (restore === undefined) await begin(() => {});
     else await restoring(restore, memory, this.#files.record!, begin, log);
+    if (predecessor !== undefined) memory.events.configure(eventSettings(this.#options));
   }
 
   /** What another process needs to go on with it; null while it is not up. */
@@ -211,8 +208,9 @@ export class Gateway {
   async suspend(): Promise<void> {
     this.#isSuspended = true;
     this.#host.isAtRest = true;
-    await this.#engine?.suspend();
+    // What the engine writes from now on stays in the rings. It stops last: packets wait from then on.
     await this.events?.pause();
+    await this.#engine?.suspend();
   }
 
   resume(): void {

@@ -134,8 +134,8 @@ export async function runGateway(
     shape,
     descriptors: () => gateway.descriptors(),
     async suspend() {
-      await gateway.suspend();
       await endServices();
+      await gateway.suspend();
     },
     async resume() {
       gateway.resume();

@@ -67,10 +67,14 @@ export class Predecessor {
     if (answer.type !== 'stopped') throw broken('it did not stop');
   }
 
-  /** The gateway is this process's. Resolves when the predecessor knows. */
+  /** The gateway is this process's. Resolves when the predecessor knows; one that died meanwhile need not know. */
   async release(): Promise<void> {
-    this.#connection.send({ type: 'done' });
-    await this.#connection.closed();
+    try {
+      this.#connection.send({ type: 'done' });
+      await this.#connection.closed();
+    } catch {
+      // It has gone, or does not answer; the journal and the socket are this process's all the same.
+    }
   }
 
   /** Leaves it what it has: it goes on. */

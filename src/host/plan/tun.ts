@@ -163,7 +163,8 @@ export function tunUpStep(device: string, txQueueLength = DEFAULT_TX_QUEUE_LENGT
         if (link.txQueueLength !== txQueueLength) changeLink(link.index, { txQueueLength });
         return;
       }
-      removeQueue(link.index);
+      // Only where there is one: while a qdisc is exchanged, the kernel drops what comes.
+      if (link.qdisc !== 'noqueue') removeQueue(link.index);
       changeLink(link.index, { mtu: TUN_MTU, txQueueLength, up: true });
     },
     check() {

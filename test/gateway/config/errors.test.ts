@@ -64,7 +64,7 @@ describe('keys', () => {
     [
       THIRD('engine: {worker: 2}'),
       [
-        'natgate.yaml:3:10: engine.worker: there is no key "worker" here; did you mean workers? There is workers, user, txqueuelen or linger',
+        'natgate.yaml:3:10: engine.worker: there is no key "worker" here; did you mean workers? There is workers, user, txqueuelen, standby or linger',
       ],
     ],
     [
