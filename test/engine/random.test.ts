@@ -37,6 +37,8 @@ const NOT_BY_CHANCE = [
   'no_hairpin',
   // The table is too small for a reserve.
   'host_share',
+  // Only what an engine has stumbled over is in quarantine.
+  'quarantined',
   'write_refused',
   'write_no_buffer',
   'write_down',

@@ -79,9 +79,10 @@ describe('reject with tcp-reset', () => {
     expect(lines(refusing().out(query()))[0]).toContain('icmp 3/3');
   });
 
-  it('at most 200 at once, 1000 a second', () => {
+  it('at most 200 at once, 1000 a second, to a hundred senders', () => {
     const bed = bedOf(config([rule(reject('tcp-reset'))]), { now: 0 });
-    const ask = () => bed.out(syn()).length;
+    let n = 0;
+    const ask = () => bed.out(syn(443, { from: `10.77.0.${2 + (n++ % 100)}:40000` })).length;
     let sent = 0;
     for (let i = 0; i < 250; i++) sent += ask();
     expect(sent).toBe(200);

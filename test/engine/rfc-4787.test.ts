@@ -9,7 +9,7 @@ import { A, B, bedWith, only, portOf, udp, X, Y } from './nat-bed.ts';
 describe('REQ-3: overload never', () => {
   test('an external port is never two hosts’, not even when none is left and the remotes differ', () => {
     const ports = { first: 40000, last: 40003 };
-    const bed = bedWith({ overload: 'never' }, { ports });
+    const bed = bedWith({ overload: 'never' }, { ports, evict: 'never' });
     const given = [1, 2, 3, 4].map((port) => portOf(bed, `${X}:${port}`, `${A}:1`));
     expect(new Set(given).size).toBe(4);
     expect(only(PRIVATE, bed.out(udp(`${Y}:1`, `${B}:9`)))).toMatchObject({ type: 3, code: 13, dst: Y });
@@ -135,7 +135,7 @@ describe('REQ-11: deterministic', () => {
 
   test('with every port in use each mapping is as before, for new remotes too (overload never)', () => {
     const ports = { first: 40000, last: 40031 };
-    const bed = bedWith({ overload: 'never' }, { ports, flows: 256 });
+    const bed = bedWith({ overload: 'never' }, { ports, flows: 256, evict: 'never' });
     const given = Array.from({ length: 32 }, (_, i) => portOf(bed, `${X}:${1000 + i}`, `${A}:1`));
     bed.out(udp(`${Y}:1`, `${A}:1`));
     for (const [i, port] of given.entries()) {

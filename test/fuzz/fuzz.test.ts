@@ -27,6 +27,10 @@ const NOT_BY_PACKETS = [
   'packet_rate',
   // No rule of its gateways keeps flows whose address is gone: test/engine/address-change.test.ts.
   'address_gone',
+  // The tables are too small for a reserve: test/engine/hostile-shares.test.ts.
+  'host_share',
+  // Only what an engine has stumbled over: test/engine/quarantine.test.ts.
+  'quarantined',
   // These take millions of packets.
   'fragment_limit',
   'helper_failed',

@@ -140,10 +140,10 @@ test('while flows wait to be ended, the exchange does not wait', () => {
   };
   run();
   expect(calls.filter((call) => call.startsWith('run'))).toEqual([
-    'run 0 1000',
+    'run 0 250',
     'run 0 0',
-    'run 0 1000',
-    'run 0 1000',
+    'run 0 250',
+    'run 0 250',
   ]);
 });
 

@@ -105,9 +105,9 @@ describe('flows of a state file', () => {
 });
 
 it('a file that is no state, or none of this version, is refused', () => {
-  expect(() => new FlowReader(path)).toThrow('the state is not one of natgate');
+  expect(() => new FlowReader(path)).toThrow('no engine has begun it');
   writeSync(fd, Buffer.from('6e616774', 'hex').reverse(), 0, 4, 0);
-  expect(() => new FlowReader(path)).toThrow('another version');
+  expect(() => new FlowReader(path)).toThrow('the state is of version 0');
 });
 
 it('while another process makes and ends flows, each is whole', async () => {

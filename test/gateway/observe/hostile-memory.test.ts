@@ -184,7 +184,7 @@ describe('states', () => {
             } finally {
               reader.close();
             }
-          }, ['state_foreign', 'state_truncated', 'bad_capacity']);
+          }, ['state_foreign', 'state_truncated', 'state_damaged', 'bad_capacity']);
         },
       ),
       { numRuns: RUNS / 3 },

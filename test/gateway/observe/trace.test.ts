@@ -68,7 +68,7 @@ describe('each decision', () => {
   });
 
   test('port exhausted', () => {
-    const trace = gatewayOf('ports: 40000-40063\nnat: {overload: never}\n');
+    const trace = gatewayOf('ports: 40000-40063\nnat: {overload: never}\nevict: never\n');
     for (let port = 1; port <= 64; port++) trace(query(`10.0.0.2:${port}`));
     expect(
       trace(query('10.0.0.3:5')),
