@@ -116,7 +116,7 @@ natgateOnly('the processes of a gateway', () => {
     expect(existsSync(statePath)).toBe(false);
   });
 
-  it('speaks sd_notify, and feeds the watchdog only while the data plane turns', async () => {
+  it('speaks sd_notify, and feeds the watchdog, while somebody has stopped the engine, too', async () => {
     const socket = join(folder, 'notify');
     const listener = spawn(['python3', '-c', LISTENER, socket]);
     await listener.shows(/bound/);
@@ -131,18 +131,12 @@ natgateOnly('the processes of a gateway', () => {
     const engine = Number(children.split(' ')[0]);
     const fed = () => listener.stdout.split('WATCHDOG=1').length;
     process.kill(engine, 'SIGSTOP');
-    await until(
-      'the watchdog is fed no more',
-      async () => {
-        const before = fed();
-        await sleep(1500);
-        return fed() === before;
-      },
-      20_000,
-    );
-    const hungry = fed();
+    // Whoever stops it, with a debugger say, is not answered with a restart (docs/watchdog.md).
+    await gateway.shows(/the packet engine has been stopped: nothing is forwarded/);
+    const before = fed();
+    await until('the watchdog is fed', () => fed() > before + 3);
     process.kill(engine, 'SIGCONT');
-    await until('the watchdog is fed again', () => fed() > hungry);
+    await gateway.shows(/the packet engine goes on/);
     expect(await gateway.stop()).toBe(0);
     await listener.shows(/STOPPING=1/);
   });
@@ -209,19 +203,6 @@ natgateOnly('the processes of a gateway', () => {
       async () => (await topology.client.exec(`ping -c 1 -W 1 ${SERVER}`, { check: false })).code === 0,
     );
     await gateway.stop();
-  });
-
-  it('ends with an error, everything undone, when an interface or a device of it is deleted', async () => {
-    for (const [device, message] of [
-      ['natgate-g1', /^natgate: a TUN queue broke/m],
-      ['g1', /^natgate: g1 was deleted$/m],
-    ] as const) {
-      const gateway = await start();
-      await ip(topology.gateway, `link del ${device}`);
-      expect(await gateway.process.ended).toBe(1);
-      expect(gateway.process.stderr).toMatch(message);
-      await expectNothingLeft(gateway.name);
-    }
   });
 
   it('is not disturbed by more signals while it undoes', async () => {
