@@ -206,7 +206,7 @@ function exchange() {
 }
 
 const TAKES_DESCRIPTOR =
-  /^(tunSet|eventfdWake|bpfMap(Update|Delete|Lookup|NextKey)|bpfProgRun|mmap|fallocate|netlinkRe|watchReadable)/;
+  /^(tunSet|tunName|unix(Accept|SendFds|ReceiveFds)|eventfdWake|bpfMap(Update|Delete|Lookup|NextKey)|bpfProgRun|mmap|fallocate|netlinkRe|watchReadable)/;
 
 /** Descriptors that are not ours but Node's, gigabytes, and waits of five seconds for an answer are not what is looked for. */
 function tame(name, args) {
@@ -219,7 +219,11 @@ function tame(name, args) {
   for (let i = 1; i < args.length; i++) if (typeof args[i] === 'number' && args[i] > most) args[i] = most;
 }
 
-const functions = Object.entries(addon).filter(([, value]) => typeof value === 'function');
+/** Without arguments they do what they are for, for good. */
+const AT_ONCE = ['seccompEnter', 'landlockNothing', 'undumpable', 'noNewPrivileges'];
+const functions = Object.entries(addon).filter(
+  ([name, value]) => typeof value === 'function' && !AT_ONCE.includes(name),
+);
 let returned = 0;
 let refused = 0;
 const watches = [];

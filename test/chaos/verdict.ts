@@ -3,7 +3,7 @@
  *
  * A transfer is right when it came to its end with the right bytes, without standing still for longer than the limit and what
  * disasters took. It may break by a disaster that lets it: of `new`, when it began while that lasted, of `tcp`, also when it had begun
- * before that was over. Wrong bytes are a violation always.
+ * before that was over. A query may go unanswered where nothing got through for as long as it waited. Wrong bytes are a violation always.
  */
 import type { Disaster } from './disasters/disaster.ts';
 import type { Done, Gap } from './done.ts';
@@ -59,7 +59,7 @@ export function judge(done: readonly Done[], struck: readonly Struck[], stallLim
     if (one.error !== '' || one.stall > stallLimit) verdict.broken.push(one);
     if (one.wrong) verdict.violations.push(`${name}: ${one.error}`);
     else if (one.error !== '') {
-      if (struck.some((disaster) => mayBreak(disaster, one))) verdict.byDesign++;
+      if (struck.some((disaster) => mayBreak(disaster, one) || outlasted(disaster, one))) verdict.byDesign++;
       else verdict.violations.push(`${name}: ${one.error}${during(struck, one.end)}`);
     } else if (one.stall > stallLimit + outage(struck, one)) {
       if (struck.some((disaster) => disaster.mayBreak === 'tcp' && mayBreak(disaster, one)))
@@ -80,6 +80,13 @@ function mayBreak(disaster: Struck, { begin, end }: Done): boolean {
   if (disaster.mayBreak === 'nothing' || end < disaster.begin || begin > disaster.end + AFTERMATH)
     return false;
   return disaster.mayBreak === 'tcp' || begin >= disaster.begin - AFTERMATH;
+}
+
+/** Whether a query waited for no longer than nothing got through: on a busy machine a restart takes its time. */
+function outlasted({ begin, end, gap }: Struck, one: Done): boolean {
+  return (
+    one.kind === 'query' && one.end >= begin && one.begin <= end && gap + AFTERMATH >= one.end - one.begin
+  );
 }
 
 /** How long disasters lasted that are in a transfer's longest stall, ms. */

@@ -23,7 +23,7 @@ export function onOldKernel(lists: readonly (readonly Entry[])[]): Outcome {
       input: JSON.stringify(
         lists.map((list) => list.map(({ packet, ...rest }) => ({ ...rest, packet: packet.toString('hex') }))),
       ),
-      env: { ...process.env, LD_PRELOAD: library },
+      env: { ...process.env, LD_PRELOAD: [process.env['LD_PRELOAD'], library].filter(Boolean).join(':') },
       encoding: 'utf8',
     });
     const { written, control } = JSON.parse(answer) as {

@@ -123,7 +123,7 @@ natgateOnly('the processes of a gateway', () => {
     const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '600000' };
     const words = ['run', '--private', 'g0', '--public', 'g1', '--state-root', join(folder, 'run')];
     const gateway = spawn([process.execPath, MAIN, ...words], env);
-    await listener.shows(/READY=1\\nSTATUS=ready private=g0 public=g1/);
+    await listener.shows(/READY=1\\nSTATUS=ready private=g0 public=g1/, 30_000);
     await listener.shows(/WATCHDOG=1/);
 
     const children = readFileSync(`/proc/${gateway.pid}/task/${gateway.pid}/children`, 'utf8');
@@ -147,7 +147,7 @@ natgateOnly('the processes of a gateway', () => {
     await listener.shows(/bound/);
     const words = ['run', '--private', 'g0', '--public', 'g1', '--state-root', join(folder, 'run')];
     const gateway = spawn([process.execPath, MAIN, ...words], { NOTIFY_SOCKET: join(folder, 'notify') });
-    await listener.shows(/READY=1\\nSTATUS=waiting for an IPv4 address on g1/);
+    await listener.shows(/READY=1\\nSTATUS=waiting for an IPv4 address on g1/, 30_000);
     await ip(topology.gateway, `addr add ${GATEWAY_PUBLIC}/24 dev g1`);
     await listener.shows(/STATUS=ready private=g0 public=g1 external=198.18.0.1/);
     expect(await gateway.stop()).toBe(0);

@@ -64,7 +64,7 @@ export class Natgate implements Gateway {
     main = MAIN,
   ): Promise<Natgate> {
     const natgate = Natgate.launch(ns, [...interfaces(ns), ...args], name, main);
-    await natgate.process.shows(READY, 15_000);
+    await natgate.process.shows(READY, 30_000);
     return natgate;
   }
 
