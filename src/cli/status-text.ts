@@ -14,6 +14,12 @@ const RULES = 20;
 /** What `natgate status` has read. */
 export type ShownStatus = GatewayStatus & { states?: FlowStates; rates?: Rates };
 
+function flood({ flood: { host, dropped } }: ShownStatus): [string, string][] {
+  return host === null
+    ? []
+    : [['flood', `${host} sends more than its share; ${dropped} packets dropped so far`]];
+}
+
 function waiting({ waiting: gone }: ShownStatus): [string, string][] {
   return gone.length === 0 ? [] : [['waiting', `for ${gone.join(' and ')} to come back`]];
 }
@@ -32,6 +38,7 @@ export function statusText(status: ShownStatus, nowMs: number): string {
       ['private', status.private.join(', ')],
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
       ...waiting(status),
+      ...flood(status),
       ...(status.workers > 1 ? [['workers', `${status.workers}`] as [string, string]] : []),
       ['ports', `${ports.first}-${ports.last}${inUse.length > 0 ? `, in use: ${inUse.join(', ')}` : ''}`],
       ...(status.config === null ? [] : [['configuration', status.config] as [string, string]]),

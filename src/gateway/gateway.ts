@@ -14,6 +14,7 @@ import { NatgateError } from '../core/errors.ts';
 import { readInterfaces } from '../host/interfaces.ts';
 import { applyPlan } from '../host/plan/apply.ts';
 import { type HostPlan, hostPlan } from '../host/plan/host-plan.ts';
+import { createMeterMap } from '../host/steering/meter.ts';
 import { createOwnedMap } from '../host/steering/owned-map.ts';
 import { RouteMap } from '../host/steering/routes-map.ts';
 import { dedicatedPrefixes } from '../nat/dedicated.ts';
@@ -26,6 +27,7 @@ import { reconfigurationOf } from './engine-settings.ts';
 import type { EventHub, Said } from './events/hub.ts';
 import { eventSettings } from './events/settings.ts';
 import { firstRecord } from './first-record.ts';
+import { type Flood, watchFloods } from './flood-watch.ts';
 import type { GatewaySetup } from './gateway-setup.ts';
 import { HostFollower, type HostView } from './host-follower.ts';
 import { HostSide } from './host-side.ts';
@@ -90,15 +92,17 @@ export class Gateway {
    * `stop` takes everything back.
    */
   async start(beforeReady: () => Promise<void>): Promise<void> {
-    const { manager } = this.#setup;
+    const { manager, log } = this.#setup;
     const { plan, tuns } = this.#prepareHost();
     const { inherited } = this.#setup;
-    const maps = { routes: RouteMap.create(), ownedFd: inherited?.ownedFd ?? createOwnedMap() };
+    const meterFd = createMeterMap();
+    const maps = { routes: RouteMap.create(), ownedFd: inherited?.ownedFd ?? createOwnedMap(), meterFd };
     this.#tuns = tuns;
     this.#ownedFd = maps.ownedFd;
     this.#open.push(
       () => maps.routes.close(),
       () => closeSync(maps.ownedFd),
+      () => closeSync(meterFd),
     );
     const memory = this.#openMemory();
     const follower = this.#follow();
@@ -130,6 +134,9 @@ export class Gateway {
         void this.#engine?.renew();
       },
     });
+    const record = (flood: Flood) => this.#record({ flood });
+    const floods = watchFloods(meterFd, () => tuns.names.slice(0, -1), { log, record });
+    this.#open.push(() => floods.close());
     const watchdog = feedWatchdog(manager, memory.heartbeats(), () => care.isStopped);
     this.#open.push(() => watchdog.close());
     await beforeReady();

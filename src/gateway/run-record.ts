@@ -9,6 +9,7 @@ import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../host/process-identity.ts';
 import { replaceFile } from '../host/replace-file.ts';
 import type { EngineHealth } from './engine-health.ts';
+import type { Flood } from './flood-watch.ts';
 import type { PortRange } from './options.ts';
 
 export interface RunRecord {
@@ -47,6 +48,8 @@ export interface RunRecord {
   waiting?: string[];
   /** What others have changed of natgate's on the host, and how often natgate has put it right (repairs.ts). */
   repairs?: Record<string, number>;
+  /** Private hosts that send more than the engine gets done; nothing where there was none. */
+  flood?: Flood;
   /** ISO 8601. Set by a gateway that stopped with `--linger`: until then devices, filters and state stay. */
   lingersUntil?: string;
 }

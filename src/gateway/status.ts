@@ -18,6 +18,7 @@ import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { EngineHealth } from './engine-health.ts';
+import type { Flood } from './flood-watch.ts';
 import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
 import { statesOf } from './state-reader.ts';
@@ -46,6 +47,8 @@ export interface GatewayStatus {
   waiting: string[];
   /** How often something was put right that others had undone on the host, by what it was; those of which there was none are not in it. */
   repairs: Record<string, number>;
+  /** Of private hosts that send more than the engine gets done (flood-watch.ts). */
+  flood: Flood;
   ports: { first: number; last: number; inUse: { tcp: number; udp: number; icmp: number } };
   flows: { count: number; capacity: number; tcp: number; udp: number; icmp: number; other: number };
   /** Threads that forward. */
@@ -121,6 +124,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
     external: record.external,
     waiting: record.waiting ?? [],
     repairs: record.repairs ?? {},
+    flood: record.flood ?? { host: null, dropped: 0 },
     ports: {
       ...record.ports,
       inUse: { tcp: count('ports_tcp'), udp: count('ports_udp'), icmp: count('ids_icmp') },

@@ -55,6 +55,8 @@ export function steeringNeeds({ forwards, rules }: NatConfig, dns = false): Stee
 export interface SteeringMaps {
   routes: RouteMap;
   ownedFd: number;
+  /** Undefined: nobody is metered. */
+  meterFd?: number;
 }
 
 interface Program {
@@ -185,7 +187,7 @@ export class Steering {
     const outside = interfaces[last]!;
     const external = outside.address;
     const former = served[last]!.former ?? [];
-    const { routes, ownedFd } = this.#maps;
+    const { routes, ownedFd, meterFd } = this.#maps;
     const devices = routeDevices(interfaces);
     // As in the engine (engine/devices.ts): twice NAT takes the address of the interface where a flow leaves, DNS where it comes in.
     const { dns } = this.#needs;
@@ -215,7 +217,12 @@ export class Steering {
       if (i !== last) {
         const local = localOf(i) === external ? 0 : localOf(i);
         return [
-          { target, role: 'private', code: privateIngress({ ...options, tunIndex, local, dns }), id: 0 },
+          {
+            target,
+            role: 'private',
+            code: privateIngress({ ...options, meterMapFd: meterFd, tunIndex, local, dns }),
+            id: 0,
+          },
         ];
       }
       if (arm < 0) {

@@ -2,9 +2,12 @@
  * Private ingress, and the gate that private and public ingress have in common, run by the kernel (BPF_PROG_TEST_RUN) on
  * literal frames. Where the packets then go is in steering.test.ts.
  */
+import { closeSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { createMeterMap, METER_BYTES, Meter } from '../../src/host/steering/meter.ts';
 import { privateIngress } from '../../src/host/steering/private-ingress.ts';
 import { RouteMap } from '../../src/host/steering/routes-map.ts';
+import { addon } from '../../src/link/addon.ts';
 import {
   address,
   CLIENT,
@@ -132,6 +135,43 @@ describe('private ingress', () => {
     expect(action(to(SERVER)())).toBe('redirect');
     expect(action(to(DEDICATED)())).toBe('redirect');
     expect(action(ownTcp({ src: CLIENT }))).toBe('host'); // the route map says so
+  });
+
+  test('a meter: off it counts nobody; on, who sends more than the limit is cut down, and others are not', () => {
+    const meterMapFd = createMeterMap();
+    const meter = new Meter(addon().mmap(meterMapFd, METER_BYTES, true));
+    const fd = load(
+      't_meter',
+      privateIngress({
+        tunIndex: TUN,
+        external: address(EXTERNAL),
+        local: 0,
+        routesMapFd: steering.routes.fd,
+        ownedMapFd: steering.owned,
+        meterMapFd,
+        handbackMark: MARK,
+      }),
+    );
+    const send = (src: string, dst = SERVER) =>
+      run(fd, frame(tcp({ src, dst, sport: 4000, dport: 443, flags: SYN })));
+    const many = (src: string) => Array.from({ length: 400 }, () => send(src));
+    expect(new Set(many(CLIENT))).toEqual(new Set(['redirect']));
+    expect(meter.demands()).toEqual([]);
+    meter.limit = 2;
+    // In each 8 ms some hundred, of which two pass.
+    const actions = many(CLIENT);
+    const dropped = actions.filter((action) => action === 'drop').length;
+    expect(dropped).toBeGreaterThan(100);
+    expect(actions.length - dropped).toBeGreaterThanOrEqual(2);
+    expect(meter.dropped).toBe(dropped);
+    expect(meter.demands()).toEqual([{ address: address(CLIENT), packets: expect.any(Number) }]);
+    expect(send('10.77.0.9')).toBe('redirect');
+    // What does not go to the engine is not counted.
+    expect(send(CLIENT, '10.77.0.1')).toBe('host');
+    expect(meter.dropped).toBe(dropped);
+    meter.limit = 0;
+    expect(new Set(many(CLIENT))).toEqual(new Set(['redirect']));
+    closeSync(meterMapFd);
   });
 
   test('twice NAT: what is natgate’s at the private address goes to the TUN', () => {

@@ -123,6 +123,15 @@ export const METRICS: readonly Metric[] = [
     labels: ['what'],
     rows: ({ status }) => REPAIR_KINDS.map((what) => [{ what }, status.repairs[what] ?? 0]),
   },
+  one('natgate_flood', 'gauge', '1 while a private host is cut down to its share.', ({ status }) =>
+    status.flood.host === null ? 0 : 1,
+  ),
+  one(
+    'natgate_flood_dropped_total',
+    'counter',
+    'Packets of private hosts beyond their share, dropped in front of the packet engine.',
+    ({ status }) => status.flood.dropped,
+  ),
   {
     name: 'natgate_flows',
     help: 'Flows that live.',

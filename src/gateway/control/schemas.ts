@@ -46,6 +46,15 @@ export const status = z
     external: z.string().nullable(),
     waiting: z.array(z.string()).describe('Served interfaces that are gone'),
     repairs: z.record(z.string(), count()).describe('What others had undone on the host, and was put right'),
+    flood: z
+      .object({
+        host: z
+          .string()
+          .nullable()
+          .describe('Private host that sends most, while it is cut down to its share'),
+        dropped: count().describe('Packets dropped for that since the gateway started'),
+      })
+      .describe('Private hosts that send more than the packet engine gets done'),
     ports: z.object({
       first: z.int(),
       last: z.int(),

@@ -4,6 +4,7 @@
 
 /** Helper functions (BPF_FUNC_*). */
 export const MAP_LOOKUP_ELEM = 1;
+export const KTIME_GET_NS = 5;
 export const SKB_STORE_BYTES = 9;
 export const REDIRECT = 23;
 export const SKB_LOAD_BYTES = 26;

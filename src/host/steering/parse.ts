@@ -197,7 +197,7 @@ export function redirectTo(a: Assembler, tunIndex: number): void {
 }
 
 /** Copies `bytes` from `offset` of the network header to the stack; r0 is 0, or negative and the copy zeros. */
-function read(a: Assembler, offset: number | Register, to: number, bytes: number): void {
+export function read(a: Assembler, offset: number | Register, to: number, bytes: number): void {
   a.alu(r2, '=', offset)
     .alu(r1, '=', r6)
     .alu(r3, '=', fp)

@@ -1,5 +1,6 @@
 import { TO_HOST } from '../../engine/routes.ts';
 import { Assembler, r0, r1 } from '../ebpf/assembler.ts';
+import { meter } from './meter.ts';
 import {
   gate,
   handedBack,
@@ -7,9 +8,9 @@ import {
   loadDestination,
   loadHeaders,
   lookUpRoute,
+  redirectTo,
   toHandedBack,
   toHost,
-  toTun,
 } from './parse.ts';
 import { ROUTE_DEVICE } from './routes-map.ts';
 import { toExternal } from './to-external.ts';
@@ -27,6 +28,8 @@ export interface PrivateIngress {
   dns?: boolean;
   routesMapFd: number;
   ownedMapFd: number;
+  /** Counts, and limits, what private hosts send (meter.ts); undefined: nobody is counted. */
+  meterMapFd?: number | undefined;
   /** Mark of packets that the TUN's program hands back to the host; not 0. */
   handbackMark: number;
 }
@@ -35,7 +38,7 @@ export interface PrivateIngress {
  * Ingress of a private interface: what is for the internet, for another private network, or for private hosts by an
  * external address (hairpin), goes to the TUN, and so do answers to twice NAT and, where natgate sees to it, DNS queries to the gateway; the host stack keeps what is for the host itself, for the link, or for
  * devices that natgate does not serve. Destinations without a route or with an unreachable one go to the TUN too: the
- * engine answers for them.
+ * engine answers for them. What goes to the TUN is metered (meter.ts).
  */
 export function privateIngress(options: PrivateIngress): Uint8Array {
   const { tunIndex, routesMapFd, ownedMapFd } = options;
@@ -60,7 +63,9 @@ export function privateIngress(options: PrivateIngress): Uint8Array {
     const dns = options.dns === true && options.local !== 0 ? { address: options.local, to: 'tun' } : null;
     toExternal(a, ownedMapFd, false, dns);
   }
-  toTun(a, tunIndex);
+  a.label('tun');
+  if (options.meterMapFd !== undefined) meter(a, options.meterMapFd);
+  redirectTo(a, tunIndex);
   toHandedBack(a);
   toHost(a);
   return a.assemble();

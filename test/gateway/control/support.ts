@@ -12,6 +12,7 @@ export const STATUS: GatewayStatus = {
   public: 'eth0',
   waiting: [],
   repairs: { filter: 2 },
+  flood: { host: '10.0.0.66', dropped: 7 },
   external: '203.0.113.1',
   ports: { first: 32_768, last: 65_535, inUse: { tcp: 2, udp: 1, icmp: 0 } },
   flows: { count: 3, capacity: 1024, tcp: 2, udp: 1, icmp: 0, other: 0 },
