@@ -190,7 +190,7 @@ export const rfc5508: Document = {
       [PATH, 'from outside, on a known flow: answered from the external address, quoting nothing private'],
       [PATH, 'errors of the gateway’s own › none about an ICMP error'],
       [PATH, 'errors of the gateway’s own › none about a later fragment; one about a first'],
-      [PATH, 'errors of the gateway’s own › at most 200 at once, then 1000 a second'],
+      [PATH, 'errors of the gateway’s own › at most 200 at once, then 1000 a second, to a hundred senders'],
     ),
     row(
       'REQ-11',
