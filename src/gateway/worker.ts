@@ -68,6 +68,7 @@ function main(own: WorkerInput): void {
   const events = { memory: native.mmap(eventFd, first.eventBytes, true), clock: Date.now };
   const exchange = native.exchangeOpen(tunFds, wakeFds[number]!);
   warmUp(exchange.arena);
+  findZone();
   say({ type: 'loaded' });
   Atomics.wait(flags, GO_FLAG, GO_NOWHERE);
   const start = newestFacts(control);
@@ -105,6 +106,19 @@ function main(own: WorkerInput): void {
     say({ type: 'failed', message: 'a TUN queue broke: was the device deleted?', errno });
   }
   control.close();
+}
+
+/** The host's time zone is in files, which are read when it is first asked for: schedules of the firewall ask later. */
+function findZone(): void {
+  for (const timeZone of [undefined, 'Europe/Berlin']) {
+    new Intl.DateTimeFormat('en-GB', {
+      hourCycle: 'h23',
+      weekday: 'short',
+      hour: 'numeric',
+      timeZone,
+    }).formatToParts(0);
+  }
+  new Date(0).getHours();
 }
 
 /** The first message: it was posted before GO_FLAG said GO_ADOPT. */
