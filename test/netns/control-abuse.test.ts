@@ -35,7 +35,7 @@ natgateOnly('clients of the control socket that mean no good', () => {
     folder = mkdtempSync(join(tmpdir(), 'natgate-abuse-'));
     const file = join(folder, 'natgate.yaml');
     writeFileSync(file, 'private: g0\npublic: g1\nengine: {txqueuelen: 20000}\n');
-    natgate = Natgate.launch(topology.gateway, ['--config', file]);
+    natgate = Natgate.launch(topology.gateway, ['--no-standby', '--config', file]);
     await natgate.process.shows(READY, 15_000);
   });
   afterEach(async () => {
