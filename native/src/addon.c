@@ -37,7 +37,6 @@ static const napi_property_descriptor functions[] = {
     FUNCTION("watchReadable", watch_readable),
     FUNCTION("ethtoolGetFlags", system_ethtool_get_flags),
     FUNCTION("ethtoolSetFlags", system_ethtool_set_flags),
-    FUNCTION("unixSend", system_unix_send),
     FUNCTION("sendFrame", system_send_frame),
     FUNCTION("noNewPrivileges", system_no_new_privileges),
     FUNCTION("parentDeathSignal", system_parent_death_signal),

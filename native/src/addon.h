@@ -45,7 +45,6 @@ EXPORT(system_eventfd);
 EXPORT(system_eventfd_wake);
 EXPORT(system_ethtool_get_flags);
 EXPORT(system_ethtool_set_flags);
-EXPORT(system_unix_send);
 EXPORT(system_send_frame);
 EXPORT(system_no_new_privileges);
 EXPORT(system_parent_death_signal);

@@ -82,28 +82,6 @@ napi_value system_ethtool_set_flags(napi_env env, napi_callback_info info) {
   return undefined(env);
 }
 
-napi_value system_unix_send(napi_env env, napi_callback_info info) {
-  Call call;
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  char text[4096];
-  if (!call_begin(&call, env, info, "unixSend") ||
-      !take_text(&call, 0, "path", address.sun_path, sizeof address.sun_path) ||
-      !take_text(&call, 1, "data", text, sizeof text))
-    return NULL;
-  size_t length = offsetof(struct sockaddr_un, sun_path) + strlen(address.sun_path);
-  bool abstract = address.sun_path[0] == '@';
-  if (abstract) address.sun_path[0] = 0;
-  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return throw_errno(env, errno, "socket", "send to a unix socket");
-  ssize_t sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, (socklen_t)length);
-  int error = errno;
-  close(fd);
-  if (sent < 0)
-    return throw_errno(env, error, "sendto", "send to unix socket %s%s", abstract ? "@" : "",
-                       address.sun_path + abstract);
-  return undefined(env);
-}
-
 napi_value system_send_frame(napi_env env, napi_callback_info info) {
   Call call;
   int64_t index;

@@ -142,7 +142,11 @@ napi_value unix_notify(napi_env env, napi_callback_info info) {
   ssize_t sent = send_message(fd, &address, length, &data, fds, count);
   int error = errno;
   close(fd);
-  if (sent < 0) return throw_errno(env, error, "sendmsg", "send %u descriptors to a unix socket", count);
+  if (sent < 0) {
+    bool is_abstract = address.sun_path[0] == 0;
+    return throw_errno(env, error, "sendmsg", "send to unix socket %s%s", is_abstract ? "@" : "",
+                       address.sun_path + is_abstract);
+  }
   return undefined(env);
 }
 

@@ -11,11 +11,11 @@
  * metered. One look (LOOK_MS) passes before counting, and one more before the first limit.
  */
 import { randomSeed } from '../core/random.ts';
-import { readSent } from '../host/netlink/links.ts';
 import { INTERVAL_MS, METER_BYTES, Meter } from '../host/steering/meter.ts';
 import { addon } from '../link/addon.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { Log } from './log.ts';
+import { readDeviceCounts } from './observe/own-process.ts';
 
 const LOOK_MS = 250;
 /** Packets that a queue may drop between two looks: a burst is no flood. */
@@ -158,11 +158,11 @@ export function watchFloods(
   return new FloodWatch({
     meter: new Meter(memory),
     passed: () => {
-      const sent = readSent();
+      const counts = readDeviceCounts();
       const sum = { packets: 0, dropped: 0 };
       for (const name of tuns()) {
-        sum.packets += sent.get(name)?.packets ?? 0;
-        sum.dropped += sent.get(name)?.dropped ?? 0;
+        sum.packets += counts.get(name)?.sent ?? 0;
+        sum.dropped += counts.get(name)?.out ?? 0;
       }
       return sum;
     },

@@ -131,8 +131,6 @@ export interface Addon {
   ethtoolGetFlags(interfaceName: string): number;
   ethtoolSetFlags(interfaceName: string, flags: number): void;
 
-  /** One datagram to an AF_UNIX SOCK_DGRAM address; a leading '@' means the abstract namespace (sd_notify). */
-  unixSend(path: string, data: string): void;
   /** Sends one frame, link-layer header included, through an interface (AF_PACKET; needs CAP_NET_RAW). */
   sendFrame(interfaceIndex: number, frame: Uint8Array): void;
   /** prctl(PR_SET_NO_NEW_PRIVS). Of the calling thread; children inherit it. */
@@ -180,7 +178,7 @@ export interface Addon {
   unixSendFds(fd: number, data: Uint8Array, fds: readonly number[]): void;
   /** The next message; null when there is none. Of a closed connection an empty one. Its descriptors are the caller's to close. */
   unixReceiveFds(fd: number): { data: Uint8Array; fds: number[] } | null;
-  /** As unixSend, with descriptors (sd_notify's FDSTORE). */
+  /** One datagram, with descriptors, to an AF_UNIX SOCK_DGRAM address; a leading '@' means the abstract namespace (sd_notify). */
   unixNotify(path: string, data: Uint8Array, fds: readonly number[]): void;
 }
 

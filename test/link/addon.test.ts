@@ -157,7 +157,7 @@ describe('system calls that Node lacks', () => {
   test('datagrams to unix sockets, by path and abstract', async () => {
     const { received, nobody, abstract } = await inNamespace('unixDatagrams');
     expect(received).toEqual(['READY=1\nSTATUS=ü', 'READY=1\nSTATUS=ü']);
-    expect(nobody).toMatchObject({ code: 'ENOENT', syscall: 'sendto' });
+    expect(nobody).toMatchObject({ code: 'ENOENT', syscall: 'sendmsg' });
     expect(nobody!.message).toContain('/nonexistent/socket');
     expect(abstract).toMatchObject({ code: 'ECONNREFUSED' });
     expect(abstract!.message).toContain('@natgate-nobody');

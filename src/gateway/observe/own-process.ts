@@ -48,22 +48,28 @@ export class LoopMonitor {
   }
 }
 
-/** Dropped by the kernel for want of room: on receiving, on sending. */
-export interface DeviceDrops {
+/** What an interface has sent (of a TUN: what was read from it), and what was dropped for want of room, on receiving and on sending. */
+export interface DeviceCounts {
+  sent: number;
   in: number;
   out: number;
 }
 
 /** `text`: of /proc/net/dev. By interface. */
-export function parseDeviceDrops(text: string): Map<string, DeviceDrops> {
-  const found = new Map<string, DeviceDrops>();
+export function parseDeviceCounts(text: string): Map<string, DeviceCounts> {
+  const found = new Map<string, DeviceCounts>();
   for (const line of text.split('\n')) {
     const match = /^\s*(\S+):\s*(\d[\d\s]*)$/.exec(line);
     if (match === null) continue;
     const words = match[2]!.trim().split(/\s+/).map(Number);
-    found.set(match[1]!, { in: words[3] ?? 0, out: words[11] ?? 0 });
+    found.set(match[1]!, { sent: words[9] ?? 0, in: words[3] ?? 0, out: words[11] ?? 0 });
   }
   return found;
+}
+
+/** Of this network namespace. */
+export function readDeviceCounts(): Map<string, DeviceCounts> {
+  return parseDeviceCounts(readFileSync('/proc/self/net/dev', 'utf8'));
 }
 
 export interface OwnProcess {
@@ -71,14 +77,14 @@ export interface OwnProcess {
   /** Packets that waited for the engine in the queue of a TUN and found it full, by interface. */
   overruns: { name: string; count: number }[];
   /** Packets that the kernel dropped at the interfaces themselves. */
-  links: ({ name: string; side: 'private' | 'public' } & DeviceDrops)[];
+  links: ({ name: string; side: 'private' | 'public' } & Pick<DeviceCounts, 'in' | 'out'>)[];
   /** Bytes: the states of the workers, as mapped; the supervisor's memory. */
   stateBytes: number;
   residentBytes: number;
 }
 
 export function readOwnProcess(record: RunRecord, monitor: Pick<LoopMonitor, 'read'>): OwnProcess {
-  const drops = parseDeviceDrops(readFileSync('/proc/self/net/dev', 'utf8'));
+  const drops = readDeviceCounts();
   const sides = [
     ...record.private.map((name) => ({ name, side: 'private' as const })),
     { name: record.public, side: 'public' as const },
@@ -96,7 +102,7 @@ export function readOwnProcess(record: RunRecord, monitor: Pick<LoopMonitor, 're
     }),
     links: sides.flatMap((one) => {
       const of = drops.get(one.name);
-      return of === undefined ? [] : [{ ...one, ...of }];
+      return of === undefined ? [] : [{ ...one, in: of.in, out: of.out }];
     }),
     stateBytes,
     residentBytes: process.memoryUsage.rss(),

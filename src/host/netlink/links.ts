@@ -18,7 +18,6 @@ const IFLA_MASTER = 10;
 const IFLA_TXQLEN = 13;
 const IFLA_LINKINFO = 18;
 const IFLA_AF_SPEC = 26;
-const IFLA_STATS64 = 23;
 const IFLA_CARRIER = 33;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -77,26 +76,6 @@ export interface Link {
 
 export function readLinks(): Link[] {
   return ask(NETLINK_ROUTE, message(RTM_GETLINK, LIST, ifinfo(0, 0, 0))).flatMap(decodeLink);
-}
-
-/** Packets that an interface has sent (of a TUN: that were read), and that it dropped instead. */
-export interface Sent {
-  packets: number;
-  dropped: number;
-}
-
-/** By name; struct rtnl_link_stats64. */
-export function readSent(): Map<string, Sent> {
-  const found = new Map<string, Sent>();
-  for (const { type, body } of ask(NETLINK_ROUTE, message(RTM_GETLINK, LIST, ifinfo(0, 0, 0)))) {
-    if (type !== RTM_NEWLINK || body.length < IFINFOMSG) continue;
-    const attributes = new Attributes(body, IFINFOMSG);
-    const counts = attributes.bytes(IFLA_STATS64);
-    if (counts === undefined || counts.length < 64) continue;
-    const count = (at: number) => Number(counts.readBigUInt64LE(at));
-    found.set(attributes.text(IFLA_IFNAME) ?? '', { packets: count(8), dropped: count(56) });
-  }
-  return found;
 }
 
 export function linkNamed(name: string): Link | undefined {

@@ -99,9 +99,7 @@ beforeEach(() => {
     record: noRecord,
     reload,
     flows: new FlowService(noRecord, async () => null),
-    restore: async () => {
-      throw new NatgateError('saved_missing', 'there is no file', 'save one');
-    },
+    restore: noRecord,
     live,
     log,
     streams: new Streams(),

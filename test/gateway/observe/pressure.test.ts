@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { C_MAPPING, COLD, FlowTable, RULE_SHIFT } from '../../../src/conntrack/flow-table.ts';
 import { formatState, openState, stateBytes } from '../../../src/engine/state.ts';
-import { parseDeviceDrops } from '../../../src/gateway/observe/own-process.ts';
+import { parseDeviceCounts } from '../../../src/gateway/observe/own-process.ts';
 import { measurePressure, PressureGauge } from '../../../src/gateway/observe/pressure.ts';
 import type { RunRecord } from '../../../src/gateway/run-record.ts';
 import { addon } from '../../../src/link/addon.ts';
@@ -107,14 +107,14 @@ it('looks again after half a minute, not before', async () => {
   expect((await gauge.read(30_000)).clients).toEqual([{ client: '10.0.0.2', flows: 1 }]);
 });
 
-it('reads what the kernel dropped from /proc/net/dev', () => {
+it('reads what was sent and dropped from /proc/net/dev', () => {
   const text = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
     lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0
 natgate-g0:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 `;
-  expect([...parseDeviceDrops(text)]).toEqual([
-    ['lo', { in: 0, out: 0 }],
-    ['natgate-g0', { in: 4, out: 12 }],
+  expect([...parseDeviceCounts(text)]).toEqual([
+    ['lo', { sent: 1, in: 0, out: 0 }],
+    ['natgate-g0', { sent: 10, in: 4, out: 12 }],
   ]);
 });
