@@ -1,8 +1,8 @@
 /**
  * What each internal host has in use, for quotas (RFC 6888 REQ-4, REQ-5) and for taking fairly when something must go.
  *
- * A host has a record while it uses anything. Counted when flows and mappings begin and end, never per packet; and only
- * where somebody asks (`isCounting`), since most gateways have no quotas.
+ * A host has a record while it uses anything. Counted when flows and mappings begin and end, never per packet; and not at all
+ * where nobody asks (`isCounting`): without quotas, and with `evict: never`.
  */
 const FIELDS = 5;
 /** Live flows that the host began, or that go to it. */
@@ -18,7 +18,7 @@ export class Hosts {
   isShown = true;
   private readonly numbers = new Map<number, number>();
   private readonly free: number[] = [];
-  /** Ports by table (TCP, UDP, ICMP), then flows. */
+  /** Ports by table (TCP, UDP, ICMP), then flows, then those that it began. */
   private uses = new Int32Array(64 * FIELDS);
 
   constructor(isCounting: boolean) {
