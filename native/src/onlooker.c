@@ -1,6 +1,6 @@
 /*
  * What one thread may see of another that no longer answers: the arena of its exchange, and how much of a processor it has
- * had. The watcher of the workers asks (src/gateway/worker-watch.ts): a worker that is stuck in a packet cannot say in
+ * had. The watcher of the workers asks (src/gateway/engines/worker-watch.ts): a worker that is stuck in a packet cannot say in
  * which, but the packet lies in its arena.
  *
  * A list of the arenas in this process, by the exchange's wake-up descriptor. A lock guards the list, so an arena is there

@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { isSystemError, NatgateError } from '../core/errors.ts';
 import type { ErrorBody } from '../gateway/control/errors.ts';
 import { groupName } from '../gateway/control/group.ts';
-import { readRunRecord, runDirectory } from '../gateway/run-record.ts';
+import { readRunRecord, runDirectory } from '../gateway/run/run-record.ts';
 import { isAlive } from '../host/process-identity.ts';
 
 const WAIT_MS = 30_000;

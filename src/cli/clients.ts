@@ -96,7 +96,7 @@ async function servedBy(
   argv: ArgumentsOf<typeof builder>,
 ): Promise<{ interfaces: readonly string[]; dns: boolean }> {
   const { name, stateRoot } = gatewayNamed(argv);
-  const { readRunRecord, runDirectory } = await import('../gateway/run-record.ts');
+  const { readRunRecord, runDirectory } = await import('../gateway/run/run-record.ts');
   const record = readRunRecord(runDirectory(stateRoot, name));
   if (argv.private !== undefined) {
     const { parseInterface } = await import('../gateway/options.ts');

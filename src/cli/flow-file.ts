@@ -2,7 +2,7 @@
 import { createReadStream, createWriteStream, rmSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError, NatgateError } from '../core/errors.ts';
-import { runDirectory } from '../gateway/run-record.ts';
+import { runDirectory } from '../gateway/run/run-record.ts';
 import { type RestoredFlows, restoredLine, restorePath } from '../gateway/saved-flows/restoring.ts';
 import { saveFlows } from '../gateway/saved-flows/save.ts';
 import { recordOf } from '../gateway/status.ts';

@@ -3,7 +3,7 @@ import { NatgateError } from '../core/errors.ts';
 import { logLines } from '../gateway/events/log-files.ts';
 import { type Holder, type Question, WhoHad } from '../gateway/events/who-had.ts';
 import { readApplied } from '../gateway/reload/applied.ts';
-import { runDirectory } from '../gateway/run-record.ts';
+import { runDirectory } from '../gateway/run/run-record.ts';
 import { formatAddress, parseAddress } from '../wire/address.ts';
 import { parseProtocol } from '../wire/protocols.ts';
 import { EXIT } from './exit.ts';

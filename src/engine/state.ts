@@ -67,7 +67,7 @@ function fragmentsOffset(capacity: number): number {
 
 /** Where and when a state begins. */
 export interface Origin {
-  /** Of this boot (gateway/boot.ts). */
+  /** Of this boot (gateway/run/boot.ts). */
   boot: number;
   /** Seconds since 1970. */
   created: number;

@@ -17,11 +17,11 @@ import { readAllShortages } from '../engine/shortages.ts';
 import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
-import type { EngineHealth } from './engine-health.ts';
-import type { Flood } from './flood-watch.ts';
+import type { EngineHealth } from './engines/engine-health.ts';
+import type { Flood } from './host/flood-watch.ts';
 import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
-import { type RunRecord, readRunRecord, runDirectory } from './run-record.ts';
-import { statesOf } from './state-reader.ts';
+import { type RunRecord, readRunRecord, runDirectory } from './run/run-record.ts';
+import { statesOf } from './run/state-reader.ts';
 import type { WhichGateway } from './teardown.ts';
 
 export interface Traffic {

@@ -12,9 +12,9 @@ import { type UndoReport, undoJournal } from '../host/plan/undo.ts';
 import { withStateLock } from '../host/state-root.ts';
 import { UNREADY_PREFIX } from './control/socket.ts';
 import { RELOAD_FILES } from './reload/files.ts';
-import { recordPath, runDirectory } from './run-record.ts';
+import { recordPath, runDirectory } from './run/run-record.ts';
+import { removeStateFiles, statePath } from './run/state-file.ts';
 import { restorePath } from './saved-flows/restoring.ts';
-import { removeStateFiles, statePath } from './state-file.ts';
 import { takeoverPath } from './takeover/handover.ts';
 
 export interface WhichGateway {

@@ -6,7 +6,7 @@
  * caller (`fs.closeSync`).
  */
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { dirname, join } from 'node:path';
 import { NatgateError } from '../core/errors.ts';
 
 /**
@@ -188,7 +188,8 @@ let loaded: Addon | undefined;
 export function addon(): Addon {
   if (loaded === undefined) {
     const require = createRequire(import.meta.url);
-    const root = fileURLToPath(new URL('../../native', import.meta.url));
+    // By the package's own name, since the worker is one bundled file in another folder than this one.
+    const root = join(dirname(require.resolve('natgate/package.json')), 'native');
     try {
       loaded = require('node-gyp-build')(root) as Addon;
     } catch (cause) {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ask, socketOf } from '../../src/cli/client.ts';
-import { type RunRecord, runDirectory, writeRunRecord } from '../../src/gateway/run-record.ts';
+import { type RunRecord, runDirectory, writeRunRecord } from '../../src/gateway/run/run-record.ts';
 import { thisProcess } from '../../src/host/process-identity.ts';
 
 let stateRoot: string;

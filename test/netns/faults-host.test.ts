@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { readRunRecord } from '../../src/gateway/run-record.ts';
+import { readRunRecord } from '../../src/gateway/run/run-record.ts';
 import { journalled, makePrivate, repaired, useFaultBed } from './support/fault-bed.ts';
 import { natgateOnly } from './support/gateway.ts';
 import { sleep, until } from './support/process.ts';

@@ -5,7 +5,7 @@ import { isEverything } from '../../gateway/observe/filter.ts';
 import { flowMatcher } from '../../gateway/observe/filter-match.ts';
 import { contextOf, type FlowContext } from '../../gateway/observe/flow-list.ts';
 import { type TopOrder, type TopSample, TopSampler } from '../../gateway/observe/top.ts';
-import type { RunRecord } from '../../gateway/run-record.ts';
+import type { RunRecord } from '../../gateway/run/run-record.ts';
 import { type ExternalUse, readStatus, recordOf } from '../../gateway/status.ts';
 import type { WhichGateway } from '../../gateway/teardown.ts';
 import { ClientNames } from '../../host/client-names.ts';

@@ -11,7 +11,7 @@ import { MAX_TAPS } from '../../engine/tap.ts';
 import type { TapFilter } from '../../engine/tap-filter.ts';
 import type { TapRecord } from '../../engine/tap-record.ts';
 import { descriptorSource, TapReader } from '../observe/tap-reader.ts';
-import { reserveTap, type TapFile } from '../tap-files.ts';
+import { reserveTap, type TapFile } from '../run/tap-files.ts';
 
 export interface Polled {
   records: TapRecord[];

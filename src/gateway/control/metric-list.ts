@@ -7,9 +7,9 @@
  */
 import { flowEndReasonNames } from '../../conntrack/end-reasons.ts';
 import { BATCH_BOUNDS, TURN_BOUNDS } from '../../engine/counters.ts';
+import { REPAIR_KINDS } from '../host/repairs.ts';
 import type { OwnProcess } from '../observe/own-process.ts';
 import type { Pressure } from '../observe/pressure.ts';
-import { REPAIR_KINDS } from '../repairs.ts';
 import type { GatewayStatus } from '../status.ts';
 
 export type Row = [labels: Record<string, string>, value: number];

@@ -3,7 +3,7 @@ import { Counter, Gauge, type MetricObjectWithValues, type MetricType, Registry 
 import { LoopMonitor, readOwnProcess } from '../observe/own-process.ts';
 import type { Quotas } from '../observe/pressure.ts';
 import { PressureGauge } from '../observe/pressure.ts';
-import type { RunRecord } from '../run-record.ts';
+import type { RunRecord } from '../run/run-record.ts';
 import type { GatewayStatus } from '../status.ts';
 import { DISTRIBUTIONS, type Distribution, METRICS, type Moment } from './metric-list.ts';
 

@@ -9,7 +9,7 @@ import { FlowService } from '../observe/flow-service.ts';
 import type { RunOptions } from '../options.ts';
 import type { Reload } from '../reload/reload.ts';
 import type { RunningConfig } from '../reload/running.ts';
-import { type RunRecord, runDirectory } from '../run-record.ts';
+import { type RunRecord, runDirectory } from '../run/run-record.ts';
 import { type RestoredFlows, restorePath } from '../saved-flows/restoring.ts';
 import { readStatus, recordOf } from '../status.ts';
 import { packageVersion } from '../version.ts';

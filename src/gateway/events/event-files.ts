@@ -15,8 +15,8 @@ import {
   formatEvents,
 } from '../../engine/event-ring.ts';
 import { addon } from '../../link/addon.ts';
-import { createOwn, openOwn } from '../state-file.ts';
-import { workerEventsPath } from '../state-path.ts';
+import { createOwn, openOwn } from '../run/state-file.ts';
+import { workerEventsPath } from '../run/state-path.ts';
 
 /** What is looked at while nobody wants events: the header, and the place of the first record. */
 const HEADER_BYTES = 8192;

@@ -12,8 +12,8 @@ import {
   readCounters,
   sumOfCounters,
 } from '../../engine/counters.ts';
-import type { RunRecord } from '../run-record.ts';
-import { statesOf } from '../state-reader.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { statesOf } from '../run/state-reader.ts';
 
 /** What goes down as well: of these there is no rate. */
 const GAUGES: ReadonlySet<string> = new Set([

@@ -7,7 +7,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { NatgateError } from '../../core/errors.ts';
-import { DELETED_AT_ONCE } from '../messages.ts';
+import { DELETED_AT_ONCE } from '../engines/messages.ts';
 import { type ListedFlow, parseFlowId } from './flow-list.ts';
 
 /** Looked at between two turns of the event loop: some milliseconds. */

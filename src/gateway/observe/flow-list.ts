@@ -6,8 +6,8 @@ import { type FlowInfo, readFlow } from '../../conntrack/flow-info.ts';
 import { H_LAST, H_SEQUENCE, H_STATUS, ORIGINAL_SIDE, RULE_SHIFT } from '../../conntrack/flow-table.ts';
 import { rfcTimeouts, TimeoutTable } from '../../conntrack/timeouts.ts';
 import type { ClientNames } from '../../host/client-names.ts';
-import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { workerStatePath } from '../run/state-path.ts';
 import { FlowReader, type RawFlow } from './flow-reader.ts';
 
 export interface ListedFlow extends FlowInfo {

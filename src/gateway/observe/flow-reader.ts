@@ -30,7 +30,7 @@ import {
 } from '../../conntrack/flow-table.ts';
 import { NatgateError } from '../../core/errors.ts';
 import { openState, S_NOW, TABLE_OFFSET } from '../../engine/state.ts';
-import { readAt } from '../state-reader.ts';
+import { readAt } from '../run/state-reader.ts';
 
 /** Records: 64 KiB. */
 const CHUNK = 1024;

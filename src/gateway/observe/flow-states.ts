@@ -4,8 +4,8 @@ import { sctpStateNames } from '../../conntrack/sctp-states.ts';
 import { tcpStateNames } from '../../conntrack/tcp-states.ts';
 import { PROTO_SCTP, PROTO_TCP } from '../../wire/ipv4.ts';
 import { protocolName } from '../../wire/protocols.ts';
-import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { workerStatePath } from '../run/state-path.ts';
 import { FlowReader } from './flow-reader.ts';
 
 /** By protocol, then by state (TCP, SCTP) or by `unreplied`, `replied`, `assured`. */

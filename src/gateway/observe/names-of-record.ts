@@ -1,6 +1,6 @@
 /** Names for the numbers in taps, as a run record has them: what another process knows of a running gateway. */
 import { ClientNames } from '../../host/client-names.ts';
-import type { RunRecord } from '../run-record.ts';
+import type { RunRecord } from '../run/run-record.ts';
 import type { TapNames } from './tap-names.ts';
 
 export function tapNamesOf(

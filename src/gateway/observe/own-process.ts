@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { privateTunName, tunName } from '../../host/plan/tun.ts';
-import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { workerStatePath } from '../run/state-path.ts';
 
 /** ms. The delays include it. */
 const RESOLUTION = 100;

@@ -14,8 +14,8 @@ import type { NatRule } from '../../nat/config.ts';
 import { portTableOf } from '../../nat/external-addresses.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { swap16 } from '../../wire/bytes.ts';
-import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { workerStatePath } from '../run/state-path.ts';
 import { FlowReader, type RawFlow } from './flow-reader.ts';
 
 const EVERY_MS = 30_000;

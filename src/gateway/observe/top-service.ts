@@ -8,7 +8,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { ClientNames } from '../../host/client-names.ts';
 import { formatAddress } from '../../wire/address.ts';
-import type { RunRecord } from '../run-record.ts';
+import type { RunRecord } from '../run/run-record.ts';
 import { contextOf } from './flow-list.ts';
 import { ordered, type TopSample, TopSampler, type Usage } from './top.ts';
 

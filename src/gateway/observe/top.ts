@@ -17,8 +17,8 @@ import {
   TUPLE,
 } from '../../conntrack/flow-table.ts';
 import { swap16 } from '../../wire/bytes.ts';
-import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { workerStatePath } from '../run/state-path.ts';
 import { type FlowContext, type ListedFlow, listedFlow } from './flow-list.ts';
 import { FlowReader, type RawFlow } from './flow-reader.ts';
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatgateError } from '../../core/errors.ts';
 import { isAlive } from '../../host/process-identity.ts';
-import { type RunRecord, runDirectory } from '../run-record.ts';
+import { type RunRecord, runDirectory } from '../run/run-record.ts';
 import { recordOf } from '../status.ts';
 import type { WhichGateway } from '../teardown.ts';
 import { type ReloadResult, readResult, writeRequest } from './result.ts';

@@ -14,10 +14,10 @@ import { applyPlan } from '../../host/plan/apply.ts';
 import type { Journal } from '../../host/plan/journal.ts';
 import { aggregate, dedicatedPrefixes } from '../../nat/dedicated.ts';
 import { compileFirewall } from '../../policy/firewall/compile.ts';
-import { type DedicatedAddresses, removeAddresses } from '../dedicated-addresses.ts';
-import type { HostFollower } from '../host-follower.ts';
+import { type DedicatedAddresses, removeAddresses } from '../host/dedicated-addresses.ts';
+import type { HostFollower } from '../host/host-follower.ts';
+import { type Steering, type SteeringNeeds, steeringNeeds } from '../host/steering.ts';
 import type { RunOptions } from '../options.ts';
-import { type Steering, type SteeringNeeds, steeringNeeds } from '../steering.ts';
 import type { Difference } from './difference.ts';
 
 /** Throws NatgateError where a running gateway cannot have `next`: `restart_needed`, or what the host lacks for it. */

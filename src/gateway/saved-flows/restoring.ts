@@ -1,8 +1,8 @@
 /** Saved flows into a gateway: into the states, by the engine out of them, and what is said of it. */
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
-import type { RunMemory } from '../run-memory.ts';
-import type { RunRecord } from '../run-record.ts';
+import type { RunMemory } from '../run/run-memory.ts';
+import type { RunRecord } from '../run/run-record.ts';
 import { SavedFlowsReader } from './format.ts';
 import type { Restored } from './restore.ts';
 

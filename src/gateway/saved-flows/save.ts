@@ -6,8 +6,8 @@ import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { H_LAST, H_PACKETS, H_STATUS } from '../../conntrack/flow-table.ts';
 import { PROTO_SCTP, PROTO_TCP } from '../../wire/ipv4.ts';
 import { FlowReader, type RawFlow } from '../observe/flow-reader.ts';
-import type { RunRecord } from '../run-record.ts';
-import { workerStatePath } from '../state-path.ts';
+import type { RunRecord } from '../run/run-record.ts';
+import { workerStatePath } from '../run/state-path.ts';
 import { packageVersion } from '../version.ts';
 import {
   COUNTER_WORDS,

@@ -3,9 +3,9 @@ import { closeSync } from 'node:fs';
 import { NatgateError } from '../../core/errors.ts';
 import { eventBytes, eventSizes, eventSizesOf } from '../../engine/event-ring.ts';
 import { addon } from '../../link/addon.ts';
-import { isReadableState, openOwn, type StateFile } from '../state-file.ts';
-import { workerEventsPath, workerStatePath } from '../state-path.ts';
-import { TAP_BYTES, type TapFile, workerTapPath } from '../tap-files.ts';
+import { isReadableState, openOwn, type StateFile } from '../run/state-file.ts';
+import { workerEventsPath, workerStatePath } from '../run/state-path.ts';
+import { TAP_BYTES, type TapFile, workerTapPath } from '../run/tap-files.ts';
 
 /** `flows`, `bytes`: of each worker. Throws NatgateError `takeover_refused`. */
 export function requireSameMemory(path: string, flows: number, bytes: number, workers: number): void {

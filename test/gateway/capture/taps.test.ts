@@ -30,7 +30,7 @@ import { Taps } from '../../../src/gateway/capture/taps.ts';
 import { EVERYTHING } from '../../../src/gateway/observe/filter.ts';
 import { parseFilter } from '../../../src/gateway/observe/filter-parse.ts';
 import type { TapNames } from '../../../src/gateway/observe/tap-names.ts';
-import { createTapFiles, TAP_BYTES, type TapFile } from '../../../src/gateway/tap-files.ts';
+import { createTapFiles, TAP_BYTES, type TapFile } from '../../../src/gateway/run/tap-files.ts';
 import { addon } from '../../../src/link/addon.ts';
 import { udpPacket } from '../../../src/testing/index.ts';
 import { parseAddress } from '../../../src/wire/address.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DELETED_AT_ONCE } from '../../../src/gateway/messages.ts';
+import { DELETED_AT_ONCE } from '../../../src/gateway/engines/messages.ts';
 import { deleteFlows } from '../../../src/gateway/observe/delete-flows.ts';
 import { formatFlowId, type ListedFlow } from '../../../src/gateway/observe/flow-list.ts';
 

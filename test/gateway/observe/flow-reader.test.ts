@@ -19,7 +19,7 @@ import {
 import { formatState, openState, S_NOW, stateBytes, TABLE_OFFSET } from '../../../src/engine/state.ts';
 import { contextOf, formatFlowId, listFlowsOf, parseFlowId } from '../../../src/gateway/observe/flow-list.ts';
 import { FlowReader } from '../../../src/gateway/observe/flow-reader.ts';
-import type { RunRecord } from '../../../src/gateway/run-record.ts';
+import type { RunRecord } from '../../../src/gateway/run/run-record.ts';
 import { addon } from '../../../src/link/addon.ts';
 
 const CAPACITY = 3000;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { FlowTable, H_BYTES, HOT } from '../../../src/conntrack/flow-table.ts';
 import { FLOWS_TCP, FLOWS_UDP } from '../../../src/engine/counters.ts';
 import { formatState, openState, stateBytes } from '../../../src/engine/state.ts';
-import type { RunRecord } from '../../../src/gateway/run-record.ts';
+import type { RunRecord } from '../../../src/gateway/run/run-record.ts';
 import { addon } from '../../../src/link/addon.ts';
 import { parseAddress } from '../../../src/wire/address.ts';
 

@@ -6,7 +6,7 @@ import { C_MAPPING, COLD, FlowTable, RULE_SHIFT } from '../../../src/conntrack/f
 import { formatState, openState, stateBytes } from '../../../src/engine/state.ts';
 import { parseDeviceCounts } from '../../../src/gateway/observe/own-process.ts';
 import { measurePressure, PressureGauge } from '../../../src/gateway/observe/pressure.ts';
-import type { RunRecord } from '../../../src/gateway/run-record.ts';
+import type { RunRecord } from '../../../src/gateway/run/run-record.ts';
 import { addon } from '../../../src/link/addon.ts';
 import { masqueradeAll } from '../../../src/nat/config.ts';
 import { parseAddress } from '../../../src/wire/address.ts';

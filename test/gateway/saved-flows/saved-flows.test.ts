@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NatgateError } from '../../../src/core/errors.ts';
 import { formatState, stateBytes } from '../../../src/engine/state.ts';
-import type { RunRecord } from '../../../src/gateway/run-record.ts';
+import type { RunRecord } from '../../../src/gateway/run/run-record.ts';
 import { SAVED, SavedFlowsReader, SavedFlowsWriter } from '../../../src/gateway/saved-flows/format.ts';
 import { type Restored, restoreFlows } from '../../../src/gateway/saved-flows/restore.ts';
 import { saveFlows } from '../../../src/gateway/saved-flows/save.ts';

@@ -21,7 +21,7 @@ export async function poisonedBuild(): Promise<{ folder: string; main: string }>
     format: 'esm',
     packages: 'external',
     logLevel: 'warning',
-    outfile: join(folder, 'dist/gateway/worker.js'),
+    outfile: join(folder, 'dist/gateway/engines/worker.js'),
     allowOverwrite: true,
   });
   return { folder, main: join(folder, 'dist/cli/main.js') };

@@ -1,3 +1,3 @@
 /** The worker of a build for tests (build.ts): the real one, whose engine stumbles over some packets. */
 import './engine.ts';
-import '../../../src/gateway/worker.ts';
+import '../../../src/gateway/engines/worker.ts';

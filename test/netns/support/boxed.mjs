@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { Worker } from 'node:worker_threads';
 
 const dist = new URL('../../../dist/', import.meta.url);
-const { enterSandbox } = await import(new URL('gateway/sandbox.js', dist));
+const { enterSandbox } = await import(new URL('gateway/engines/sandbox.js', dist));
 const { addon } = await import(new URL('link/addon.js', dist));
 
 const WORK = `

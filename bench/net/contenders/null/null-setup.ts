@@ -6,9 +6,9 @@
 import { spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { setPriority } from 'node:os';
-import { HostFollower, type HostView } from '../../../../src/gateway/host-follower.ts';
+import { HostFollower, type HostView } from '../../../../src/gateway/host/host-follower.ts';
+import { Steering, steeringNeeds } from '../../../../src/gateway/host/steering.ts';
 import { DEFAULT_PORTS, DEFAULT_TX_QUEUE_LENGTH, parsePortRange } from '../../../../src/gateway/options.ts';
-import { Steering, steeringNeeds } from '../../../../src/gateway/steering.ts';
 import { readInterfaces } from '../../../../src/host/interfaces.ts';
 import { applyPlan } from '../../../../src/host/plan/apply.ts';
 import { openJournal } from '../../../../src/host/plan/claim.ts';
@@ -21,7 +21,7 @@ import { addon } from '../../../../src/link/addon.ts';
 import { masqueradeAll } from '../../../../src/nat/config.ts';
 import { OWNED_BYTES, OWNED_TCP, OWNED_UDP, setOwned } from '../../../../src/nat/owned.ts';
 
-/** As in gateway/engine-main.ts. */
+/** As in gateway/engines/engine-main.ts. */
 const NICE = -10;
 
 const [name, privateName, publicName, command, ...args] = process.argv.slice(2);

@@ -9,7 +9,7 @@ import type { FlowService } from '../../observe/flow-service.ts';
 import type { Reload } from '../../reload/reload.ts';
 import { changeLines, endedCount } from '../../reload/result.ts';
 import type { RunningConfig } from '../../reload/running.ts';
-import type { RunRecord } from '../../run-record.ts';
+import type { RunRecord } from '../../run/run-record.ts';
 import type { RestoredFlows } from '../../saved-flows/restoring.ts';
 import type { GatewayStatus } from '../../status.ts';
 import type { Parsed } from '../body.ts';

@@ -2,7 +2,7 @@
 import { createRoute } from '@hono/zod-openapi';
 import { NatgateError } from '../../../core/errors.ts';
 import { isGauge, sampleCounters } from '../../observe/counters.ts';
-import type { RunRecord } from '../../run-record.ts';
+import type { RunRecord } from '../../run/run-record.ts';
 import { EVENT_STREAM, eventStream } from '../event-stream.ts';
 import { errorBody } from '../schemas.ts';
 import { stats, statsQuery } from '../schemas-observe.ts';
