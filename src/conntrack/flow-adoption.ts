@@ -7,8 +7,8 @@
  *     refused   whoever called does not want it
  *
  * Index and free list are built anew, whatever the buffer has there. A record is hashed once: for its check word, to look for
- * its tuples and to put them into the index. Records are hashed a block at a time, and the places of the index touched, so
- * that the cache misses of a block overlap. Records behind the last one that was used stay untouched.
+ * its tuples and to put them into the index. Records are hashed a block at a time, and the places of the index touched, and what the
+ * caller will look for, so that the cache misses of a block overlap. Records behind the last one that was used stay untouched.
  */
 import { checkOf } from './flow-check.ts';
 import {
@@ -39,14 +39,18 @@ export interface Adoption {
   doubtful: number[];
 }
 
+/** Brings into the cache what the caller will want of a live record, whole or not. Returns something of it, so that it is no dead code. */
+export type Touch = (flow: number) => number;
+
 /**
  * Calls `each` for every flow that can live on, its links reset; a false from it clears the flow. `broken` is called with live records
- * that cannot.
+ * that cannot, `touch` some records ahead.
  */
 export function adoptRecords(
   table: FlowTable,
   each: (flow: number) => boolean,
   broken: (flow: number) => void = () => {},
+  touch: Touch = () => 0,
 ): Adoption {
   const result: Adoption = { cleared: 0, torn: 0, damaged: 0, twice: 0, doubtful: [] };
   const hashes = new Int32Array(BLOCK * 2);
@@ -54,16 +58,23 @@ export function adoptRecords(
   table.beginAdoption(used);
   for (let end = used; end > 0; end -= BLOCK) {
     const first = Math.max(end - BLOCK, 0);
-    hashBlock(table, first, end, hashes);
+    hashBlock(table, first, end, hashes, touch);
     for (let flow = end - 1; flow >= first; flow--) {
       const original = hashes[(flow - first) * 2]!;
       const reply = hashes[(flow - first) * 2 + 1]!;
       if (isWhole(table, flow, original, reply, result)) {
-        table.takeOver(flow, original, reply);
-        if (each(flow)) continue;
-        table.destroy(flow);
-        result.cleared++;
-        continue;
+        const originalRival = table.rivalOf(flow << 1, original);
+        const replyRival = table.rivalOf((flow << 1) | 1, reply);
+        if (originalRival < 0 && replyRival < 0) {
+          table.takeOver(flow, original, reply, originalRival, replyRival);
+          if (each(flow)) continue;
+          table.destroy(flow);
+          result.cleared++;
+          continue;
+        }
+        result.twice++;
+        doubt(table, flow, originalRival >> 1, result);
+        doubt(table, flow, replyRival >> 1, result);
       }
       if (table.isLive(flow)) {
         broken(flow);
@@ -85,27 +96,28 @@ function countUsed({ hot, cold, capacity }: FlowTable): number {
   return used;
 }
 
-/** The hashes of both tuples of live records. Returns something of the index, so that touching it is no dead code. */
-function hashBlock(table: FlowTable, first: number, end: number, hashes: Int32Array): number {
+/** The hashes of both tuples of live records. Returns something of what was touched. */
+function hashBlock(table: FlowTable, first: number, end: number, hashes: Int32Array, touch: Touch): number {
   const { hot, index } = table;
-  let touched = 0;
+  let count = 0;
   for (let flow = first; flow < end; flow++) {
     const h = flow * HOT;
     const t = h + TUPLE;
     const status = hot[h + H_STATUS]!;
     if ((status & LIVE) === 0) continue;
     const protocol = status & 0xff;
-    const original = table.hash(hot[h]!, hot[h + H_DESTINATION]!, hot[h + H_PORTS]!, protocol);
-    const reply = table.hash(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, protocol);
     const i = (flow - first) * 2;
-    hashes[i] = original;
-    hashes[i + 1] = reply;
-    touched |= index.touch(original) | index.touch(reply);
+    hashes[i] = table.hash(hot[h]!, hot[h + H_DESTINATION]!, hot[h + H_PORTS]!, protocol);
+    hashes[i + 1] = table.hash(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, protocol);
+    count = i + 2;
   }
+  let touched = 0;
+  for (let i = 0; i < count; i++) touched |= index.touch(hashes[i]!);
+  for (let flow = first; flow < end; flow++) if (table.isLive(flow)) touched |= touch(flow);
   return touched;
 }
 
-/** Whether a record has a flow that can live on. Counts what it had, if not. */
+/** Whether a record is as its engine wrote it, and a live flow. Counts what it had, if not. */
 function isWhole(table: FlowTable, flow: number, original: number, reply: number, result: Adoption): boolean {
   const { hot, cold } = table;
   const h = flow * HOT;
@@ -126,23 +138,14 @@ function isWhole(table: FlowTable, flow: number, original: number, reply: number
     if (check !== 0) result.damaged++;
     return false;
   }
-  const hasOriginal = isTaken(table, h, original, created, result);
-  const hasReply = isTaken(table, h + TUPLE, reply, created, result);
-  if (!hasOriginal && !hasReply) return true;
-  result.twice++;
-  return false;
+  return true;
 }
 
-/** Whether an adopted flow has the tuple at word `t`. One that is not the younger is in doubt itself. */
-function isTaken(table: FlowTable, t: number, hash: number, created: number, result: Adoption): boolean {
-  const { hot, cold } = table;
-  const protocol = hot[t - (t % HOT) + H_STATUS]! & 0xff;
-  const other = table.find(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, protocol, hash) >> 1;
-  if (other < 0) return false;
-  const isYounger = ((cold[other * COLD + C_CREATED]! - created) | 0) > 0;
-  if (!isYounger && !result.doubtful.includes(other)) {
-    result.doubtful.push(other);
-    result.twice++;
-  }
-  return true;
+/** An adopted flow, or -1, that has a tuple of `flow`. One that is not the younger is in doubt itself. */
+function doubt({ cold }: FlowTable, flow: number, other: number, result: Adoption): void {
+  if (other < 0) return;
+  const isYounger = ((cold[other * COLD + C_CREATED]! - cold[flow * COLD + C_CREATED]!) | 0) > 0;
+  if (isYounger || result.doubtful.includes(other)) return;
+  result.doubtful.push(other);
+  result.twice++;
 }

@@ -298,13 +298,38 @@ export class FlowTable {
     this.fresh = used;
   }
 
-  /** A record of the buffer is a live flow; neither tuple is in the table. `original`, `reply`: their hashes. */
-  takeOver(flow: number, original: number, reply: number): void {
+  /** Who has the tuple of `handle`, or -1 - the slot where it would be in the index. `hash`: its hash. */
+  rivalOf(handle: number, hash: number): number {
+    const { index, hot } = this;
+    const mine = (handle >> 1) * HOT;
+    const m = mine + (handle & 1) * TUPLE;
+    let slot = index.seekOrEnd(hash, hash);
+    while (slot >= 0) {
+      const other = index.valueAt(slot);
+      const record = (other >> 1) * HOT;
+      const t = record + (other & 1) * TUPLE;
+      if (
+        hot[t]! === hot[m]! &&
+        hot[t + H_DESTINATION]! === hot[m + H_DESTINATION]! &&
+        hot[t + H_PORTS]! === hot[m + H_PORTS]! &&
+        ((hot[record + H_STATUS]! ^ hot[mine + H_STATUS]!) & 0xff) === 0
+      ) {
+        return other;
+      }
+      slot = index.seekOrEnd(hash, slot + 1);
+    }
+    return slot;
+  }
+
+  /** A record of the buffer is a live flow. `original`, `reply`: its hashes, and for each what rivalOf() said: nobody, and a slot. */
+  takeOver(flow: number, original: number, reply: number, originalEnd: number, replyEnd: number): void {
+    const { index } = this;
     const c = flow * COLD;
     this.cold[c + C_NEXT] = -1;
     this.cold[c + C_PREVIOUS] = -1;
-    this.index.insert(original, flow << 1);
-    this.index.insert(reply, (flow << 1) | 1);
+    index.put(-1 - originalEnd, original, flow << 1);
+    if (replyEnd !== originalEnd) index.put(-1 - replyEnd, reply, (flow << 1) | 1);
+    else index.insert(reply, (flow << 1) | 1);
     this.count++;
   }
 

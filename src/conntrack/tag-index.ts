@@ -49,6 +49,25 @@ export class TagIndex {
     }
   }
 
+  /** seek(), but where there is no candidate any more -1 - the empty slot that ended the search: put() may have it. */
+  seekOrEnd(hash: number, slot: number): number {
+    const words = this.words;
+    const mask = this.mask;
+    const tagMask = this.tagMask;
+    let i = slot & mask;
+    for (;;) {
+      const word = words[i]!;
+      if (word === 0) return -1 - i;
+      if (((word ^ hash) & tagMask) === 0) return i;
+      i = (i + 1) & mask;
+    }
+  }
+
+  /** insert() into the empty slot at which a search for the hash has ended. */
+  put(slot: number, hash: number, value: number): void {
+    this.words[slot] = (hash & this.tagMask) | (value + 1);
+  }
+
   /** Brings the place of a hash into the cache. */
   touch(hash: number): number {
     return this.words[hash & this.mask]!;

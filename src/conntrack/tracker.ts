@@ -21,7 +21,7 @@ import { IP_HEADER, PROTO_GRE, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } fr
 import { M_DESTINATION, M_L4, M_LENGTH, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/parse.ts';
 import { TCP_FLAGS } from '../wire/tcp.ts';
 import { END_CLOSED, END_TIMEOUT } from './end-reasons.ts';
-import { type Adoption, adoptRecords } from './flow-adoption.ts';
+import { type Adoption, adoptRecords, type Touch } from './flow-adoption.ts';
 import {
   ASSURED,
   C_CREATED,
@@ -296,13 +296,18 @@ export class Tracker {
   }
 
   /** Adopts the flows that the table's buffer holds (flow-adoption.ts); the caller ends those in doubt. */
-  adopt(now: number, each: (flow: number) => boolean, broken?: (flow: number) => void): Adoption {
+  adopt(
+    now: number,
+    each: (flow: number) => boolean,
+    broken?: (flow: number) => void,
+    touch?: Touch,
+  ): Adoption {
     const adopt = (flow: number) => {
       if (!each(flow)) return false;
       this.hang(flow, now, Math.max(this.remaining(flow, now), 0));
       return true;
     };
-    return adoptRecords(this.table, adopt, broken);
+    return adoptRecords(this.table, adopt, broken, touch);
   }
 
   private look(flow: number, now: number): void {

@@ -22,11 +22,18 @@ import { hasState, mend } from '../conntrack/plausible.ts';
 import type { Tracker } from '../conntrack/tracker.ts';
 import type { Forward } from '../nat/config.ts';
 import type { Dns } from '../nat/dns.ts';
-import { LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from '../nat/external-addresses.ts';
+import { ICMP, LOCAL, NOT_EXTERNAL, OTHER, portTableOf, SHARED } from '../nat/external-addresses.ts';
 import { type Mappings, NO_MAPPING } from '../nat/mappings.ts';
 import { type PortClass, workerOfPort } from '../nat/port-class.ts';
 import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
-import { type CompiledRule, ON_CHANGE_END, onChangeOf, type Rules } from '../nat/rules.ts';
+import {
+  ADDRESS_AND_PORT_DEPENDENT,
+  ADDRESS_DEPENDENT,
+  type CompiledRule,
+  ON_CHANGE_END,
+  onChangeOf,
+  type Rules,
+} from '../nat/rules.ts';
 import { swap16 } from '../wire/bytes.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import type { EventLog } from './event-log.ts';
@@ -94,7 +101,12 @@ export function adoptFlows(
     events?.adopted(flow);
     return true;
   };
-  const { torn, damaged, twice, doubtful } = tracker.adopt(now, adopt, (flow) => events?.gone(flow));
+  const { torn, damaged, twice, doubtful } = tracker.adopt(
+    now,
+    adopt,
+    (flow) => events?.gone(flow),
+    (flow) => touchSource(table, flow, nat),
+  );
   for (const flow of doubtful) tracker.close(flow, END_LOST);
   return { torn, damaged: damaged + impossible, twice, gone };
 }
@@ -135,6 +147,26 @@ function twiceMapping(table: FlowTable, flow: number, { mappings, rules }: NatOf
   if (source === hot[h]) return NONE_NEEDED;
   if (!mappings.externals.isLocal(source)) return LOST;
   return adoptSource(table, flow, mappings, rules.twice, LOCAL);
+}
+
+/** What sourceMapping() will look at, for most flows. The record may be damaged. */
+function touchSource({ hot }: FlowTable, flow: number, { mappings, rules }: NatOfFlows): number {
+  const h = flow * HOT;
+  const status = hot[h + H_STATUS]!;
+  const t = portTableOf(status & 0xff);
+  const number = status >>> RULE_SHIFT;
+  const rule = rules.rules[number];
+  if ((status & ORIGINAL_SIDE) !== 0 || t >= ICMP || rule === undefined) return 0;
+  const external = mappings.externals.numberOf(hot[h + TUPLE + H_DESTINATION]!);
+  if (external === NOT_EXTERNAL) return 0;
+  const reply = hot[h + TUPLE + H_PORTS]!;
+  const remote = rule.mapping >= ADDRESS_DEPENDENT ? hot[h + TUPLE]! : 0;
+  const remotePort = rule.mapping === ADDRESS_AND_PORT_DEPENDENT ? reply & 0xffff : 0;
+  const port = hot[h + H_PORTS]! & 0xffff;
+  return (
+    mappings.table.touch(number, t, hot[h]!, port, remote, remotePort) |
+    mappings.ownerOf(external, t, reply >>> 16)
+  );
 }
 
 function adoptSource(

@@ -20,6 +20,9 @@ export class Hosts {
   private readonly free: number[] = [];
   /** Ports by table (TCP, UDP, ICMP), then flows, then those that it began. */
   private uses = new Int32Array(64 * FIELDS);
+  /** Whom place() was asked for last, and where he is: flows of one host often come in a row. 0: nobody. */
+  private lastAddress = 0;
+  private lastPlace = 0;
 
   constructor(isCounting: boolean) {
     this.isCounting = isCounting;
@@ -33,8 +36,13 @@ export class Hosts {
   protected forget(address: number): void {
     const number = this.numbers.get(address)!;
     this.uses.fill(0, number * FIELDS, (number + 1) * FIELDS);
+    this.leaves(address, number);
+  }
+
+  private leaves(address: number, number: number): void {
     this.numbers.delete(address);
     this.free.push(number);
+    if (address === this.lastAddress) this.lastAddress = 0;
   }
 
   /** Hosts that have anything, of this worker. */
@@ -78,6 +86,7 @@ export class Hosts {
   }
 
   private place(address: number): number {
+    if (address === this.lastAddress && address !== 0) return this.lastPlace;
     let number = this.numbers.get(address);
     if (number === undefined) {
       number = this.free.pop() ?? this.numbers.size;
@@ -88,7 +97,9 @@ export class Hosts {
         this.uses = larger;
       }
     }
-    return number * FIELDS;
+    this.lastAddress = address;
+    this.lastPlace = number * FIELDS;
+    return this.lastPlace;
   }
 
   /** Forgets a host that has nothing any more. */
@@ -96,7 +107,6 @@ export class Hosts {
     const { uses } = this;
     const at = number * FIELDS;
     if ((uses[at]! | uses[at + 1]! | uses[at + 2]! | uses[at + HOST_FLOWS]!) !== 0) return;
-    this.numbers.delete(address);
-    this.free.push(number);
+    this.leaves(address, number);
   }
 }

@@ -80,6 +80,18 @@ export class MappingTable {
     return NO_MAPPING;
   }
 
+  /** Brings into the cache what find() of the same will look at first. */
+  touch(
+    rule: number,
+    table: number,
+    address: number,
+    port: number,
+    remote: number,
+    remotePort: number,
+  ): number {
+    return this.index.touch(this.hash(address, port | (table << 16) | (rule << 18), remote, remotePort));
+  }
+
   /** Makes a mapping with one reference, in no chain yet. NO_MAPPING when the table is full. */
   create(
     rule: number,

@@ -52,7 +52,14 @@ export class PortSpace {
     this.last = last;
     this.next = first;
     this.mask = mask;
-    for (let port = first; port <= last; port++) if (this.isOwn(port)) this.setTaken(port, false);
+    for (let port = first; port <= last; port++) {
+      if ((port & 31) === 0 && port + 31 <= last) {
+        this.taken[port >> 5] = ~mask;
+        port += 31;
+      } else if (this.isOwn(port)) {
+        this.setTaken(port, false);
+      }
+    }
   }
 
   private isOwn(port: number): boolean {
@@ -104,7 +111,7 @@ export class PortSpace {
 
   /** A mapping takes the port; it is the first there. */
   take(port: number, mapping: number): void {
-    this.waiting[port] = 0;
+    if (this.ringCount > 0) this.waiting[port] = 0;
     this.setTaken(port, true);
     this.head[port] = mapping;
     this.inUse++;
