@@ -1,5 +1,6 @@
 /** The engine is killed under an FTP control connection whose numbers a helper has changed: the next one goes on with them. */
 import { describe, expect, test } from 'vitest';
+import type { HelperJournal } from '../../src/engine/helper-journal.ts';
 import { openState } from '../../src/engine/state.ts';
 import { OWNED_BYTES } from '../../src/nat/owned.ts';
 import { tcpPacket } from '../../src/testing/index.ts';
@@ -148,6 +149,15 @@ describe('control connection whose numbers have changed', () => {
     );
     expect(gateway.receivePublic()).toEqual([]);
     expect(gateway.bed.drops).toEqual({ helper_failed: 1 });
+  });
+
+  test('a change for which there is no place to write it down is not made', () => {
+    const { gateway, control } = begun();
+    const { journal } = gateway.bed.engine.helpers as unknown as { journal: HelperJournal };
+    journal.hasRoom = () => false;
+    expect(() => control.toServer(LINE)).toThrow();
+    expect(gateway.bed.drops).toEqual({ helper_failed: 1 });
+    expect(payloadOf(control.toServer('NOOP\r\n', 'PA', 1000))).toBe('NOOP\r\n');
   });
 
   test('goes on when the helper is not configured any more', () => {

@@ -80,7 +80,7 @@ natgateOnly('the engine is killed', () => {
     const next = await until('another stands by', () => gateway!.standbyPid().catch(() => 0), 30_000);
     const shown = await until('it is loaded', async () => {
       const { standby } = (await gateway!.status()) as unknown as { standby: Standby };
-      return standby.state === 'ready' && standby;
+      return standby.state === 'ready' ? standby : null;
     });
     expect((await gateway.cli('status', ['--no-rates'])).stdout).toContain(
       `standby: ready since ${shown.since}`,
