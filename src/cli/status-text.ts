@@ -35,6 +35,7 @@ export function statusText(status: ShownStatus, nowMs: number): string {
     block('gateway', status.name, [
       [status.lingersUntil ? 'stopped' : 'running', life],
       ...(status.engine.failingSince === null ? [] : [['engine', failing(status)] as [string, string]]),
+      ...(status.lingersUntil ? [] : [['standby', standby(status, nowMs)] as [string, string]]),
       ['private', status.private.join(', ')],
       ['public', `${status.public}, ${status.external ?? 'waiting for an IPv4 address'}`],
       ...waiting(status),
@@ -76,6 +77,12 @@ export function statusText(status: ShownStatus, nowMs: number): string {
 
 function failing({ engine }: GatewayStatus): string {
   return `failing since ${engine.failingSince}, ${formatCount(engine.deaths)} deaths, the last: ${engine.lastDeath}`;
+}
+
+function standby({ standby: { state, since, again } }: GatewayStatus, nowMs: number): string {
+  if (state === 'ready') return `ready since ${since}`;
+  if (state !== 'failed' || again === null) return state;
+  return `failed, again in ${Math.max(0, Math.ceil((Date.parse(again) - nowMs) / 1000))} s`;
 }
 
 /** Whom natgate had to refuse something; the rest of a long list is summed up. */

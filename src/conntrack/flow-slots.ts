@@ -3,7 +3,8 @@
  *
  *     slot: flow | life (its H_SEQUENCE) | words of the user's
  *
- * A slot whose flow has ended is free, without having been given back: its life is over. A flow's slot is one of
+ * A slot whose flow has ended is free, without having been given back: its life is over. It is emptied from its last word on, so that
+ * whoever keeps check words there has them gone first. A flow's slot is one of
  * PROBES behind its hash; when these are all alive there is none.
  * Invariant: at most one slot names a (flow, life).
  */
@@ -51,7 +52,7 @@ export class FlowSlots {
     for (let i = 0; i < PROBES; i++) {
       const at = slot * stride;
       if (!this.isAlive(at)) {
-        words.fill(0, at, at + stride);
+        this.clear(at);
         words[at + S_FLOW] = flow;
         words[at + S_LIFE] = this.hot[flow * HOT + H_SEQUENCE]!;
         return at;
@@ -59,6 +60,12 @@ export class FlowSlots {
       slot = (slot + 1) & mask;
     }
     return -1;
+  }
+
+  /** Empties the slot at index `at` of `words`, the last word first. */
+  clear(at: number): void {
+    const { words } = this;
+    for (let i = at + this.stride - 1; i >= at; i--) words[i] = 0;
   }
 
   private isAlive(at: number): boolean {

@@ -138,9 +138,9 @@ export class Engine {
     this.path.answersDns = this.sessions.dns.isOn;
     const { devices, tracker, path, out, meta, counters } = this;
     this.fragments = new FragmentPath({ devices, tracker, path, out, meta, counters, state }, config.now);
-    sayLosses(config.log, this.sessions.lost, this.fragments.lost);
     this.ids = new IpIds(state.seed, new Random(config.seed), this.sessions.ownership?.class);
-    this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta);
+    this.helpers = new Helpers(config, this.sessions, this.path, this.bytes, this.meta, state.journal);
+    sayLosses(config.log, this.sessions.lost, this.fragments.lost, this.helpers.lost);
     const { table, ids, helpers, bytes } = this;
     this.lookup = new Lookup(bytes, meta, table, devices, helpers);
     this.fast = new FastPath(meta, this.lookup, table, counters, devices, path.routes, out, tracker.timeouts);

@@ -34,6 +34,8 @@ export class HelperSession implements AlgSession {
   newSourcePort = 0;
   newDestination = 0;
   newDestinationPort = 0;
+  /** The flow's last endpoint with an external port of its own: port << 16 | external port, host order; 0: none. */
+  announced = 0;
   private flow = 0;
   private helper = 0;
   private now = 0;
@@ -84,7 +86,9 @@ export class HelperSession implements AlgSession {
   }
 
   expect(wanted: Wanted): number {
-    return this.announce(wanted, wanted.port);
+    // An engine that was killed may have told the receiver of this port already.
+    const before = this.announced >>> 16 === wanted.port ? this.announced & 0xffff : wanted.port;
+    return this.announce(wanted, before);
   }
 
   expectPair(wanted: Wanted): number {
@@ -234,6 +238,7 @@ export class HelperSession implements AlgSession {
       );
       if (mapping < 0) return -1;
       external = swap16(this.ports.externalPort(mapping));
+      this.announced = (port << 16) | external;
     }
     const handle = (this.flow << 1) | this.direction;
     const expectation: Expectation = {

@@ -16,6 +16,7 @@ import {
   EXPECTED,
   type FlowTable,
   H_PORTS,
+  H_SEQUENCE,
   H_STATUS,
   HELPED,
   HOT,
@@ -26,7 +27,7 @@ import { UDP_SIGNALLING } from '../conntrack/timeouts.ts';
 import { OK } from '../core/reasons.ts';
 import { end as endPptp, pptp } from '../nat/alg/pptp.ts';
 import { type HelperConfig, helperKinds } from '../nat/alg/registry.ts';
-import { type Alg, applyEdits, type Edit } from '../nat/alg/session.ts';
+import { type Alg, applyEdits, type Edit, MEMORY_WORDS } from '../nat/alg/session.ts';
 import { SequenceAdjust } from '../nat/sequence-adjust.ts';
 import { hostOrder } from '../wire/address.ts';
 import { type Bytes, be16, swap16 } from '../wire/bytes.ts';
@@ -49,6 +50,15 @@ import { UDP_HEADER, UDP_LENGTH } from '../wire/udp.ts';
 import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
 import type { EngineConfig } from './config.ts';
 import { ExternalPorts } from './external-ports.ts';
+import {
+  HelperJournal,
+  KEPT_WORDS,
+  N_ANNOUNCED,
+  N_KIND,
+  N_MEMORY,
+  N_NUMBERS,
+  NOTE,
+} from './helper-journal.ts';
 import { HelperSession } from './helper-session.ts';
 import type { Path } from './path.ts';
 import { textOf } from './payload.ts';
@@ -56,10 +66,11 @@ import { Rewriter } from './rewriter.ts';
 import type { Sessions } from './sessions.ts';
 
 const HELPED_FLOWS = 4096;
-/** flow | life | helper | what the helper remembers */
+/** flow | life | helper | what the helper remembers | what was announced last (HelperSession.announced) */
 const STRIDE = 16;
 const HELPER = S_WORDS;
 const MEMORY = S_WORDS + 1;
+const ANNOUNCED: number = MEMORY + MEMORY_WORDS;
 /** Slots that a changed packet may need: fragments of a datagram that grew beyond the MTU. */
 const SPARE_SLOTS = 8;
 
@@ -67,6 +78,13 @@ export class Helpers {
   readonly expectations: Expectations;
   readonly sequences: SequenceAdjust;
   readonly greKeys: GreKeys;
+  /** Of how many flows what an earlier engine knew is lost. */
+  readonly lost: number;
+  private readonly journal: HelperJournal;
+  /** What the journal is to have of a flow. */
+  private readonly note = new Int32Array(NOTE);
+  /** The helper has read the packet that is being handled, so what is known of its flow may have changed. */
+  private hasRead = false;
   private readonly runs: Alg[] = [];
   /** protocol << 16 | original destination port in wire order → number in `runs` */
   private readonly numbers = new Map<number, number>();
@@ -85,6 +103,7 @@ export class Helpers {
     path: Path,
     bytes: Bytes,
     meta: Int32Array,
+    journal: Int32Array,
   ) {
     const configs = config.helpers ?? [];
     const { tracker } = sessions;
@@ -109,6 +128,10 @@ export class Helpers {
     this.buffer = Buffer.from(bytes.u8.buffer);
     this.rewriter = new Rewriter(bytes, this.buffer, meta);
     this.meta = meta;
+    this.journal = new HelperJournal(journal, hot);
+    const isLive = (flow: number, life: number) =>
+      flow < this.table.capacity && this.table.isLive(flow) && hot[flow * HOT + H_SEQUENCE] === life;
+    this.lost = this.journal.adopt(isLive, (flow, words, at) => this.resume(flow, words, at));
   }
 
   /**
@@ -118,10 +141,42 @@ export class Helpers {
   configure(configs: readonly HelperConfig[]): void {
     this.numbers.clear();
     for (const { name, protocol, port } of configs) {
-      const { run } = helperKinds[name];
-      const known = this.runs.indexOf(run);
-      this.numbers.set((protocol << 16) | swap16(port), known < 0 ? this.runs.push(run) - 1 : known);
+      this.numbers.set((protocol << 16) | swap16(port), this.runOf(helperKinds[name].run));
     }
+  }
+
+  /** Number in `runs`. */
+  private runOf(run: Alg): number {
+    const known = this.runs.indexOf(run);
+    return known < 0 ? this.runs.push(run) - 1 : known;
+  }
+
+  /** A flow goes on with what an earlier engine has written down of it, from `at`; with its helper, whatever is configured now. */
+  private resume(flow: number, words: Int32Array, at: number): void {
+    const kind = kinds[words[at + N_KIND]! - 1];
+    const slot = kind === undefined ? -1 : this.remember(flow, this.runOf(kind.run));
+    // Whoever has written it down had room for it, in tables of this size.
+    if (slot < 0) return;
+    for (let i = 0; i < KEPT_WORDS; i++) this.slots.words[slot + MEMORY + i] = words[at + N_MEMORY + i]!;
+    this.slots.words[slot + ANNOUNCED] = words[at + N_ANNOUNCED]!;
+    this.sequences.restore(flow, words, at + N_NUMBERS);
+  }
+
+  /** What a packet has changed of what is known of its flow is written down: before the packet leaves. */
+  private writeDown(flow: number): void {
+    const slot = this.slots.find(flow);
+    if (slot < 0) return;
+    const { note } = this;
+    const { words } = this.slots;
+    const kind = kinds.findIndex(({ run }) => run === this.runs[words[slot + HELPER]!]);
+    const { outlives } = kinds[kind]!;
+    for (let i = 0; i < KEPT_WORDS; i++) note[N_MEMORY + i] = outlives ? words[slot + MEMORY + i]! : 0;
+    this.sequences.copy(flow, note, N_NUMBERS);
+    note[N_ANNOUNCED] = words[slot + ANNOUNCED]!;
+    note[N_KIND] = 0;
+    if (!note.some((word) => word !== 0)) return;
+    note[N_KIND] = kind + 1;
+    this.journal.write(flow, note);
   }
 
   /** A flow was made; `expected`: because of what another had announced. Returns its handle. */
@@ -149,6 +204,7 @@ export class Helpers {
       endPptp(this.session, this.slots.words, slot + MEMORY);
     }
     this.expectations.endOf(flow);
+    this.journal.forget(flow);
   }
 
   /** Place among helperKinds of the helper that reads a flow, -1 for none. Not for each packet. */
@@ -156,8 +212,8 @@ export class Helpers {
     if ((this.table.hot[flow * HOT + H_STATUS]! & HELPED) === 0) return -1;
     const slot = this.slots.find(flow);
     if (slot < 0) return -1;
-    const run = this.runs[this.slots.words[slot + HELPER]!];
-    return Object.values(helperKinds).findIndex((kind) => kind.run === run);
+    const number = this.slots.words[slot + HELPER]!;
+    return kinds.findIndex((kind) => kind.run === this.runs[number]);
   }
 
   /** What the packet of row `m`, which has no flow, fulfils, or null. */
@@ -217,6 +273,7 @@ export class Helpers {
       if (!this.rewriter.allows(m, growth)) return false;
       if (isTcp && growth !== 0) {
         const sequence = (this.sequenceOf(l4) + edits[0]!.start) | 0;
+        if (!this.journal.hasRoom(handle >> 1)) return false;
         if (!this.sequences.change(handle >> 1, handle & 1, sequence, growth)) return false;
       }
       this.rewriter.replace(slot, m, start, text.length, after);
@@ -225,12 +282,16 @@ export class Helpers {
         if (!this.path.refit(slot, m, egress)) return false;
       }
     }
-    if (isTcp) this.sequences.renumber(bytes, l4, handle >> 1, handle & 1, this.isPartial(m));
+    if (isTcp) {
+      if (this.hasRead) this.writeDown(handle >> 1);
+      this.sequences.renumber(bytes, l4, handle >> 1, handle & 1, this.isPartial(m));
+    }
     return true;
   }
 
   private read(slot: number, m: number, handle: number, now: number): readonly Edit[] | null {
     const { meta, bytes } = this;
+    this.hasRead = false;
     if (meta[m + M_FRAGMENT] !== 0 || meta[m + M_PROTOCOL] === PROTO_GRE) return NONE;
     const memory = this.memoryOf(handle >> 1);
     if (memory < 0) return NONE;
@@ -245,12 +306,15 @@ export class Helpers {
     if (!isTcp && be16(bytes.u8, l4 + UDP_LENGTH) !== UDP_HEADER + length) return NONE;
     const number = words[memory + HELPER]!;
     this.session.begin(handle, number, now);
+    this.session.announced = words[memory + ANNOUNCED]!;
     const packet = {
       text: textOf(this.buffer, slot, start, length),
       sequence: isTcp ? this.sequenceOf(l4) : 0,
       syn,
     };
     const edits = this.runs[number]!(packet, this.session, words, memory + MEMORY);
+    words[memory + ANNOUNCED] = this.session.announced;
+    this.hasRead = true;
     if (this.session.kept) {
       const h = (handle >> 1) * HOT;
       this.table.hot[h + H_STATUS] = this.table.hot[h + H_STATUS]! | (UDP_SIGNALLING << STATE_SHIFT);
@@ -299,3 +363,5 @@ export class Helpers {
 }
 
 const NONE: readonly Edit[] = [];
+/** A helper is known to other engines by its place. */
+const kinds = Object.values(helperKinds);

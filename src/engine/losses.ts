@@ -23,11 +23,12 @@ export function flowsLost({ torn, damaged, twice, gone }: FlowLosses): number {
   return torn + damaged + twice + gone;
 }
 
-/** Says it, in one line. */
+/** Says it, in one line. `helped`: flows of which what a helper knew is lost (helper-journal.ts). */
 export function sayLosses(
   log: ((line: string) => void) | undefined,
   lost: FlowLosses,
   { held, datagrams }: FragmentLosses,
+  helped: number,
 ): void {
   const flows = flowsLost(lost);
   const causes: [number, string][] = [
@@ -40,6 +41,7 @@ export function sayLosses(
   const parts = flows === 0 ? [] : [`${counted(flows, 'flow')}: ${reasons.join(', ')}`];
   if (held > 0) parts.push(`${counted(held, 'fragment')} that waited for the first one`);
   if (datagrams > 0) parts.push(`${counted(datagrams, 'datagram')} in fragments`);
+  if (helped > 0) parts.push(`what a helper knew of ${counted(helped, 'flow')}`);
   if (parts.length > 0) log?.(`not taken over from the engine before: ${parts.join('; ')}`);
 }
 

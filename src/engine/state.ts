@@ -9,6 +9,7 @@
  *     24576  counters of the firewall's rules (engine/rule-counters.ts)   128 KiB
  *     155648 flow table (conntrack/flow-table.ts)
  *     …      fragmented datagrams (conntrack/fragments.ts)       256 KiB
+ *     …      what helpers know of flows (engine/helper-journal.ts)   512 KiB
  *
  * The header's constant words are written once, with a CRC-32 over them, and magic last: a half-made state is no state, and one in which
  * any of them has changed is damaged, not misread. Which boot of which machine made it is among them: times within are of that boot's
@@ -23,11 +24,12 @@ import { ALL_PORTS, type PortClass } from '../nat/port-class.ts';
 import { MAX_COUNTERS } from '../policy/firewall/compile.ts';
 import { COUNTER } from '../policy/firewall/program.ts';
 import { COUNTERS } from './counters.ts';
+import { JOURNAL_WORDS } from './helper-journal.ts';
 import { PORT_GAUGES_BYTES } from './port-gauges.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
 
 const MAGIC = 0x6e616774;
-const VERSION = 5;
+const VERSION = 6;
 const S_MAGIC = 0;
 const S_VERSION = 1;
 const S_CAPACITY = 2;
@@ -58,6 +60,10 @@ export const TABLE_OFFSET = RULES_OFFSET + MAX_COUNTERS * COUNTER * 8;
 
 /** Bytes of the state of a gateway with room for `capacity` flows. */
 export function stateBytes(capacity: number): number {
+  return journalOffset(capacity) + JOURNAL_WORDS * 4;
+}
+
+function journalOffset(capacity: number): number {
   return fragmentsOffset(capacity) + FRAGMENT_WORDS * 4;
 }
 
@@ -135,6 +141,8 @@ export interface State {
   rules: Float64Array;
   /** What is known of datagrams in flight; empty where the buffer is only what comes before the flow table. */
   fragments: Int32Array;
+  /** What helpers know of flows; empty where that is. */
+  journal: Int32Array;
   capacity: number;
   seed: readonly [number, number];
   buffer: ArrayBuffer;
@@ -186,6 +194,7 @@ export function openState(buffer: ArrayBuffer, size = buffer.byteLength, boot?: 
       hasTable ? fragmentsOffset(capacity) : 0,
       hasTable ? FRAGMENT_WORDS : 0,
     ),
+    journal: new Int32Array(buffer, hasTable ? journalOffset(capacity) : 0, hasTable ? JOURNAL_WORDS : 0),
     capacity,
     seed: [header[S_SEED]!, header[S_SEED + 1]!],
     buffer,

@@ -18,6 +18,7 @@ import { ClientNames } from '../host/client-names.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { EngineHealth } from './engines/engine-health.ts';
+import { NO_STANDBY, type Standby } from './engines/standby.ts';
 import type { Flood } from './host/flood-watch.ts';
 import { contextOf, type ListedFlow, listFlowsOf } from './observe/flow-list.ts';
 import { type RunRecord, readRunRecord, runDirectory } from './run/run-record.ts';
@@ -69,6 +70,8 @@ export interface GatewayStatus {
   firewall: RuleCount[];
   /** How the engines have fared since the gateway started. */
   engine: EngineHealth;
+  /** Whether another engine stands by for the moment in which the one that forwards dies. */
+  standby: Standby;
   /** Every counter by its name in engine/counters.ts. */
   counters: Record<string, number>;
 }
@@ -164,6 +167,7 @@ export function readStatus(which: WhichGateway): GatewayStatus {
       states.map((state) => state.rules),
     ),
     engine: record.engine ?? { deaths: 0, lastDeath: null, failingSince: null, quarantined: 0 },
+    standby: (record.lingersUntil === undefined ? record.standby : undefined) ?? NO_STANDBY,
     counters: totals,
   };
 }

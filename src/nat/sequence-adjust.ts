@@ -11,8 +11,8 @@
  * sequence number into what the receiver expects; it comes after tracker and helper. A segment that comes again is
  * before or at the position, so it is changed and numbered as the first time.
  *
- * State: eight words a flow (conntrack/flow-slots.ts), so that it can lie in any buffer:
- * flow, life, then per direction position, before, after.
+ * State: eight words a flow (conntrack/flow-slots.ts): flow, life, then per direction position, before, after. What outlives the process
+ * is a copy of them (engine/helper-journal.ts).
  * Limits: 4096 such flows. One position is remembered: of two changes that are in flight at once, numbers before the
  * first get the offset between the two.
  */
@@ -32,6 +32,8 @@ import {
 
 export const ADJUSTED_FLOWS = 4096;
 const STRIDE = 8;
+/** Words of a flow, of both directions: what copy() and restore() are about. */
+export const NUMBER_WORDS = 6;
 /** Words of a direction. */
 const POSITION = 0;
 const BEFORE = 1;
@@ -58,7 +60,7 @@ export class SequenceAdjust {
 
   /**
    * The payload of `direction` got `delta` bytes longer at `sequence` (as sent). A repetition changes nothing. False when
-   * there is no room: then the change must not be made.
+   * there is no room, or when it is a repetition with another delta: then the change must not be made.
    */
   change(flow: number, direction: number, sequence: number, delta: number): boolean {
     const slot = this.slots.take(flow);
@@ -66,10 +68,28 @@ export class SequenceAdjust {
     const { words } = this;
     const at = slot + S_WORDS + direction * DIRECTION;
     const first = words[at + BEFORE] === words[at + AFTER];
-    if (!first && ((sequence - words[at + POSITION]!) | 0) <= 0) return true;
+    const distance = (sequence - words[at + POSITION]!) | 0;
+    // The receiver may have it as it was the first time; bytes behind it would not be where they belong.
+    if (!first && distance === 0) return words[at + AFTER]! - words[at + BEFORE]! === delta;
+    if (!first && distance < 0) return true;
     words[at + POSITION] = sequence;
     words[at + BEFORE] = words[at + AFTER]!;
     words[at + AFTER] = words[at + AFTER]! + delta;
+    return true;
+  }
+
+  /** Copies a live flow's NUMBER_WORDS words to `into`; zeros when it has none. */
+  copy(flow: number, into: Int32Array, to: number): void {
+    const slot = this.slots.find(flow);
+    for (let i = 0; i < NUMBER_WORDS; i++) into[to + i] = slot < 0 ? 0 : this.words[slot + S_WORDS + i]!;
+  }
+
+  /** Gives a live flow back what copy() has copied. False: there is no room. */
+  restore(flow: number, from: Int32Array, at: number): boolean {
+    if (!from.subarray(at, at + NUMBER_WORDS).some((word) => word !== 0)) return true;
+    const slot = this.slots.take(flow);
+    if (slot < 0) return false;
+    for (let i = 0; i < NUMBER_WORDS; i++) this.words[slot + S_WORDS + i] = from[at + i]!;
     return true;
   }
 

@@ -178,6 +178,7 @@ describe('status of a gateway without flows', () => {
       [
         'gateway: office',
         '  running: TIME',
+        '  standby: off',
         '  private: g0',
         '  public: g1, waiting for an IPv4 address',
         '  ports: 32768-65535',

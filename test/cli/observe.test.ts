@@ -181,6 +181,7 @@ describe('status', () => {
       },
     ]);
     expect(status.rates).toBeUndefined();
+    expect(status.standby).toEqual({ state: 'off', since: null, again: null });
   });
 });
 

@@ -8,11 +8,14 @@ import { chunk, initChunk, sctpPacket } from '../conntrack/sctp-packets.ts';
 import { decode } from '../wire/decode.ts';
 import { toHex } from '../wire/hex.ts';
 import { address, Bed, type BedOptions, EXTERNAL, PRIVATE, PUBLIC } from './bed.ts';
+import { FTP } from './helpers-bed.ts';
 import { cut, filler } from './packets.ts';
 
 const CLIENT = '10.77.0.2';
 const HOST = '10.77.0.3';
 const SERVER = '203.0.113.9';
+/** Where the server sees the control connection. */
+const CONTROL = `${EXTERNAL}:40010`;
 const PORTS = { first: 32768, last: 65535 };
 const forward: Forward = {
   name: 'web',
@@ -25,13 +28,14 @@ const forward: Forward = {
   twice: false,
 };
 
-export const FLOWS = 7;
-export const CAPACITY = 9;
+export const FLOWS = 8;
+export const CAPACITY = 10;
 /** Fragments in flight: their first ones have come. */
 export const DATAGRAMS = 2;
 
 export const options: BedOptions = {
   flows: CAPACITY,
+  helpers: [FTP],
   nat: { ...masqueradeAll(PORTS), forwards: [forward] },
 };
 
@@ -73,6 +77,12 @@ export function fill(nearEnd: (state: ArrayBuffer) => void = () => {}): Bed {
   bed.in(tcpPacket({ from: `${SERVER}:999`, to: `${EXTERNAL}:8080`, flags: 'S', seq: 9000 }));
   bed.out(tcpPacket({ from: `${HOST}:80`, to: `${SERVER}:999`, flags: 'SA', seq: 3000, ack: 9001 }));
   bed.in(tcpPacket({ from: `${SERVER}:999`, to: `${EXTERNAL}:8080`, flags: 'A', seq: 9001, ack: 3001 }));
+  // A helper makes two commands longer.
+  const control = { from: `${CLIENT}:40010`, to: `${SERVER}:21` };
+  bed.out(tcpPacket({ ...control, flags: 'S', seq: 999 }));
+  bed.in(tcpPacket({ from: control.to, to: CONTROL, flags: 'SA', seq: 4999, ack: 1000 }));
+  bed.out(tcpPacket({ ...control, flags: 'PA', seq: 1000, ack: 5000, payload: 'PORT 10,77,0,2,200,1\r\n' }));
+  bed.out(tcpPacket({ ...control, flags: 'PA', seq: 1022, ack: 5000, payload: 'PORT 10,77,0,2,200,2\r\n' }));
   nearEnd(bed.state);
   bed.out(udpPacket({ from: `${HOST}:40003`, to: `${SERVER}:53` }));
   // Over at once: a SYN and its RST.
@@ -101,6 +111,7 @@ export const probes: readonly Probe[] = [
   },
   { flow: 'sctp', device: PUBLIC, packet: sctpData(`${SERVER}:9`, `${EXTERNAL}:9`, 77) },
   { flow: 'forward', device: PUBLIC, packet: tcpData(`${SERVER}:999`, `${EXTERNAL}:8080`, 9001, 3001) },
+  { flow: 'helped', device: PUBLIC, packet: tcpData(`${SERVER}:21`, CONTROL, 5000, 1022 + 2) },
   { flow: 'one way', device: PUBLIC, packet: udpPacket({ from: `${SERVER}:53`, to: `${EXTERNAL}:40003` }) },
   { flow: 'tcp', device: PRIVATE, packet: tcpData(`${CLIENT}:40000`, `${SERVER}:80`, 1001, 5005) },
   { flow: 'udp', device: PRIVATE, packet: query[1]! },
@@ -109,6 +120,7 @@ export const probes: readonly Probe[] = [
   { flow: 'icmp', device: PRIVATE, packet: echoPacket({ from: CLIENT, to: SERVER, identifier: 5 }) },
   { flow: 'sctp', device: PRIVATE, packet: sctpData(`${CLIENT}:9`, `${SERVER}:9`, 88) },
   { flow: 'forward', device: PRIVATE, packet: tcpData(`${HOST}:80`, `${SERVER}:999`, 3001, 9005) },
+  { flow: 'helped', device: PRIVATE, packet: tcpData(`${CLIENT}:40010`, `${SERVER}:21`, 1044, 5004) },
   { flow: 'one way', device: PRIVATE, packet: udpPacket({ from: `${HOST}:40003`, to: `${SERVER}:53` }) },
 ];
 

@@ -48,6 +48,9 @@ export function numbers(packet: Uint8Array): { port: number; to: number; seq: nu
   };
 }
 
+/** Packets in and out at either side. */
+export type Ends = Pick<MemoryGateway, 'sendPrivate' | 'sendPublic' | 'receivePrivate' | 'receivePublic'>;
+
 /** A TCP connection from a private host; each end counts in its own numbers. */
 export class Connection {
   clientNext = 1000;
@@ -56,11 +59,11 @@ export class Connection {
   serverSeen = 0;
   clientSeen = 0;
   external = 0;
-  private readonly gateway: MemoryGateway;
+  readonly gateway: Ends;
   private readonly from: string;
   private readonly to: string;
 
-  constructor(gateway: MemoryGateway, from: string, to: string) {
+  constructor(gateway: Ends, from: string, to: string) {
     this.gateway = gateway;
     this.from = from;
     this.to = to;

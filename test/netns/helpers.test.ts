@@ -6,6 +6,7 @@
  * would see more than test/engine/helpers.test.ts, which has the control messages and the GRE packets. IRC's clients are
  * interactive; its offers are tested there too.
  */
+import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,20 @@ import { CLIENT, GATEWAY_PUBLIC, SERVER } from './support/topology.ts';
 const FTP_PORT = 2121;
 /** Larger than any buffer on the way, and no round number. */
 const FILE = Buffer.from(Array.from({ length: 300_001 }, (_, i) => (i * 31 + (i >> 8)) & 0xff));
+
+/** Two files over one control connection, `PORT` before each; the second one is asked for when somebody writes a line. */
+const TWO_FILES = `
+import ftplib, hashlib, sys
+ftp = ftplib.FTP('${SERVER}', timeout=30)
+ftp.set_pasv(False)
+ftp.login()
+for name in ('one', 'two'):
+    digest = hashlib.sha256()
+    ftp.retrbinary('RETR file', digest.update)
+    print(name, digest.hexdigest())
+    if name == 'one': sys.stdin.readline()
+ftp.quit()
+`;
 
 interface ListedFlow {
   protocol: number;
@@ -117,6 +132,25 @@ natgateOnly('helpers', () => {
       ]);
       for (const [i] of urls.entries()) expect(readFileSync(join(folder, `out${i}`)).equals(FILE)).toBe(true);
       expect(await related(6)).toHaveLength(before + 10);
+    });
+
+    it('goes on when the engine is killed: a second file over the same connection, whose numbers had moved', async () => {
+      const natgate = net.gateway as Natgate;
+      const client = net.topology.client.spawn(['python3', '-u', '-c', TWO_FILES]);
+      servers.push(client);
+      await client.shows(/one/, 30_000);
+      const engine = await natgate.enginePid();
+      process.kill(engine, 'SIGKILL');
+      await until(
+        'another engine runs',
+        async () => (await natgate.enginePid().catch(() => engine)) !== engine,
+        30_000,
+      );
+      client.child.stdin!.write('\n');
+      expect(await client.ended, client.stderr).toBe(0);
+      const digest = createHash('sha256').update(FILE).digest('hex');
+      expect(client.stdout.trim().split('\n')).toEqual([`one ${digest}`, `two ${digest}`]);
+      expect(natgate.process.stderr).not.toContain('not taken over');
     });
 
     it.each([

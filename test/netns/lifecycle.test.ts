@@ -244,6 +244,7 @@ natgateOnly('the life of a gateway', () => {
       public: 'g1',
       external: GATEWAY_PUBLIC,
       flows: { tcp: 1 },
+      standby: { state: expect.stringMatching(/^(loading|ready)$/), again: null },
     });
     const { stdout: flows } = await gateway.cli('status', ['--flows']);
     expect(flows).toMatch(

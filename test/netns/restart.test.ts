@@ -1,6 +1,7 @@
 /** kill -9 of the packet engine, again and again, under transfers whose bytes are hashed: nobody notices but by a moment's silence. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Standby } from '../../src/gateway/engines/standby.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { sleep, until } from './support/process.ts';
 import { RecoveryTraffic } from './support/recovery.ts';
@@ -77,7 +78,18 @@ natgateOnly('the engine is killed', () => {
     await topology.client.exec(`ping -c 1 -W 5 ${SERVER}`);
     // A standby that is killed is replaced, and nothing else happens.
     const next = await until('another stands by', () => gateway!.standbyPid().catch(() => 0), 30_000);
+    const shown = await until('it is loaded', async () => {
+      const { standby } = (await gateway!.status()) as unknown as { standby: Standby };
+      return standby.state === 'ready' ? standby : null;
+    });
+    expect((await gateway.cli('status', ['--no-rates'])).stdout).toContain(
+      `standby: ready since ${shown.since}`,
+    );
     process.kill(next, 'SIGKILL');
+    await until(
+      'that is said',
+      async () => ((await gateway!.status()) as unknown as { standby: Standby }).standby.state === 'failed',
+    );
     await until(
       'a third stands by',
       async () => ![0, next].includes(await gateway!.standbyPid().catch(() => 0)),
@@ -87,6 +99,7 @@ natgateOnly('the engine is killed', () => {
     expect(await gateway.process.stop()).toBe(0);
 
     gateway = await start('--no-standby');
+    expect((await gateway.status())['standby']).toEqual({ state: 'off', since: null, again: null });
     const alone = await gateway.enginePid();
     process.kill(alone, 'SIGKILL');
     await until(

@@ -94,6 +94,12 @@ export const METRICS: readonly Metric[] = [
     status.engine.failingSince === null ? 0 : 1,
   ),
   one(
+    'natgate_standby_ready',
+    'gauge',
+    '1 while another engine stands by, loaded, for the moment in which the one that forwards dies.',
+    ({ status }) => (status.standby.state === 'ready' ? 1 : 0),
+  ),
+  one(
     'natgate_packets_quarantined_total',
     'counter',
     'Packets that an engine has stumbled over; what equals them is dropped for a while.',

@@ -77,6 +77,13 @@ export const status = z
         quarantined: z.int(),
       })
       .describe('How the engines have fared since the gateway started'),
+    standby: z
+      .object({
+        state: z.enum(['ready', 'loading', 'failed', 'off']),
+        since: z.string().nullable().describe('Since when it is ready; ISO 8601'),
+        again: z.string().nullable().describe('When another one is made after one that failed; ISO 8601'),
+      })
+      .describe('Whether another engine stands by for the moment in which the one that forwards dies'),
     traffic: z.object({ out: traffic, in: traffic }),
     interfaces: z.array(
       z.object({

@@ -19,6 +19,7 @@ import { type EngineChild, type EngineEvents, type EngineNews, EngineProcess } f
 import { EngineRequests } from './engine-requests.ts';
 import { EngineVoice } from './engine-voice.ts';
 import type { ControlMessage, QuarantineMessage, StartMessage } from './messages.ts';
+import { type Standby, StandbyReport } from './standby.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -52,6 +53,8 @@ export interface EngineHost {
   onQuarantine(message: QuarantineMessage): boolean;
   /** The engine ended, and another takes over. */
   onDeath(reason: string): void;
+  /** What has become of the one that stands by; not called where none is wanted. */
+  onStandby(standby: Standby): void;
   /** Nobody reads the queues; or somebody does, and has done so for a while. */
   onOutage(isOne: boolean): void;
   emptyState(): void;
@@ -70,6 +73,7 @@ export class EngineKeeper {
   readonly #host: EngineHost;
   readonly #requests: EngineRequests;
   readonly #voice: EngineVoice;
+  readonly #standby: StandbyReport;
   /** Has been told to go. */
   #active: EngineChild | null = null;
   #next: Next | null = null;
@@ -94,6 +98,9 @@ export class EngineKeeper {
     this.#host = host;
     this.#requests = new EngineRequests(host.workers);
     this.#voice = new EngineVoice((line) => host.log(line));
+    this.#standby = new StandbyReport((standby) => {
+      if (host.standby) host.onStandby(standby);
+    });
   }
 
   /** Of the engine that forwards, or is about to; null: there is none at the moment. */
@@ -198,6 +205,7 @@ export class EngineKeeper {
     if (this.#isStopping || !this.#wasReady) return;
     const next = this.#next;
     this.#next = null;
+    this.#standby.loading();
     await Promise.all([next?.child.kill(), this.suspend()]);
     this.resume();
   }
@@ -250,6 +258,7 @@ export class EngineKeeper {
     const beforeGo = this.#beforeGo;
     if (beforeGo === null) {
       if (this.#isWanted && !this.#isStopping) this.#go(next.child);
+      else if (!this.#isStopping) this.#standby.ready();
       return;
     }
     this.#beforeGo = null;
@@ -263,6 +272,7 @@ export class EngineKeeper {
 
   #go(child: EngineChild): void {
     this.#next = null;
+    this.#standby.loading();
     this.#isWanted = false;
     this.#standbyPauseMs = STANDBY_AGAIN_MS;
     this.#active = child;
@@ -303,6 +313,7 @@ export class EngineKeeper {
         `the packet engine that stood by ended (${reason}); another one is made in ${pauseMs} ms`,
       );
       this.#standbyLater(pauseMs);
+      this.#standby.failed(pauseMs);
     }
   }
 
@@ -348,7 +359,10 @@ export class EngineKeeper {
     clearTimeout(this.#standbyTimer);
     if (!this.#host.standby || this.#isStopping) return;
     this.#standbyTimer = setTimeout(() => {
-      if (this.#next === null && this.#active !== null && !this.#isStopping) this.#load(true);
+      if (this.#next === null && this.#active !== null && !this.#isStopping) {
+        this.#standby.loading();
+        this.#load(true);
+      }
     }, ms);
     this.#standbyTimer.unref();
   }

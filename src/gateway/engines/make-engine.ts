@@ -53,6 +53,7 @@ export function makeEngine(
     standby,
     settings: () => startMessage(facts, options(), follower, resolvers.state),
     onReady: () => care.forwards(true),
+    onStandby: (news) => parts.record({ standby: news }),
     onDeath: (reason) => care.died(reason),
     onQuarantine: (message) => care.stumbled(message),
     onOutage: (isOne) => setQueueLength(tuns.names, txQueueLength, isOne),

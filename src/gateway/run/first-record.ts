@@ -25,6 +25,7 @@ export function firstRecord(options: RunOptions, statePath: string): RunRecord {
     workers: options.workers,
     dns: options.dns !== null,
     control: options.control.socket,
+    ...(options.standby && { standby: { state: 'loading', since: null, again: null } }),
     started: new Date().toISOString(),
   };
 }

@@ -9,6 +9,7 @@ import { isSystemError, NatgateError } from '../../core/errors.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { replaceFile } from '../../host/replace-file.ts';
 import type { EngineHealth } from '../engines/engine-health.ts';
+import type { Standby } from '../engines/standby.ts';
 import type { Flood } from '../host/flood-watch.ts';
 import type { PortRange } from '../options.ts';
 
@@ -42,6 +43,8 @@ export interface RunRecord {
   control?: string | null;
   /** How its engines have fared; nothing where none has died. */
   engine?: EngineHealth;
+  /** Whether another engine stands by; nothing where none is wanted. */
+  standby?: Standby;
   /** When the gateway started, ISO 8601. */
   started: string;
   /** Interfaces that are gone, and whose return the gateway waits for. */

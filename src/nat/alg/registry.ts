@@ -25,12 +25,14 @@ export interface HelperKind {
   /** Where the protocol is at home. */
   port: number;
   protocols: readonly number[];
+  /** What it remembers of a flow means the same to the next engine: it does not name what dies with this one. */
+  outlives: boolean;
 }
 
 export const helperKinds: Readonly<Record<HelperName, HelperKind>> = {
-  ftp: { run: ftp, port: 21, protocols: [PROTO_TCP] },
-  tftp: { run: tftp, port: 69, protocols: [PROTO_UDP] },
-  irc: { run: irc, port: 6667, protocols: [PROTO_TCP] },
-  pptp: { run: pptp, port: 1723, protocols: [PROTO_TCP] },
-  sip: { run: sip, port: 5060, protocols: [PROTO_UDP, PROTO_TCP] },
+  ftp: { run: ftp, port: 21, protocols: [PROTO_TCP], outlives: true },
+  tftp: { run: tftp, port: 69, protocols: [PROTO_UDP], outlives: false },
+  irc: { run: irc, port: 6667, protocols: [PROTO_TCP], outlives: false },
+  pptp: { run: pptp, port: 1723, protocols: [PROTO_TCP], outlives: false },
+  sip: { run: sip, port: 5060, protocols: [PROTO_UDP, PROTO_TCP], outlives: false },
 };

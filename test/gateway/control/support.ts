@@ -18,6 +18,7 @@ export const STATUS: GatewayStatus = {
   flows: { count: 3, capacity: 1024, tcp: 2, udp: 1, icmp: 0, other: 0 },
   workers: 1,
   engine: { deaths: 0, lastDeath: null, failingSince: null, quarantined: 0 },
+  standby: { state: 'ready', since: new Date(0).toISOString(), again: null },
   traffic: { out: { packets: 5, bytes: 500 }, in: nothing },
   interfaces: [
     { name: 'eth1', side: 'private', addresses: [], in: { packets: 5, bytes: 500 }, out: nothing },

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type EngineHost, EngineKeeper } from '../../../src/gateway/engines/engine-keeper.ts';
 import type { EngineChild, EngineEvents } from '../../../src/gateway/engines/engine-process.ts';
 import type { ControlMessage, StartMessage } from '../../../src/gateway/engines/messages.ts';
+import type { Standby } from '../../../src/gateway/engines/standby.ts';
 
 class FakeEngine implements EngineChild {
   readonly pid: number;
@@ -47,12 +48,14 @@ class FakeEngine implements EngineChild {
 describe('the keeper of engines', () => {
   let engines: FakeEngine[];
   let happened: string[];
+  let standbys: Standby[];
   let facts: number;
 
   beforeEach(() => {
     vi.useFakeTimers();
     engines = [];
     happened = [];
+    standbys = [];
     facts = 0;
   });
   afterEach(() => void vi.useRealTimers());
@@ -66,6 +69,7 @@ describe('the keeper of engines', () => {
       onReady: () => happened.push('ready'),
       onBrokenQueue: () => happened.push('broken'),
       onQuarantine: () => true,
+      onStandby: (standby) => standbys.push(standby),
       onDeath: (reason) => happened.push(`died: ${reason}`),
       onOutage: (isOne) => happened.push(isOne ? 'outage' : 'no outage'),
       emptyState: () => happened.push('emptied'),
@@ -128,6 +132,40 @@ describe('the keeper of engines', () => {
     kept.send({ type: 'routes', routes: [] });
     expect(engines.map(({ told }) => told.length)).toEqual([1, 0]);
     expect(kept.pid).toBe(100);
+  });
+
+  it('says how the one that stands by is, each time that it is otherwise', async () => {
+    const states = () => standbys.splice(0).map(({ state }) => state);
+    const kept = await running();
+    expect(states()).toEqual(['loading']);
+    engines[1]!.load();
+    const since = new Date().toISOString();
+    expect(standbys.splice(0)).toEqual([{ state: 'ready', since, again: null }]);
+    engines[1]!.die('no memory');
+    const again = new Date(Date.now() + 2000).toISOString();
+    expect(standbys.splice(0)).toEqual([{ state: 'failed', since: null, again }]);
+    vi.advanceTimersByTime(2000);
+    expect(states()).toEqual(['loading']);
+    engines[2]!.load();
+    expect(states()).toEqual(['ready']);
+    // It takes over, and the next one is made.
+    engines[0]!.die();
+    expect(states()).toEqual(['loading']);
+    engines[2]!.forward();
+    vi.advanceTimersByTime(500);
+    engines[3]!.load();
+    expect(states()).toEqual(['ready']);
+    expect(kept.standbyPid).toBe(103);
+    await kept.renew();
+    expect(states()).toEqual(['loading']);
+  });
+
+  it('says nothing of a standby where none is wanted', async () => {
+    await running({ standby: false });
+    engines[0]!.die();
+    engines[1]!.load();
+    engines[1]!.forward();
+    expect(standbys).toEqual([]);
   });
 
   it('tells the standby to go in the same moment in which the engine dies', async () => {
