@@ -6,11 +6,13 @@ import { expect, it } from 'vitest';
 import { useGateway } from './support/fixture.ts';
 import { type Natgate, natgateOnly } from './support/gateway.ts';
 import { describePacket, ethernet, ICMP, icmp, ipv4, SYN, TCP, tcp, UDP, udp } from './support/packets.ts';
+import { sleep } from './support/process.ts';
 import { sniff } from './support/sniffer.ts';
 import { CLIENT, GATEWAY_PUBLIC, SERVER, SERVER_2 } from './support/topology.ts';
 
 const DEDICATED = '198.18.0.40';
 const SCTP = 132;
+const PORTION = 200;
 const UDP_PORT = 47400;
 const TCP_PORT = 47401;
 
@@ -89,10 +91,12 @@ natgateOnly.each(targets)('a scan of $what', ({ dst, args, isOwn }) => {
     const [g1, s0] = [await net.topology.gateway.mac('g1'), await net.topology.server.mac('s0')];
     const inside = await sniff(net.topology.client, 'c0', { filter: 'ip', direction: 'in' });
     const answers = await sniff(net.topology.server, 's0', { filter: 'ip', direction: 'in' });
-    await net.server.inject(
-      's0',
-      packets.map((packet) => ethernet(g1, s0, packet)),
-    );
+    const frames = packets.map((packet) => ethernet(g1, s0, packet));
+    // No more at once than a queue holds, so that all of them get to the engine.
+    for (let at = 0; at < frames.length; at += PORTION) {
+      await net.server.inject('s0', frames.slice(at, at + PORTION));
+      await sleep(20);
+    }
     expect((await answers.stop()).map(({ ip }) => describePacket(ip!))).toEqual([]);
     expect((await inside.stop()).map(({ ip }) => describePacket(ip!))).toEqual([]);
     // It was the engine that met them.
