@@ -7,6 +7,8 @@
  *     3  the addon, sanitized (native/build-check/), with calls that are nonsense: native/test/hostile.mjs, in a network namespace
  *     4  the tests of test/link with that addon
  *
+ * And gcc's static analyser (-fanalyzer) goes over the whole addon; what it finds is an error.
+ *
  * gcc brings libasan and libubsan; valgrind is installed where it is missing and this is root. Leaks are looked for by valgrind only: V8
  * gives nothing back at its end.
  */
@@ -104,6 +106,24 @@ const include = join(dirname(process.execPath), '../include/node');
 const sources = readdirSync(join(here, 'src'))
   .filter((file) => file.endsWith('.c'))
   .map(source);
+const analysed = [
+  '-std=c11',
+  '-D_GNU_SOURCE',
+  '-DNAPI_VERSION=8',
+  '-g',
+  '-O1',
+  '-fanalyzer',
+  '-Werror',
+  '-fPIC',
+  '-shared',
+];
+step('the addon, analysed', 'gcc', [
+  ...analysed,
+  `-I${include}`,
+  ...sources,
+  '-o',
+  join(out, 'analysed.node'),
+]);
 const build = [...WARN, ...SANITIZE, '-fPIC', '-shared', `-I${include}`, ...sources, '-o', addon];
 if (step('build the addon, sanitized', 'gcc', build)) {
   const env = {

@@ -44,7 +44,7 @@ static ssize_t send_message(int socket, struct sockaddr_un *address, socklen_t a
   if (count > 0) {
     message.msg_control = control.bytes;
     message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    struct cmsghdr *header = &control.align;
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int) * count);

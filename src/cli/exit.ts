@@ -2,6 +2,7 @@
  * How a command ends: its exit code, and what it says when it fails. Scripts may rely on the codes.
  */
 import { isSystemError, NatgateError } from '../core/errors.ts';
+import { shortageHint } from '../core/shortage-hint.ts';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, notRunning: 3 } as const;
 
@@ -28,7 +29,8 @@ export function errorText(error: unknown, debug: boolean): string {
 function hintOf(error: unknown): string {
   if (error instanceof NatgateError) return error.hint;
   const denied = isSystemError(error, 'EPERM') || isSystemError(error, 'EACCES');
-  return denied ? 'natgate needs the rights of root here: try with sudo' : '';
+  if (denied) return 'natgate needs the rights of root here: try with sudo';
+  return isSystemError(error) ? shortageHint(error.code) : '';
 }
 
 function traceOf(error: Error): string {

@@ -17,6 +17,7 @@ import {
 } from '../core/reasons.ts';
 import { type IpIds, needsId } from '../nat/ip-id.ts';
 import { NO_ADDRESS, type PrefixPairs } from '../nat/prefixes.ts';
+import { isConcealed } from '../nat/translate.ts';
 import { translateError } from '../nat/translate-error.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import { swap32 } from '../wire/bytes.ts';
@@ -43,6 +44,7 @@ import { type HandOff, HERE } from './hand-off.ts';
 import type { Helpers } from './helpers.ts';
 import type { OutList } from './out-list.ts';
 import type { Path } from './path.ts';
+import { removeRealmObjects } from './realm-objects.ts';
 import { sumPacket } from './slot-bytes.ts';
 
 /** Row of the packet table for the packet that an error quotes. */
@@ -120,6 +122,7 @@ export class ErrorPath {
     if (meta[m + M_LENGTH]! > path.mtuOf(egress)) return TOO_BIG;
     const external = table.hot[(handle >> 1) * HOT + TUPLE - (handle & 1) * TUPLE + H_DESTINATION]!;
     const router = this.routerName(meta[m + M_SOURCE]!, external);
+    if (isConcealed(table.hot, handle)) removeRealmObjects(bytes, slot, meta, m);
     translateError(bytes, meta, m, QUOTE_ROW, table.hot, handle, router);
     if (needsId(bytes.u8, offset) && this.devices.side[path.deviceOf(egress)] === PUBLIC) {
       this.ids.renumber(bytes, offset, meta[m + M_LENGTH]!, path.mtuOf(egress));

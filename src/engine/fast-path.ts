@@ -40,7 +40,7 @@ import { TTL_DELTA } from '../nat/translate.ts';
 import { PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { adjust, fold } from '../wire/checksum.ts';
-import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { IP_HEADER, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { M_DEVICE, M_HANDLE, M_L4, M_LENGTH, M_OFFSET, META } from '../wire/parse.ts';
 import { TCP_CHECKSUM } from '../wire/tcp.ts';
 import { UDP_CHECKSUM } from '../wire/udp.ts';
@@ -143,6 +143,7 @@ export class FastPath {
       const from = meta[m + M_DEVICE]!;
       const offset = meta[m + M_OFFSET]!;
       const word = offset >> 2;
+      const l4 = meta[m + M_L4]!;
       const length = meta[m + M_LENGTH]!;
       const fragment = i32[word + 1]! & (DF_WORD | MF_WORD);
       const third = i32[word + 2]!;
@@ -151,6 +152,7 @@ export class FastPath {
         route >>> 16 !== epoch ||
         device < 0 ||
         (third & 0xff) <= 1 ||
+        l4 - offset !== IP_HEADER ||
         (fragment !== DF_WORD && (fragment !== 0 || side[device] === PUBLIC))
       ) {
         break;
@@ -164,7 +166,6 @@ export class FastPath {
           : u16[(vnet + VNET_HDR_LEN) >> 1]! + u16[(vnet + VNET_GSO_SIZE) >> 1]!;
       if (packet > ofDevice || (packet > ofRoute && ofRoute !== 0)) break;
 
-      const l4 = meta[m + M_L4]!;
       const protocol = status & 0xff;
       let after = status;
       if (protocol === PROTO_TCP) {

@@ -23,6 +23,7 @@ import {
 import { M_L4, M_LENGTH, M_OFFSET, M_PROTOCOL } from '../wire/parse.ts';
 import { TCP_CHECKSUM } from '../wire/tcp.ts';
 import { UDP_CHECKSUM } from '../wire/udp.ts';
+import { concealRoute } from './recorded-routes.ts';
 
 /**
  * Translates the error of row `m` that quotes the packet of row `q` (parseQuote) and travels in direction
@@ -60,6 +61,11 @@ export function translateError(
   u8[offset + IP_TTL] = u8[offset + IP_TTL]! - 1;
   u16[(offset + IP_CHECKSUM) >> 1] = adjust(u16[(offset + IP_CHECKSUM) >> 1]!, header);
 
+  if (isInside && isTranslated) {
+    concealRoute(bytes, offset);
+    // A header sums up to the same as before, so the message's checksum stays.
+    concealRoute(bytes, meta[q + M_OFFSET]!);
+  }
   const change = translateQuote(bytes, meta, q, hot, other);
   u16[(l4 + ICMP_CHECKSUM) >> 1] = adjust(u16[(l4 + ICMP_CHECKSUM) >> 1]!, change);
 }

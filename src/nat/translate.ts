@@ -5,7 +5,15 @@
  * (original direction; the reply direction's are their complements). A transport checksum that the device is still
  * to complete (NEEDS_CSUM) covers only the pseudo-header so far: it takes the address delta and never the port's.
  */
-import { H_DELTAS, H_DESTINATION, H_PORTS, H_STATUS, HOT, TUPLE } from '../conntrack/flow-table.ts';
+import {
+  H_DELTAS,
+  H_DESTINATION,
+  H_PORTS,
+  H_STATUS,
+  HOT,
+  ORIGINAL_SIDE,
+  TUPLE,
+} from '../conntrack/flow-table.ts';
 import { GRE_CALL_ID } from '../conntrack/gre-keys.ts';
 import { invertPorts } from '../conntrack/tuple.ts';
 import type { Bytes } from '../wire/bytes.ts';
@@ -24,6 +32,7 @@ import {
 import { TCP_CHECKSUM } from '../wire/tcp.ts';
 import { UDP_CHECKSUM } from '../wire/udp.ts';
 import { NEEDS_CSUM, VNET_HEADER } from '../wire/vnet.ts';
+import { concealRoute } from './recorded-routes.ts';
 
 /** Delta of the header word that holds TTL and protocol when the TTL goes down by one, in wire order. */
 export const TTL_DELTA = 0xfffe;
@@ -43,6 +52,20 @@ export function setDeltas(hot: Int32Array, flow: number, protocol: number): void
   hot[h + H_DELTAS] = addresses | (transport << 16);
 }
 
+/** IPv4 without options. */
+const IHL_5 = 5;
+
+/**
+ * Whether what goes in direction `handle & 1` is a private host's (or from its network) and leaves under another address: then what
+ * private routers have written into it is not for the other side.
+ */
+export function isConcealed(hot: Int32Array, handle: number): boolean {
+  const h = (handle >> 1) * HOT;
+  const direction = handle & 1;
+  const isInside = (hot[h + H_STATUS]! & (ORIGINAL_SIDE << direction)) === 0;
+  return isInside && hot[h + direction * TUPLE] !== hot[h + TUPLE - direction * TUPLE + H_DESTINATION];
+}
+
 /** Rewrites addresses, TTL and IPv4 checksum: all there is to do for a later fragment. */
 export function translateHeader(bytes: Bytes, offset: number, hot: Int32Array, handle: number): void {
   const h = (handle >> 1) * HOT;
@@ -55,6 +78,7 @@ export function translateHeader(bytes: Bytes, offset: number, hot: Int32Array, h
   i32[(offset + IP_DESTINATION) >> 2] = hot[other]!;
   bytes.u8[offset + IP_TTL] = bytes.u8[offset + IP_TTL]! - 1;
   u16[(offset + IP_CHECKSUM) >> 1] = adjust(u16[(offset + IP_CHECKSUM) >> 1]!, delta + TTL_DELTA);
+  if ((bytes.u8[offset]! & 15) !== IHL_5 && isConcealed(hot, handle)) concealRoute(bytes, offset);
 }
 
 /** Rewrites a packet with a transport header at `l4`, after a vnet header at `offset` - 10. */

@@ -159,9 +159,13 @@ async function restored(world: World, before: Record<string, string[]>): Promise
   const left = world.gateway.pids();
   if (left.length > 0) throw new Error(`still there after the end: processes ${left.join(', ')}`);
   const after = await hostState(world.gateway);
-  for (const [command, lines] of Object.entries(before)) {
-    const gone = lines.filter((text) => !after[command]!.includes(text));
-    const come = after[command]!.filter((text) => !lines.includes(text));
+  // An interface that was made anew has another number.
+  const numberless = (lines: readonly string[]) =>
+    lines.map((text) => text.replace(/^\d+: (\w+)@if\d+:/, '$1:'));
+  for (const command of Object.keys(before)) {
+    const [was, is] = [numberless(before[command]!), numberless(after[command]!)];
+    const gone = was.filter((text) => !is.includes(text));
+    const come = is.filter((text) => !was.includes(text));
     const differences = [...gone.map((text) => `- ${text}`), ...come.map((text) => `+ ${text}`)];
     // What has left behind a run directory is told by its name.
     if (command !== 'run directories' || come.some((name) => name !== 'chaos.yaml')) {

@@ -9,6 +9,8 @@
  * relay is a program that carries frames (bench/c/fault-relay.c). Nothing is left to devices: the frames on the public link
  * are whole, with their checksums.
  */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { compile } from '../../bench/net/tools.ts';
 import { type Background, run, until } from '../netns/support/process.ts';
 import { ip, Namespace, PREFIX, removeNamespaces } from '../netns/support/topology.ts';
@@ -43,6 +45,8 @@ export type Network = Record<(typeof NAMES)[number], Namespace> & {
   destroy(): void;
 };
 
+const DISK = 'size=256m';
+
 let made = 0;
 
 export async function createNetwork(seed: number): Promise<Network> {
@@ -50,12 +54,19 @@ export async function createNetwork(seed: number): Promise<Network> {
   const network = Object.fromEntries(
     NAMES.map((name) => [name, new Namespace(`${label}-${name}`)]),
   ) as unknown as Network;
-  const onExit = () => removeNamespaces(NAMES.map((name) => network[name].name));
+  const { stateRoot } = network.gateway;
+  const onExit = () => {
+    spawnSync('umount', ['-l', stateRoot], { stdio: 'ignore' });
+    removeNamespaces(NAMES.map((name) => network[name].name));
+  };
   network.destroy = () => {
     process.off('exit', onExit);
     onExit();
   };
   process.on('exit', onExit);
+  // A disk of its own, which can be full.
+  mkdirSync(stateRoot, { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', DISK, 'tmpfs', stateRoot]);
   for (const name of NAMES) {
     await run(['ip', 'netns', 'add', network[name].name]);
     await network[name].exec('sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv4.ip_forward=0');

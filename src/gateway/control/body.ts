@@ -3,7 +3,7 @@
  * and DELETE it is never read; a DELETE may have none.
  */
 import type { MiddlewareHandler } from 'hono';
-import { errorBody } from './errors.ts';
+import { errorBody, notJson } from './errors.ts';
 
 export const MAX_BODY_BYTES = 1_048_576;
 const MAX_DEPTH = 32;
@@ -18,14 +18,7 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
   if (c.req.method !== 'POST' && !(isDelete && announcesBody((name) => c.req.header(name)))) return next();
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type)) {
-    return c.json(
-      errorBody(
-        'not_json',
-        'the body is not application/json',
-        'send the header `content-type: application/json`',
-      ),
-      415,
-    );
+    return c.json(notJson(), 415);
   }
   const sent = await limitedText(c.req.raw, Number(c.req.header('content-length') ?? 0));
   if (sent === null) {

@@ -1,4 +1,5 @@
 /** What is wrong with a request, or with what it asks for, as a status and a body. */
+import { HTTPException } from 'hono/http-exception';
 import { NatgateError } from '../../core/errors.ts';
 import { ConfigError, pathText } from '../config/problems.ts';
 
@@ -38,6 +39,14 @@ export function errorBody(code: string, message: string, hint: string): ErrorBod
   return { error: { code, message, hint } };
 }
 
+export function notJson(): ErrorBody {
+  return errorBody(
+    'not_json',
+    'the body is not application/json',
+    'send the header `content-type: application/json`',
+  );
+}
+
 export function errorOf(error: unknown): { status: ErrorStatus; body: ErrorBody } {
   if (error instanceof ConfigError) {
     const wrong = error.problems.filter(({ severity }) => severity === 'error');
@@ -49,6 +58,8 @@ export function errorOf(error: unknown): { status: ErrorStatus; body: ErrorBody 
   if (error instanceof NatgateError) {
     return { status: STATUS[error.code] ?? 409, body: errorBody(error.code, error.message, error.hint) };
   }
+  // The framework reads some content types otherwise than body.ts does: `application/json;` is none to it.
+  if (error instanceof HTTPException && error.status === 415) return { status: 415, body: notJson() };
   // Nothing of the inside goes out: the log has it.
   return { status: 500, body: errorBody('internal', 'the request failed', 'see the log of the gateway') };
 }

@@ -13,6 +13,7 @@
  * Invariant: at most one engine has been told to go, and a next one is told only when that one is no more.
  */
 import { NatgateError } from '../../core/errors.ts';
+import { shortageHint } from '../../core/shortage-hint.ts';
 import type { Reconfiguration, Reconfigured } from '../../engine/reconfigure.ts';
 import type { TapFilter } from '../../engine/tap-filter.ts';
 import { type EngineChild, type EngineEvents, type EngineNews, EngineProcess } from './engine-process.ts';
@@ -33,6 +34,9 @@ const NEXT_STANDBY_MS = 500;
 /** After one that ended while it stood by, doubling. */
 const STANDBY_AGAIN_MS = 2000;
 const LONGEST_STANDBY_PAUSE_MS = 60_000;
+/** A process that is wanted and has not loaded by then hangs: Node does, where it may make a process but not all of its threads. */
+const LOAD_MS = 90_000;
+const LATE = `it was not ready after ${LOAD_MS / 1000} s`;
 /** A queue that was made longer for an outage is as before when what waited in it has surely been read. */
 const AFTER_OUTAGE_MS = 2000;
 
@@ -67,6 +71,16 @@ export interface EngineHost {
 interface Next {
   child: EngineChild;
   isLoaded: boolean;
+  /** Was wanted, and not there for LOAD_MS. */
+  isLate: boolean;
+}
+
+function notStarted(reason: string): NatgateError {
+  return new NatgateError(
+    'engine_failed',
+    `the packet engine did not start: ${reason}`,
+    shortageHint(reason === LATE ? 'EAGAIN' : reason),
+  );
 }
 
 export class EngineKeeper {
@@ -90,6 +104,7 @@ export class EngineKeeper {
   #pause: NodeJS.Timeout | undefined;
   #standbyTimer: NodeJS.Timeout | undefined;
   #outageTimer: NodeJS.Timeout | undefined;
+  #loadTimer: NodeJS.Timeout | undefined;
   #started: { resolve(): void; reject(error: Error): void } | null = null;
   /** Runs when the first engine stands by. */
   #beforeGo: (() => Promise<void>) | null = null;
@@ -160,15 +175,15 @@ export class EngineKeeper {
   /** Lets the engine finish its batch; ends it when it does not. Resolves when it and the standby have gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const timer of [this.#pause, this.#standbyTimer, this.#outageTimer]) clearTimeout(timer);
+    for (const timer of [this.#pause, this.#standbyTimer, this.#outageTimer, this.#loadTimer])
+      clearTimeout(timer);
     await Promise.all([this.#active?.stop(), this.#next?.child.kill()]);
   }
 
   /** Lets the engine finish its batch, as stop() does, but keeps who stands by: resume() may follow. */
   async suspend(): Promise<void> {
     this.#isStopping = true;
-    clearTimeout(this.#pause);
-    clearTimeout(this.#standbyTimer);
+    for (const timer of [this.#pause, this.#standbyTimer, this.#loadTimer]) clearTimeout(timer);
     this.#outage(true);
     await this.#active?.stop();
   }
@@ -218,8 +233,19 @@ export class EngineKeeper {
   /** While none is active: the next one goes as soon as it can. */
   #promote(): void {
     this.#isWanted = true;
+    clearTimeout(this.#loadTimer);
+    this.#loadTimer = setTimeout(() => this.#late(), LOAD_MS);
+    this.#loadTimer.unref();
     if (this.#next === null) this.#load(false);
     else if (this.#next.isLoaded) this.#go(this.#next.child);
+  }
+
+  /** Who hangs makes room for another one. */
+  #late(): void {
+    const next = this.#next;
+    if (next === null || next.isLoaded) return;
+    next.isLate = true;
+    void next.child.kill();
   }
 
   #load(isReserve: boolean): void {
@@ -227,7 +253,7 @@ export class EngineKeeper {
     const make =
       this.#host.make ??
       ((start, reserve, events) => new EngineProcess(this.#host.fds(), start, reserve, events));
-    const next: Next = { child: null as unknown as EngineChild, isLoaded: false };
+    const next: Next = { child: null as unknown as EngineChild, isLoaded: false, isLate: false };
     this.#next = next;
     const events: EngineEvents = {
       onStandby: () => this.#loaded(next),
@@ -238,7 +264,7 @@ export class EngineKeeper {
         if (!this.#isStopping) this.#host.onBrokenQueue();
       },
       onEnd: (reason) => {
-        if (next === this.#next) this.#nextEnded(reason);
+        if (next === this.#next) this.#nextEnded(next.isLate ? LATE : reason);
         else if (next.child === this.#active) this.#activeEnded(reason);
       },
     };
@@ -271,6 +297,7 @@ export class EngineKeeper {
   }
 
   #go(child: EngineChild): void {
+    clearTimeout(this.#loadTimer);
     this.#next = null;
     this.#standby.loading();
     this.#isWanted = false;
@@ -303,7 +330,7 @@ export class EngineKeeper {
   #nextEnded(reason: string): void {
     this.#next = null;
     if (this.#isStopping || !this.#wasReady) {
-      this.#fail(new NatgateError('engine_failed', `the packet engine did not start: ${reason}`));
+      this.#fail(notStarted(reason));
     } else if (this.#isWanted) {
       this.#died(reason);
     } else {
@@ -321,7 +348,7 @@ export class EngineKeeper {
     this.#active = null;
     this.#requests.abandon();
     if (this.#isStopping || !this.#wasReady) {
-      this.#fail(new NatgateError('engine_failed', `the packet engine did not start: ${reason}`));
+      this.#fail(notStarted(reason));
       return;
     }
     if (performance.now() - this.#wentAt >= SOUND_MS) {

@@ -2,10 +2,14 @@
  * Fair shares of the processor: when the queues of the private TUNs overrun, hosts that send more than their share are cut down to it
  * before their packets reach the engine (host/steering/meter.ts), so that those who send less lose nothing.
  *
- *     quiet ──a queue drops──▶ counting ──a look later──▶ limiting ──nobody is above the limit for CALM looks──▶ quiet
+ *     quiet ──a queue drops──▶ counting ──and does so still──▶ limiting ──nobody is above the limit for CALM looks──▶ quiet
+ *       ▲───────────no more────────┘
  *
  * The limit is max-min fair: what the engine gets done, shared so that who wants less than an even part has all he wants, and what is left
- * is shared among the others. What it gets done is what it read while queues dropped; while they do not, a little more is tried each time.
+ * is shared among the others. What it gets done is what it read while queues dropped; while they do not, more is tried, at first a little,
+ * then twice as much more with each look: what was found may have been an engine that did not run all of the time.
+ *
+ * Queues of an engine that reads nothing (dead, stopped) drop as well. That is no flood, and says nothing about what it gets done.
  *
  * Limits: hosts behind the private interfaces, by address; what comes from outside, and on an interface that is both sides, is not
  * metered. One look (LOOK_MS) passes before counting, and one more before the first limit.
@@ -22,7 +26,13 @@ const LOOK_MS = 250;
 const FEW = 64;
 /** Of what the engine read while queues overran: it is to have a little air. */
 const MARGIN = 0.9;
-const MORE = 1.05;
+/** Parts of a capacity that are tried besides it: first, and at most. */
+const MORE = 0.05;
+const MOST_MORE = 0.8;
+/** Packets in an interval (3800 a second) that any engine gets done: less was read by one that was not let run. */
+const LEAST = 32;
+/** Packets in an interval that nothing gets done. */
+const UNBOUNDED = 2 ** 30;
 /** Looks without anybody above the limit. */
 const CALM = 8;
 /** Looks from one writing down to the next. */
@@ -77,6 +87,8 @@ export class FloodWatch {
   private last: Passed & { at: number };
   /** Packets in an interval that the engine gets done. */
   private capacity = 0;
+  /** The part of it that is tried next. */
+  private more = MORE;
   private calm = 0;
   /** With somebody above the limit, of this flood. */
   private looks = 0;
@@ -102,17 +114,29 @@ export class FloodWatch {
     // A TUN that was made anew counts anew.
     if (elapsed <= 0 || passed.packets < last.packets || passed.dropped < last.dropped) return;
     const overran = passed.dropped - last.dropped > FEW;
-    const read = ((passed.packets - last.packets) * INTERVAL_MS) / elapsed;
+    const done = Math.max(LEAST, ((passed.packets - last.packets) * INTERVAL_MS * MARGIN) / elapsed);
+    if (overran && passed.packets === last.packets) {
+      if (meter.limit === COUNT_ONLY) meter.limit = 0;
+      return;
+    }
     if (meter.limit === 0) {
       if (!overran) return;
       meter.key = host.random();
       meter.limit = COUNT_ONLY;
-      this.capacity = read * MARGIN;
       this.calm = 0;
       this.looks = 0;
       return;
     }
-    this.capacity = overran ? read * MARGIN : this.capacity * MORE;
+    if (overran) {
+      this.capacity = done;
+      this.more = MORE;
+    } else if (meter.limit === COUNT_ONLY) {
+      meter.limit = 0;
+      return;
+    } else {
+      this.capacity = Math.min(this.capacity * (1 + this.more), UNBOUNDED);
+      this.more = Math.min(this.more * 2, MOST_MORE);
+    }
     this.limit();
   }
 
@@ -140,6 +164,8 @@ export class FloodWatch {
       );
       return;
     }
+    // All together want less than that.
+    if (wasLimiting) meter.limit = Math.floor(this.capacity);
     if (++this.calm < CALM) return;
     meter.limit = 0;
     if (!wasLimiting) return;

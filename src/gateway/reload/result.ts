@@ -2,11 +2,12 @@
  * What became of a reload: for the log, `natgate reload`, and programs. Who asked by SIGHUP finds it in the run directory:
  * `reload.json`, with the number that was in `reload.request` when the reload began.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NatgateError } from '../../core/errors.ts';
 import type { EndCause } from '../../engine/flow-judge.ts';
 import type { EndedFlows } from '../../engine/reconfigure.ts';
+import { replaceFile } from '../../host/replace-file.ts';
 import { type Difference, isNothing, type ListChange } from './difference.ts';
 import { REQUEST, RESULT } from './files.ts';
 
@@ -109,9 +110,7 @@ export function readRequest(directory: string): string {
 }
 
 export function writeResult(directory: string, request: string, result: ReloadResult): void {
-  const path = join(directory, RESULT);
-  writeFileSync(`${path}.new`, `${JSON.stringify({ request, result })}\n`, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  replaceFile(join(directory, RESULT), `${JSON.stringify({ request, result })}\n`, { mode: 0o600 });
 }
 
 /** The result of the reload that began with this request; null: not yet. */

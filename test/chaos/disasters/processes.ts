@@ -5,6 +5,7 @@ import { until } from '../../netns/support/process.ts';
 import { activeEngine, children } from '../engines.ts';
 import type { World } from '../world.ts';
 import type { Disaster } from './disaster.ts';
+import { reloaded } from './reloaded.ts';
 
 async function anotherEngine(world: World, than: number): Promise<void> {
   await until('another engine', () => {
@@ -97,17 +98,6 @@ export const reload: Disaster = {
     return await reloaded(world);
   },
 };
-
-/** Sends SIGHUP, and waits for what the log says of it. */
-async function reloaded({ natgate }: World): Promise<string> {
-  const said = () => natgate.process.stderr.match(/^natgate: (not )?reloaded.*$/gm) ?? [];
-  const before = said().length;
-  natgate.process.child.kill('SIGHUP');
-  await until('the reload to be logged', () => said().length > before);
-  const line = said().at(-1)!;
-  if (line.startsWith('natgate: not')) throw new Error(line);
-  return line.slice('natgate: '.length);
-}
 
 export const takeover: Disaster = {
   name: 'takeover',

@@ -1,4 +1,5 @@
 /** What traffic can do: floods, bad wires, flows that somebody ends. */
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compile } from '../../../bench/net/tools.ts';
 import type { RelayFaults } from '../network.ts';
@@ -111,6 +112,7 @@ export const flowsSaved: Disaster = {
   strike: async (world) => {
     const path = `${world.gateway.stateRoot}/saved.flows`;
     await world.natgate.cli('flows', ['save', path]);
+    rmSync(path);
     return undefined;
   },
 };

@@ -122,6 +122,12 @@ const ruleNames = async () =>
   );
 
 describe('answers', () => {
+  it('says of a content type that only looks like JSON that it is none, and logs no fault', async () => {
+    const answer = await ask('POST', '/v1/plan', {}, { 'content-type': 'application/json;' });
+    expect([answer.status, answer.body.error.code]).toEqual([415, 'not_json']);
+    expect(logged).toEqual([]);
+  });
+
   it.each([
     ['GET', '/v1/health', undefined, schemas.health],
     ['GET', '/v1/status', undefined, schemas.status],

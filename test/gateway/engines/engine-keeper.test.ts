@@ -122,6 +122,48 @@ describe('the keeper of engines', () => {
     }
   });
 
+  it('ends an engine that never loads: the start fails, and says what may be the reason', async () => {
+    const failing = keeper().start();
+    const failed = expect(failing).rejects.toMatchObject({
+      code: 'engine_failed',
+      message: 'the packet engine did not start: it was not ready after 90 s',
+      hint: expect.stringContaining('pids.max'),
+    });
+    await vi.advanceTimersByTimeAsync(89_000);
+    expect(engines[0]!.isConnected).toBe(true);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(engines[0]!.isConnected).toBe(false);
+    await failed;
+  });
+
+  it('ends an engine that never loads while none forwards, and makes another', async () => {
+    const kept = await running();
+    engines[0]!.die();
+    expect(engines).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(90_100);
+    expect(engines[1]!.isConnected).toBe(false);
+    expect(engines).toHaveLength(3);
+    engines[2]!.load();
+    engines[2]!.forward();
+    expect(happened.at(-1)).toBe('ready');
+    await vi.advanceTimersByTimeAsync(200_000);
+    expect(engines[2]!.isConnected).toBe(true);
+    await kept.stop();
+  });
+
+  it.each([
+    ['spawn node EAGAIN', 'pids.max'],
+    ['socketpair EMFILE', 'ulimit -n'],
+    ['killed by SIGABRT', 'TasksMax='],
+    ['exit code 7', ''],
+  ])('says what helps where the first one fails by %j', async (reason, hint) => {
+    const failing = keeper().start();
+    engines[0]!.die(reason);
+    const error = await failing.catch((caught) => caught);
+    expect(error.hint).toContain(hint);
+    expect(error.hint === '').toBe(hint === '');
+  });
+
   it('has another one stand by a little later, which hears nothing', async () => {
     const kept = await running();
     expect(engines).toHaveLength(2);

@@ -107,6 +107,46 @@ describe('the watch', () => {
     ]);
   });
 
+  it('an engine that is stopped, or dead, for a while is no flood: nobody is limited, before nor after', () => {
+    demands = [demand('10.0.0.2', 10), demand('10.0.0.3', 9)];
+    for (const seconds of [0.25, 1, 5]) {
+      pass(600, 0);
+      // It stops in the middle of a look, and goes on in the middle of another.
+      pass(300, 120);
+      for (let look = 0; look < seconds * 4; look++) pass(0, 600);
+      pass(800, 200);
+      for (let look = 0; look < 20; look++) {
+        pass(600, 0);
+        expect(meter.limit === 0 || meter.limit === 0xffffffff).toBe(true);
+      }
+      expect(meter.limit).toBe(0);
+    }
+    expect(lines).toEqual([]);
+  });
+
+  it('an engine that stops under a flood leaves the limit as it was', () => {
+    demands = [demand('10.0.0.66', 3000), demand('10.0.0.2', 10)];
+    pass(30_000, 5000);
+    pass(30_000, 5000);
+    const { limit } = meter;
+    expect(limit).toBeLessThan(3000);
+    for (let look = 0; look < 20; look++) pass(0, 9000);
+    expect(meter.limit).toBe(limit);
+  });
+
+  it('whatever was found once, a limit rises to what is wanted within two seconds in which no queue drops', () => {
+    for (const packets of [1, 20, 300, 5000]) {
+      demands = [demand('10.0.0.2', 90), demand('10.0.0.3', 80)];
+      pass(packets, 5000);
+      pass(packets, 5000);
+      for (let look = 0; look < 8; look++) pass(packets, 0);
+      expect(meter.limit >= 90 || meter.limit === 0, `${packets}: ${meter.limit}`).toBe(true);
+      demands = [];
+      for (let look = 0; look < 20; look++) pass(0, 0);
+      expect(meter.limit).toBe(0);
+    }
+  });
+
   it('a TUN that was made anew, whose counts begin anew, is no flood', () => {
     pass(30_000, 5000);
     pass(-20_000, -4000);

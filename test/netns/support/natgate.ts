@@ -1,6 +1,6 @@
 /** A `natgate run` in the background. Knows nothing of the test runner, so that scripts may use it too. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readStatus } from '../../../src/gateway/status.ts';
 import { RECIPE_PAGE, RECIPE_SAVED } from '../../gateway/iptables/recipe.ts';
@@ -109,7 +109,10 @@ export class Natgate implements Gateway {
       await this.cli('down', [], { check: false });
       throw new Error(`natgate ended with ${code}\n${this.process.stderr}`);
     }
-    if (existsSync(this.#directory)) throw new Error(`${this.#directory} was left behind`);
+    if (existsSync(this.#directory)) {
+      const files = readdirSync(this.#directory).join(', ');
+      throw new Error(`${this.#directory} was left behind, with ${files || 'nothing'}`);
+    }
   }
 
   /** Ends it however it is, and undoes what it left. */

@@ -7,6 +7,8 @@ export interface CableEnd {
   ns: Namespace;
   device: string;
   address?: string;
+  /** Hardware address of the device, where it is to be a certain one. */
+  mac?: string;
 }
 
 /** A namespace `NAME` of this topology, removed with it. */
@@ -21,8 +23,9 @@ export async function addNamespace(t: Topology, name: string): Promise<Namespace
 
 /** A veth pair between the two, up. */
 export async function cable(a: CableEnd, b: CableEnd): Promise<void> {
-  const pair = `link add ${a.device} netns ${a.ns.name} type veth peer name ${b.device} netns ${b.ns.name}`;
-  await run(['ip', ...pair.split(' ')]);
+  const words = ({ device, ns, mac }: CableEnd) =>
+    `name ${device} netns ${ns.name}${mac === undefined ? '' : ` address ${mac}`}`;
+  await run(['ip', 'link', 'add', ...words(a).split(' '), 'type', 'veth', 'peer', ...words(b).split(' ')]);
   for (const { ns, device, address } of [a, b]) {
     if (address !== undefined) await ip(ns, `addr add ${address} dev ${device}`);
     await ip(ns, `link set ${device} up`);
