@@ -45,6 +45,8 @@ class FileText extends OptionText {
 
 export class Reader {
   readonly problems: Problem[] = [];
+  /** None is said twice. */
+  readonly #said = new Set<string>();
   readonly #origins: Origins;
 
   constructor(origins: Origins) {
@@ -109,11 +111,10 @@ export class Reader {
   }
 
   #add(severity: Problem['severity'], path: Path, what: string, remedy: string, place: Place | null): void {
-    const key = pathText(path);
-    const isKnown = this.problems.some(
-      (known) => known.what === what && pathText(known.path) === key && known.severity === severity,
-    );
-    if (!isKnown) this.problems.push({ severity, path, what, remedy, place });
+    const key = `${severity} ${pathText(path)} ${what}`;
+    if (this.#said.has(key)) return;
+    this.#said.add(key);
+    this.problems.push({ severity, path, what, remedy, place });
   }
 }
 

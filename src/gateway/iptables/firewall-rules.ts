@@ -165,6 +165,9 @@ export function fateOf({ rule, reading, verdict }: ReadRule, serving: Serving, c
   }
   const action = actionOf(rule, verdict, serving);
   if (typeof action === 'string') return { kind: 'lost', why: action, changes: true };
+  if (action['reject-with'] === 'tcp-reset' && !isOfTcp(reading.tests)) {
+    return { kind: 'lost', why: 'iptables takes tcp-reset only with `-p tcp`', changes: true };
+  }
   if (typeof verdict === 'object' && !chains.has(verdict.jump))
     return { kind: 'needless', why: 'the chain is empty' };
   const parts = reading.parts ?? partsOfPorts(reading.tests);
@@ -196,6 +199,8 @@ export function fateOf({ rule, reading, verdict }: ReadRule, serving: Serving, c
   return { kind: 'rule', rules, chain: { name: aside, rules: late }, note: null };
 }
 
+const isOfTcp = (tests: readonly Test[]) =>
+  tests.some((test) => test.on === 'protocol' && !test.not && test.values.every((value) => value === 6));
 const isCounting = (test: Test) => test.on === 'chance' && test.key !== 'time';
 const isEitherPort = (test: Test) => test.on === 'anyport' && !test.not;
 

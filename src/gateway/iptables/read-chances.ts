@@ -4,6 +4,9 @@ import type { Option } from './syntax.ts';
 import type { Test } from './tests.ts';
 
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+/** xt_limit and xt_hashlimit have no number of their own: natgate's (config/schema). */
+const MAX_BURST = 1_000_000;
+const MAX_CONNECTIONS = 16_777_216;
 const UNITS = ['second', 'minute', 'hour', 'day'];
 
 /** `-m limit`. */
@@ -12,7 +15,7 @@ export function rate(options: readonly Option[]): Test | string {
   const words = rateWords(text);
   if (words === null)
     throw problem(options[0]!.place, `${text} is no rate`, '10/second, 5/minute, 100/hour or 20/day');
-  const burst = Number(argument(options, 'limit-burst') ?? 5);
+  const burst = whole(options, 'limit-burst', 1, MAX_BURST) ?? 5;
   if (isNot(options, 'limit')) return 'a negated limit';
   return chance('limit', { rate: words, burst }, `limit ${text}`);
 }
@@ -31,8 +34,8 @@ export function hashRate(options: readonly Option[], seen: Set<string>): Test | 
   const modes = (argument(options, 'hashlimit-mode') ?? '').split(',').filter(Boolean);
   if (modes.some((mode) => /port/.test(mode))) return 'natgate’s limits are kept by address, not by port';
   const prefixes = [
-    ...(modes.includes('srcip') ? [Number(argument(options, 'hashlimit-srcmask') ?? 32)] : []),
-    ...(modes.includes('dstip') ? [Number(argument(options, 'hashlimit-dstmask') ?? 32)] : []),
+    ...(modes.includes('srcip') ? [whole(options, 'hashlimit-srcmask', 0, 32) ?? 32] : []),
+    ...(modes.includes('dstip') ? [whole(options, 'hashlimit-dstmask', 0, 32) ?? 32] : []),
   ];
   if (prefixes.length === 2 && prefixes[0] !== prefixes[1])
     return 'natgate’s limits have one prefix length for both addresses';
@@ -46,7 +49,7 @@ export function hashRate(options: readonly Option[], seen: Set<string>): Test | 
           : 'destination';
   const value = {
     rate: words,
-    burst: Number(argument(options, 'hashlimit-burst') ?? 5),
+    burst: whole(options, 'hashlimit-burst', 1, MAX_BURST) ?? 5,
     per,
     ...(prefixes[0] !== undefined && prefixes[0] !== 32 && { prefix: prefixes[0] }),
     ...(above && { above }),
@@ -58,16 +61,16 @@ export function hashRate(options: readonly Option[], seen: Set<string>): Test | 
 export function connections(options: readonly Option[]): Test | string {
   const isAbove = options.some(({ name }) => name === 'connlimit-above');
   const name = isAbove ? 'connlimit-above' : 'connlimit-upto';
-  const count = argument(options, name) ?? '';
-  const mask = argument(options, 'connlimit-mask') ?? '32';
-  if (!/^\d+$/.test(count) || !/^\d+$/.test(mask))
-    throw problem(options[0]!.place, `${count} is no number of connections`, '--connlimit-above 20');
+  const count = whole(options, name, 0, MAX_CONNECTIONS);
+  if (count === undefined)
+    throw problem(options[0]!.place, 'how many connections is not said', '--connlimit-above 20');
+  const prefix = whole(options, 'connlimit-mask', 0, 32) ?? 32;
   const above = isAbove !== isNot(options, name);
   const isDestination = options.some((option) => option.name === 'connlimit-daddr');
   const value = {
-    count: Number(count),
+    count,
     ...(isDestination && { per: 'destination' }),
-    ...(mask !== '32' && { prefix: Number(mask) }),
+    ...(prefix !== 32 && { prefix }),
     ...(!above && { above }),
   };
   return chance('connections', value, `connlimit ${count}`);
@@ -94,6 +97,10 @@ export function schedule(options: readonly Option[]): Test | string {
     value['days'] = DAYS.filter((day) => days.includes(day) !== not);
   }
   if (start !== undefined || stop !== undefined) {
+    for (const text of [start, stop]) {
+      if (text !== undefined && !/^\d{1,2}:\d{1,2}(:\d{1,2})?$/.test(text))
+        throw problem(options[0]!.place, `${text} is no time of day`, '17:00');
+    }
     value['from'] = clock(start ?? '00:00', 0);
     value['to'] = stop === undefined ? '24:00' : clock(stop, 1);
   }
@@ -133,6 +140,20 @@ function rateWords(text: string): string | null {
 
 function argument(options: readonly Option[], name: string): string | undefined {
   return options.findLast((option) => option.name === name)?.values[0];
+}
+
+/** The whole number of an option, or undefined when it is not there. Throws NatgateError when it is not one of [least, most]. */
+function whole(options: readonly Option[], name: string, least: number, most: number): number | undefined {
+  const text = argument(options, name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw problem(
+      options[0]!.place,
+      `--${name}: ${text} is no number from ${least} to ${most}`,
+      `--${name} ${least + 10}`,
+    );
+  return value;
 }
 
 function isNot(options: readonly Option[], name: string): boolean {
