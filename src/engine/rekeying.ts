@@ -4,7 +4,8 @@
  *
  * The packet path only notes it. Housekeeping looks at the note, and does all in one pass, while packets wait in their queues. It does
  * so once in INTERVAL_MS at most: the pass takes a fraction of a second for a million flows, so that whoever could bring it about
- * at will has no lever with it. Until then lookups are long, and forwarding is slow, but right.
+ * at will has no lever with it. Until then lookups are long, and forwarding is slow, but right. Where the next key does not help, since
+ * the tuples collide with it as well, the one after it comes twice as late, up to LONGEST_MS.
  *
  * Killed at any moment, it leaves a state whose flows live on (hash-keys.ts). What is keyed with the state's seed stays so.
  */
@@ -19,6 +20,7 @@ import { beginChange, endChange } from './hash-keys.ts';
 import { S_HEARTBEAT, type State } from './state.ts';
 
 const INTERVAL_MS = 60_000;
+const LONGEST_MS = 3_600_000;
 
 /** Who is there while a change takes. */
 export interface RekeyWatch {
@@ -37,8 +39,9 @@ export class Rekeyer {
   private readonly table: FlowTable;
   private readonly mappings: MappingTable;
   private readonly log: (line: string) => void;
-  /** Since a change; and until when, ms. */
+  /** Since a change; for how long, and until when, ms. */
   private isResting = false;
+  private interval = INTERVAL_MS;
   private restsUntil = 0;
 
   /** The flows of an earlier engine have been adopted: all are sealed with the current key. */
@@ -61,8 +64,9 @@ export class Rekeyer {
     if (this.isResting && ((now - this.restsUntil) | 0) >= 0) this.isResting = false;
     if (this.isResting || this.distance <= FAR) return;
     this.change();
+    this.interval = this.distance <= FAR ? INTERVAL_MS : Math.min(this.interval * 2, LONGEST_MS);
     this.isResting = true;
-    this.restsUntil = (now + INTERVAL_MS) | 0;
+    this.restsUntil = (now + this.interval) | 0;
   }
 
   /** The farthest from its home that an entry has landed since the last change, where it is over FAR. */
@@ -84,6 +88,8 @@ export class Rekeyer {
     this.mappings.rekey(key, alive);
     this.counters[HASH_REKEYS]!++;
     const took = Math.round(watch.clock() - began);
-    this.log(`hash key changed: ${table.count} flows, ${took} ms, an entry was ${distance} places from home`);
+    const left = this.distance <= FAR ? '' : `, one is ${this.distance} with the new key`;
+    const pass = `${table.count} flows, ${took} ms`;
+    this.log(`hash key changed: ${pass}, an entry was ${distance} places from home${left}`);
   }
 }

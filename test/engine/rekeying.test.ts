@@ -109,6 +109,34 @@ test('an engine that takes a crowded table over gives it another key', () => {
   expect(key).not.toEqual(FIRST);
 });
 
+test('a key that does not help is tried half as often, up to once an hour', () => {
+  const lines: string[] = [];
+  const bed = new Bed({
+    flows: 2048,
+    log: (line) => lines.push(line),
+    timeouts: { udp: 100_000, udpStream: 100_000 },
+  });
+  const { rekeyer } = bed.engine.sessions;
+  const { mask } = bed.engine.tracker.table.index;
+  rekeyer.newKey = () => FIRST;
+  outcomes(bed, collidingTuples(FAR + 20, 17, FIRST, mask, ofHost(9)).map(packetOf));
+  expect(lines).toEqual([
+    expect.stringMatching(/an entry was \d+ places from home, one is \d+ with the new key$/),
+  ]);
+  const minutes: number[] = [];
+  for (let minute = 1; minute <= 250; minute++) {
+    bed.pass(60_000);
+    if (bed.totals['hash_rekeys']! > minutes.length + 1) minutes.push(minute);
+  }
+  expect(minutes).toEqual([2, 6, 14, 30, 62, 122, 182, 242]);
+  rekeyer.newKey = () => SECOND;
+  bed.pass(3_600_000);
+  expect(lines.at(-1)).toMatch(/places from home$/);
+  expect(bed.totals['hash_rekeys']).toBe(10);
+  bed.pass(7_200_000);
+  expect(bed.totals['hash_rekeys']).toBe(10);
+});
+
 /** What names a flow, of each live record. */
 function identities({ hot, cold, capacity, isLive }: FlowTable, table: FlowTable): string[] {
   const found: string[] = [];
