@@ -2,7 +2,7 @@
  * Taking over the records of a flow table from an earlier process: every record is looked at, none is believed.
  *
  *     torn      SEQUENCE is odd: its engine died while it wrote the identity
- *     damaged   the check word (flow-check.ts) is not that of the record
+ *     damaged   the check word (flow-check.ts) is not that of the record, under the key before neither (rekey.ts)
  *     twice     another record has one of its tuples: the younger of the two stays, where that is known in time
  *     refused   whoever called does not want it
  *
@@ -25,7 +25,7 @@ import {
   TUPLE,
 } from './flow-table.ts';
 
-const BLOCK = 64;
+export const BLOCK = 64;
 
 /** What became of the records. */
 export interface Adoption {
@@ -97,7 +97,13 @@ function countUsed({ hot, cold, capacity }: FlowTable): number {
 }
 
 /** The hashes of both tuples of live records. Returns something of what was touched. */
-function hashBlock(table: FlowTable, first: number, end: number, hashes: Int32Array, touch: Touch): number {
+export function hashBlock(
+  table: FlowTable,
+  first: number,
+  end: number,
+  hashes: Int32Array,
+  touch: Touch = () => 0,
+): number {
   const { hot, index } = table;
   let count = 0;
   for (let flow = first; flow < end; flow++) {
@@ -134,7 +140,7 @@ function isWhole(table: FlowTable, flow: number, original: number, reply: number
     result.torn++;
     return false;
   }
-  if (check !== checkOf(original, reply, status, created, sequence)) {
+  if (check !== checkOf(original, reply, status, created, sequence) && !table.resealed(flow)) {
     if (check !== 0) result.damaged++;
     return false;
   }

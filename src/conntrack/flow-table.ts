@@ -30,7 +30,7 @@ import { NatgateError } from '../core/errors.ts';
 import { PROTO_SCTP, PROTO_TCP } from '../wire/ipv4.ts';
 import { checkOf } from './flow-check.ts';
 import { TagIndex } from './tag-index.ts';
-import { hashTuple } from './tuple.ts';
+import { type HashKey, hashTuple } from './tuple.ts';
 
 export const ORIGINAL = 0;
 export const REPLY = 1;
@@ -114,11 +114,13 @@ export class FlowTable {
   count = 0;
   /** Goes up with every flow made or destroyed: a handle found earlier still holds while it stands. */
   changes = 0;
-  private readonly key0: number;
-  private readonly key1: number;
+  private key0: number;
+  private key1: number;
+  /** The key before, where records of the buffer may be sealed with it still (rekey.ts). */
+  private former: HashKey | null;
   private free = -1;
   /** Records from here on were never used. */
-  private fresh = 0;
+  fresh = 0;
   private readonly hashOf: (handle: number) => number;
 
   /** Bytes that a table of `capacity` flows needs. Throws NatgateError `bad_capacity`. */
@@ -139,8 +141,17 @@ export class FlowTable {
     return capacity * HOT_BYTES;
   }
 
-  /** `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adoptRecords(). */
-  constructor(buffer: ArrayBuffer, offset: number, capacity: number, seed: readonly [number, number]) {
+  /**
+   * `buffer` from `offset` (64-aligned) is all zero, or holds a table of the same capacity: then call adoptRecords(). `former`: the
+   * key before `key`, where its engine may have died while it changed it.
+   */
+  constructor(
+    buffer: ArrayBuffer,
+    offset: number,
+    capacity: number,
+    key: HashKey,
+    former: HashKey | null = null,
+  ) {
     this.capacity = capacity;
     this.hot = new Int32Array(buffer, offset, capacity * HOT);
     this.track = new Int32Array(buffer, offset + capacity * HOT_BYTES, capacity * TRACK);
@@ -149,8 +160,9 @@ export class FlowTable {
       new Int32Array(buffer, offset + capacity * RECORD_BYTES, TagIndex.slots(capacity * 2)),
       capacity * 2,
     );
-    this.key0 = seed[0];
-    this.key1 = seed[1];
+    this.key0 = key[0];
+    this.key1 = key[1];
+    this.former = former;
     this.hashOf = (handle) => this.hashOfHandle(handle);
   }
 
@@ -288,6 +300,32 @@ export class FlowTable {
     const reply = this.hashOfHandle((flow << 1) | 1);
     const created = cold[flow * COLD + C_CREATED]!;
     cold[flow * COLD + C_CHECK] = checkOf(original, reply, hot[flow * HOT + H_STATUS]!, created, sequence);
+  }
+
+  /** Hashes with another key from now on, and finds nothing: rekeyTable() goes on from here. */
+  setKey(key: HashKey): void {
+    this.key0 = key[0];
+    this.key1 = key[1];
+    this.former = null;
+    this.index.clear();
+    this.changes++;
+  }
+
+  /** Seals a record whose check word is right under the former key; else returns false. */
+  resealed(flow: number): boolean {
+    const { hot, cold, former } = this;
+    if (former === null) return false;
+    const h = flow * HOT;
+    const t = h + TUPLE;
+    const status = hot[h + H_STATUS]!;
+    const protocol = status & 0xff;
+    const original = hashTuple(hot[h]!, hot[h + H_DESTINATION]!, hot[h + H_PORTS]!, protocol, ...former);
+    const reply = hashTuple(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, protocol, ...former);
+    const created = cold[flow * COLD + C_CREATED]!;
+    const sequence = hot[h + H_SEQUENCE]!;
+    if (cold[flow * COLD + C_CHECK] !== checkOf(original, reply, status, created, sequence)) return false;
+    this.seal(flow, sequence);
+    return true;
   }
 
   /** Begins to take over the records that are in the buffer, of which those from `used` on were never used (flow-adoption.ts). */

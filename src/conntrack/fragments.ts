@@ -10,6 +10,9 @@
  * A new datagram takes a free or expired entry of its set, else one of its own source, else the oldest. So a source that
  * floods a full set displaces itself, and nobody else's datagrams but where it had none before.
  *
+ * They keep the key that the state began with for good, also when the flow table gets another (rekey.ts): whoever makes datagrams collide
+ * fills a set, and a lookup is at four entries all the same.
+ *
  * Verdicts name a flow by handle and SEQUENCE, so one that outlived its flow is not mistaken for another.
  *
  * The entries may lie in memory that outlives the process. An entry with a verdict has a check word over what it is about (both addresses,

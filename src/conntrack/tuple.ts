@@ -28,6 +28,9 @@ export function portsWord(
   return low | (((tuple.icmpType ?? 0) & 0xff) << 16) | ((tuple.icmpCode ?? 0) << 24);
 }
 
+/** What a hash is keyed with. */
+export type HashKey = readonly [number, number];
+
 /**
  * Keyed hash of a tuple (murmur3 rounds over the three words; `key0`, `key1` random per table, so that nobody outside can
  * aim at one bucket).

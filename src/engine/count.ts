@@ -1,4 +1,5 @@
 /** What is counted in more than one place of the counters at once. */
+import type { PortAllocator } from '../nat/port-allocator.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import {
   BATCH_PACKETS,
@@ -11,6 +12,9 @@ import {
   FLOWS_OTHER,
   FLOWS_TCP,
   FLOWS_UDP,
+  PORTS_OVERLOADED,
+  PORTS_RECYCLED,
+  QUARANTINE_CUT,
 } from './counters.ts';
 
 /** A flow of this protocol has ended, for a reason END_*. */
@@ -26,6 +30,16 @@ export function countBatch(counters: Float64Array, packets: number): void {
   if (packets === 0) return;
   counters[BATCH_SIZES + 32 - Math.clz32(packets - 1)]!++;
   counters[BATCH_PACKETS]! += packets;
+}
+
+/** Ways out of a shortage of ports. */
+export function countPorts(
+  counters: Float64Array,
+  { recycled, quarantineCut, overloaded }: Pick<PortAllocator, 'recycled' | 'quarantineCut' | 'overloaded'>,
+): void {
+  counters[PORTS_RECYCLED] = recycled;
+  counters[QUARANTINE_CUT] = quarantineCut;
+  counters[PORTS_OVERLOADED] = overloaded;
 }
 
 /** The gauge of live flows of a protocol. */

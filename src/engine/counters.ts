@@ -88,6 +88,8 @@ counter('turn_us/longer');
 export const TURN_TIME = counter('turn_us/sum');
 /** Workers that began to forward: more than there are workers once the engine was started again on this state. */
 export const ENGINE_STARTS = counter('engine_starts');
+/** Times that the hash key was changed, since entries of a hash had been made to collide (engine/rekeying.ts). */
+export const HASH_REKEYS = counter('hash_rekeys');
 
 /** The counters of a state by name; drops without those that are zero as `drops`. */
 export function readCounters(counters: Float64Array): {

@@ -2,11 +2,11 @@
  * The end of all that was told of in an event ring, written by its keeper when there is no engine: the gateway stops, or the state is thrown
  * away. What the last engine could not tell any more is told first.
  */
-import { FlowTable, H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
+import { H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
 import { NatgateError } from '../core/errors.ts';
 import { EventLog } from './event-log.ts';
 import { EventRing, H_EPOCH, H_SETTLED } from './event-ring.ts';
-import { tryState } from './state.ts';
+import { flowTableOf, tryState } from './state.ts';
 
 export interface EventsToClose {
   state: ArrayBuffer;
@@ -25,8 +25,8 @@ export function endEvents({ state, memory, clock, now, wait }: EventsToClose, wh
   const opened = tryState(state);
   // Of flows that nobody can read nothing can be told.
   if (opened instanceof NatgateError) return;
-  const { buffer, tableOffset, capacity, seed } = opened;
-  const table = new FlowTable(buffer, tableOffset, capacity, seed);
+  const { capacity } = opened;
+  const table = flowTableOf(opened);
   const log = new EventLog({ memory, clock }, table, { now });
   const { ring } = log;
   if (ring.wanted === 0 && ring.head === 0) return;

@@ -12,7 +12,7 @@ import {
   C_MAPPING,
   COLD,
   EXPECTED,
-  FlowTable,
+  type FlowTable,
   H_DESTINATION,
   H_STATUS,
   HOT,
@@ -57,16 +57,17 @@ import { M_DESTINATION, M_L4, M_PORTS, M_PROTOCOL, M_SOURCE } from '../wire/pars
 import { TCP_SEQUENCE } from '../wire/tcp.ts';
 import { adoptFlows } from './adopt.ts';
 import type { EngineConfig } from './config.ts';
-import { clearFlowGauges, countEnd, flowGauge } from './count.ts';
-import { FLOWS_LOST, FLOWS_STARTED, PORTS_OVERLOADED, PORTS_RECYCLED, QUARANTINE_CUT } from './counters.ts';
+import { clearFlowGauges, countEnd, countPorts, flowGauge } from './count.ts';
+import { FLOWS_LOST, FLOWS_STARTED } from './counters.ts';
 import type { Devices } from './devices.ts';
 import { EventLog } from './event-log.ts';
 import { EVICT_FAIR, EVICT_NEVER, EVICT_UNASSURED, evictNumber, FairShares, hostOf } from './fair-shares.ts';
 import { type FlowLosses, flowsLost } from './losses.ts';
 import { Ownership } from './ownership.ts';
 import { PortGauges } from './port-gauges.ts';
+import { Rekeyer } from './rekeying.ts';
 import { Shortages } from './shortages.ts';
-import type { State } from './state.ts';
+import { flowTableOf, type State } from './state.ts';
 import { isOver, Yielding } from './yielding.ts';
 
 /** Mappings beyond one per flow, for ports that are reserved before a flow comes. */
@@ -99,6 +100,7 @@ export class Sessions {
   /** Who gives way when the table runs short. */
   readonly shares: FairShares;
   private readonly yielding: Yielding;
+  readonly rekeyer: Rekeyer;
   /** By flow: the second mapping, where there is one. */
   readonly targets: Map<number, number> = new Map();
   /** Several workers: who has what. */
@@ -128,7 +130,7 @@ export class Sessions {
     this.counters = state.counters;
     this.lastShared = shared;
     this.now = config.now;
-    this.table = new FlowTable(state.buffer, state.tableOffset, state.capacity, state.seed);
+    this.table = flowTableOf(state);
     this.tracker = new Tracker(
       this.table,
       new TimeoutTable({ ...rfcTimeouts, ...config.timeouts }),
@@ -170,6 +172,7 @@ export class Sessions {
       own,
       ...(seat && { protocols: new Int32Array(seat.hub.protocols) }),
     });
+    this.mappings.table.rekey(state.keys.key);
     this.gauges = new PortGauges(state.ports, state.counters, externals);
     this.mappings.onForeign = (table, address, port, begins) =>
       this.ownership!.mapping(table, address, port, begins);
@@ -203,6 +206,7 @@ export class Sessions {
       config.now,
       (flow, target) => this.begun(flow, target),
     );
+    this.rekeyer = new Rekeyer(state, this.table, this.mappings.table, config.log);
     this.counters[FLOWS_LOST]! += flowsLost(this.lost);
     this.events?.slots.settle(this.mappings);
   }
@@ -317,13 +321,11 @@ export class Sessions {
   tick(now: number): void {
     this.now = now;
     const { counters, mappings } = this;
-    const { allocator } = mappings;
     this.events?.tick(now);
     this.isBehind = !this.tracker.expire(now);
     mappings.expire(now);
-    counters[PORTS_RECYCLED] = allocator.recycled;
-    counters[QUARANTINE_CUT] = allocator.quarantineCut;
-    counters[PORTS_OVERLOADED] = allocator.overloaded;
+    countPorts(counters, mappings.allocator);
+    this.rekeyer.tick(now);
     this.gauges.tick(now);
   }
 

@@ -2,7 +2,7 @@
  * The state of a gateway in one buffer: header, counters, flow table, datagrams in flight. In the gateway it is a file on a tmpfs that
  * the worker maps and `natgate status` reads; in tests it is an ArrayBuffer.
  *
- *     0      header, int32 words: see S_*                64 bytes used
+ *     0      header, int32 words: see S_*, and hash-keys.ts      76 bytes used
  *     4096   counters (engine/counters.ts)               4 KiB
  *     8192   shortages (engine/shortages.ts)           8 KiB
  *     16384  ports by external address (engine/port-gauges.ts)   8 KiB
@@ -12,7 +12,7 @@
  *     …      what helpers know of flows (engine/helper-journal.ts)   512 KiB
  *
  * The header's constant words are written once, with a CRC-32 over them, and magic last: a half-made state is no state, and one in which
- * any of them has changed is damaged, not misread. Which boot of which machine made it is among them: times within are of that boot's
+ * any of them has changed is damaged, not misread. The hash key may change, and has a check of its own. Which boot of which machine made it is among them: times within are of that boot's
  * clock. What follows is looked at by whoever adopts it: records have check words, numbers are asked whether they can be (sanitise.ts).
  */
 
@@ -24,6 +24,7 @@ import { ALL_PORTS, type PortClass } from '../nat/port-class.ts';
 import { MAX_COUNTERS } from '../policy/firewall/compile.ts';
 import { COUNTER } from '../policy/firewall/program.ts';
 import { COUNTERS } from './counters.ts';
+import { type HashKeys, HEADER_WORDS, readKeys, writeFirstKey } from './hash-keys.ts';
 import { JOURNAL_WORDS } from './helper-journal.ts';
 import { PORT_GAUGES_BYTES } from './port-gauges.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
@@ -33,7 +34,7 @@ const VERSION = 6;
 const S_MAGIC = 0;
 const S_VERSION = 1;
 const S_CAPACITY = 2;
-/** The hash key, kept so that an index survives its process. */
+/** The first hash key, and for good that of what has no other: identifications, datagrams, port choice, limits. */
 const S_SEED = 3;
 /** Whose state it is: workers | number << 8; 0 where there is one worker. */
 const S_WORKER = 7;
@@ -89,7 +90,7 @@ export function formatState(
   worker: PortClass = ALL_PORTS,
   { boot, created }: Origin = NOWHERE,
 ): void {
-  const header = new Int32Array(state, 0, 16);
+  const header = new Int32Array(state, 0, HEADER_WORDS);
   header[S_VERSION] = VERSION;
   header[S_CAPACITY] = capacity;
   header[S_SEED] = seed[0];
@@ -97,6 +98,7 @@ export function formatState(
   header[S_WORKER] = workerWord(worker);
   header[S_BOOT] = boot;
   header[S_CREATED] = created;
+  writeFirstKey(header, seed);
   header[S_CHECK] = headerCheck(header);
   header[S_MAGIC] = MAGIC;
 }
@@ -145,6 +147,8 @@ export interface State {
   journal: Int32Array;
   capacity: number;
   seed: readonly [number, number];
+  /** Of the flow table and the index of mappings; and the one before, where flows may be sealed with it still. */
+  keys: HashKeys;
   buffer: ArrayBuffer;
   tableOffset: number;
 }
@@ -159,7 +163,7 @@ const ANEW = 'remove it with `natgate down` and start anew';
 export function openState(buffer: ArrayBuffer, size = buffer.byteLength, boot?: number): State {
   if (buffer.byteLength < TABLE_OFFSET)
     throw truncated(`${size} bytes are less than its header and counters`);
-  const header = new Int32Array(buffer, 0, 16);
+  const header = new Int32Array(buffer, 0, HEADER_WORDS);
   if (isBlank(buffer))
     throw new NatgateError('state_foreign', 'the state is empty: no engine has begun it', ANEW);
   if (!isFormatted(buffer))
@@ -168,7 +172,8 @@ export function openState(buffer: ArrayBuffer, size = buffer.byteLength, boot?: 
     const what = `the state is of version ${header[S_VERSION]}, this natgate reads version ${VERSION}`;
     throw new NatgateError('state_foreign', what, ANEW);
   }
-  if (header[S_CHECK] !== headerCheck(header)) {
+  const keys = readKeys(header);
+  if (header[S_CHECK] !== headerCheck(header) || keys === null) {
     throw new NatgateError(
       'state_damaged',
       'the state is damaged: the checksum of its header is wrong',
@@ -197,9 +202,15 @@ export function openState(buffer: ArrayBuffer, size = buffer.byteLength, boot?: 
     journal: new Int32Array(buffer, hasTable ? journalOffset(capacity) : 0, hasTable ? JOURNAL_WORDS : 0),
     capacity,
     seed: [header[S_SEED]!, header[S_SEED + 1]!],
+    keys,
     buffer,
     tableOffset: TABLE_OFFSET,
   };
+}
+
+/** The flow table of a state, whose records nobody has looked at yet. */
+export function flowTableOf({ buffer, tableOffset, capacity, keys }: State): FlowTable {
+  return new FlowTable(buffer, tableOffset, capacity, keys.key, keys.former);
 }
 
 /** The same, or why not. */

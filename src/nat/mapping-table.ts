@@ -10,7 +10,7 @@
  * Limits: capacity fixed at creation; running out is an outcome (-1).
  */
 import { TagIndex } from '../conntrack/tag-index.ts';
-import { hashTuple } from '../conntrack/tuple.ts';
+import { type HashKey, hashTuple } from '../conntrack/tuple.ts';
 
 export const NO_MAPPING = -1;
 
@@ -32,18 +32,18 @@ export class MappingTable {
   readonly capacity: number;
   private readonly words: Int32Array;
   private readonly index: TagIndex;
-  private readonly key0: number;
-  private readonly key1: number;
+  private key0: number;
+  private key1: number;
   private free = NO_MAPPING;
   private fresh = 0;
   private readonly hashOf: (mapping: number) => number;
 
-  constructor(capacity: number, seed: readonly [number, number]) {
+  constructor(capacity: number, key: HashKey) {
     this.capacity = capacity;
     this.words = new Int32Array(capacity * WORDS);
     this.index = new TagIndex(new Int32Array(TagIndex.slots(capacity)), capacity);
-    this.key0 = seed[0];
-    this.key1 = seed[1];
+    this.key0 = key[0];
+    this.key1 = key[1];
     this.hashOf = (mapping) => {
       const w = mapping * WORDS;
       const { words } = this;
@@ -126,6 +126,23 @@ export class MappingTable {
     this.index.remove(this.hashOf(mapping), mapping, this.hashOf);
     this.words[mapping * WORDS + NEXT] = this.free;
     this.free = mapping;
+  }
+
+  /** The farthest from its home that an entry of the index has landed; over FAR (tag-index.ts) somebody makes them collide. */
+  get farthest(): number {
+    return this.index.farthest;
+  }
+
+  /** Hashes with another key from now on. `alive` is called every so many mappings. */
+  rekey(key: HashKey, alive: () => void = () => {}): void {
+    const { index, words } = this;
+    this.key0 = key[0];
+    this.key1 = key[1];
+    index.clear();
+    for (let mapping = 0; mapping < this.fresh; mapping++) {
+      if ((mapping & 0xffff) === 0xffff) alive();
+      if (words[mapping * WORDS + REFS]! > 0) index.insert(this.hashOf(mapping), mapping);
+    }
   }
 
   /** The mappings that there are. */

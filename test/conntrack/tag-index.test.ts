@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { TagIndex } from '../../src/conntrack/tag-index.ts';
+import { FAR, TagIndex } from '../../src/conntrack/tag-index.ts';
+import { hashTuple } from '../../src/conntrack/tuple.ts';
+import { Random } from '../../src/core/random.ts';
 
 const VALUES = 24;
 
@@ -81,4 +83,34 @@ test('the tag spares a look at most false candidates', () => {
   for (let value = 0; value < VALUES; value++) index.insert((value << 20) | 5, value);
   expect(candidates(index, (7 << 20) | 5)).toEqual([7]);
   expect(candidates(index, (99 << 20) | 5)).toEqual([]);
+});
+
+const SEED = Number(process.env['NATGATE_SEED'] ?? 20261129);
+
+test(`a full index whose keys nobody knows: no entry is far from home, seed ${SEED}`, () => {
+  const random = new Random(SEED);
+  const values = 2 ** 17;
+  const index = new TagIndex(new Int32Array(TagIndex.slots(values)), values);
+  expect(index.words.length).toBe(values * 2);
+  let worst = 0;
+  for (let turn = 0; turn < 12; turn++) {
+    const [key0, key1] = [random.next(), random.next()];
+    const base = random.next();
+    index.clear();
+    // So that it notes all of them.
+    index.farthest = 0;
+    for (let value = 0; value < values; value++) {
+      // One host after the other with all its ports; one host to many addresses; at random.
+      const tuples: [number, number, number][] = [
+        [base + (value >> 14), 7, value & 0x3fff],
+        [base, value, 9],
+        [random.next(), random.next(), random.next()],
+      ];
+      index.insert(hashTuple(...tuples[turn % 3]!, 17, key0, key1), value);
+    }
+    worst = Math.max(worst, index.farthest);
+  }
+  console.log(`the farthest of ${12 * values} entries: ${worst} places`);
+  expect(worst).toBeLessThan(FAR);
+  expect(worst).toBeGreaterThan(10);
 });

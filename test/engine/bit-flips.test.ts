@@ -18,8 +18,10 @@ import {
   HOT,
   TRACK,
 } from '../../src/conntrack/flow-table.ts';
+import { NatgateError } from '../../src/core/errors.ts';
 import { Random } from '../../src/core/random.ts';
-import { openState, TABLE_OFFSET } from '../../src/engine/state.ts';
+import { beginChange } from '../../src/engine/hash-keys.ts';
+import { flowTableOf, openState, TABLE_OFFSET, tryState } from '../../src/engine/state.ts';
 import type { Bed } from './bed.ts';
 import { adopted, CAPACITY, DATAGRAMS, FLOWS, fill, outcomes, probes } from './flip-bed.ts';
 import { checkGauges, checkMappings, checkTable } from './invariants.ts';
@@ -190,6 +192,40 @@ test('numbers, unused places and the index: a flipped bit in each word of them',
     for (const [i, outcome] of outcomes(bed).entries()) expect([...allowed[i]!]).toContain(outcome);
   }
   console.log(`${flips} flips elsewhere`);
+});
+
+test('a flipped bit in the hash keys: the state is damaged, or flows are lost and counted, or all goes on', () => {
+  const middle = before.state.slice(0);
+  const header = new Int32Array(middle, 0, 32);
+  beginChange(header, [5, 6]);
+  for (const [state, words] of [
+    [before.state, { state_damaged: 3, fine: 4 }],
+    // In the middle of a change: flows are sealed with either key, and it does not matter which is said to be current.
+    [middle, { lost: 6, fine: 1 }],
+  ] as const) {
+    if (state === middle) {
+      const table = flowTableOf(openState(middle));
+      for (let flow = 0; flow < FLOWS; flow += 2) if (table.isLive(flow)) table.resealed(flow);
+    }
+    const seen: Record<string, number> = {};
+    const bits = Array.from({ length: isAll ? 32 : 11 }, (_, i) => (isAll ? i : i * 3));
+    for (let word = 12; word < 19; word++) {
+      for (const bit of bits) {
+        const copy = state.slice(0);
+        new Int32Array(copy)[word]! ^= 1 << bit;
+        const opened = tryState(copy);
+        let what = opened instanceof NatgateError ? opened.code : 'fine';
+        if (what === 'fine') {
+          const bed = adopted(before, (own) => new Uint8Array(own).set(new Uint8Array(copy)), { tap: false });
+          if (bed.totals['flows_lost_at_restart']! > 0) what = 'lost';
+          else if (bit % 8 === 0) expect(outcomes(bed)).toEqual(right);
+        }
+        seen[what] = (seen[what] ?? 0) + 1 / bits.length;
+      }
+    }
+    for (const what of Object.keys(seen)) seen[what] = Math.round(seen[what]! * 1e6) / 1e6;
+    expect(seen).toEqual(words);
+  }
 });
 
 test(`two bits, bytes, pages of zeros, and a torn write-back, seed ${SEED}`, { timeout: 600_000 }, () => {

@@ -33,6 +33,7 @@ test('an all-zero buffer is no state; formatted it is one, with its key', () => 
   expect(isFormatted(buffer)).toBe(true);
   const state = openState(buffer);
   expect([state.capacity, state.seed, state.counters.length]).toEqual([100, [-5, 7], COUNTERS]);
+  expect(state.keys).toEqual({ key: [-5, 7], former: null });
 });
 
 test('another version, another boot, and a buffer too small, are refused', () => {
@@ -52,7 +53,7 @@ test('another version, another boot, and a buffer too small, are refused', () =>
 test('of the words that a header is made of, each bit counts; the others change while a gateway runs', () => {
   const buffer = new ArrayBuffer(stateBytes(100));
   formatState(buffer, 100, [-5, 7], { workers: 4, number: 2 }, { boot: 7, created: 9 });
-  const header = new Int32Array(buffer, 0, 16);
+  const header = new Int32Array(buffer, 0, 32);
   const codes = Array.from(header, (_, word) => {
     const found = new Set<string>();
     for (let bit = 0; bit < 32; bit++) {
@@ -67,7 +68,9 @@ test('of the words that a header is made of, each bit counts; the others change 
   expect(codes.slice(0, 5)).toEqual(constant);
   expect(codes.slice(5)).toEqual([
     ...['none', 'none', damaged, 'none', damaged, damaged, damaged],
-    ...['none', 'none', 'none', 'none'],
+    // Which key is current, that key with its check, and a slot for another one.
+    ...['none', damaged, damaged, damaged, 'none', 'none', 'none'],
+    ...Array(13).fill('none'),
   ]);
   expect(codeOf(() => openState(buffer))).toBe('none');
 });

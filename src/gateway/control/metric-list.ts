@@ -84,6 +84,11 @@ export const METRICS: readonly Metric[] = [
     'engine_starts',
     'Threads that began to forward; goes up when the engine is started again.',
   ),
+  total(
+    'natgate_hash_rekeys_total',
+    'hash_rekeys',
+    'Times that the key of the hashes was changed, since somebody had made their entries collide.',
+  ),
   one(
     'natgate_engine_deaths_total',
     'counter',

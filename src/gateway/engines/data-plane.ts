@@ -71,7 +71,7 @@ export function runDataPlane({ exchange, engine, flags, turns, control, say }: D
     if (handOff !== null) takeOver(exchange, engine, handOff, now);
     if (catchUp.mayExpire(now, count)) engine.tick(now);
     turns.end();
-    flags[BEAT_FLAG] = nextBeat(flags[BEAT_FLAG]!);
+    beat(flags);
     // Flows may have ended, of which other workers must know.
     handOff?.tellAll();
     if (Atomics.load(flags, CONTROL_FLAG) !== 0) {
@@ -86,6 +86,11 @@ export function runDataPlane({ exchange, engine, flags, turns, control, say }: D
       }
     }
   }
+}
+
+/** Shows that the thread lives while it does something that takes long. */
+export function beat(flags: Int32Array): void {
+  flags[BEAT_FLAG] = nextBeat(flags[BEAT_FLAG]!);
 }
 
 /** Never 0, which says that no turn has been made. */

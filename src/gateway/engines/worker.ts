@@ -18,7 +18,7 @@ import { warmUp } from '../../engine/warm-up.ts';
 import { addon } from '../../link/addon.ts';
 import { monotonicMs, wallClock } from '../clock.ts';
 import { accusation } from './accusation.ts';
-import { GO_ADOPT, GO_FLAG, GO_NOWHERE, runDataPlane } from './data-plane.ts';
+import { beat, GO_ADOPT, GO_FLAG, GO_NOWHERE, runDataPlane } from './data-plane.ts';
 import type { FromEngine, GoMessage, StartMessage } from './messages.ts';
 import { TurnTimer } from './turn-timer.ts';
 
@@ -89,6 +89,7 @@ function main(own: WorkerInput): void {
   engine.setRoutes(start.routes);
   engine.tap?.set(start.taps);
   engine.lookup.quarantine.set(start.quarantined);
+  engine.sessions.rekeyer.watch = { alive: () => beat(flags), clock: () => performance.now() };
   native.threadName(`data-plane-${number}`);
   say({ type: 'ready' });
   Atomics.wait(flags, GO_FLAG, GO_ADOPT);

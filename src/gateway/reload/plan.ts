@@ -7,12 +7,12 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type FlowInfo, readFlow } from '../../conntrack/flow-info.ts';
-import { C_MAPPING, COLD, FlowTable, HOT, TUPLE } from '../../conntrack/flow-table.ts';
+import { C_MAPPING, COLD, type FlowTable, HOT, TUPLE } from '../../conntrack/flow-table.ts';
 import { rfcTimeouts, TimeoutTable } from '../../conntrack/timeouts.ts';
 import { NatgateError } from '../../core/errors.ts';
 import { describeFlow } from '../../engine/first-packet.ts';
 import { type EndCause, type FirewallOfFlows, FlowJudge, UNKNOWN_RULE } from '../../engine/flow-judge.ts';
-import { S_NOW, type State } from '../../engine/state.ts';
+import { flowTableOf, S_NOW, type State } from '../../engine/state.ts';
 import { lookUp } from '../../host/checks/nat-facts.ts';
 import { readInterfaces } from '../../host/interfaces.ts';
 import { answeredAddresses } from '../../host/plan/address.ts';
@@ -118,7 +118,7 @@ function judged(before: RunOptions, next: RunOptions, states: readonly State[]) 
   const timeouts = new TimeoutTable({ ...rfcTimeouts, ...before.timeouts });
   for (const state of states) {
     const now = state.header[S_NOW]!;
-    const table = new FlowTable(state.buffer, state.tableOffset, state.capacity, state.seed);
+    const table = flowTableOf(state);
     const firewall = isOther ? firewallOf(before, next, state, table) : null;
     const judge = new FlowJudge(before.nat, next.nat, firewall);
     for (let flow = 0; flow < table.capacity; flow++) {

@@ -8,7 +8,7 @@
  */
 import { adoptRecords } from '../../conntrack/flow-adoption.ts';
 import {
-  FlowTable,
+  type FlowTable,
   H_LAST,
   H_PACKETS,
   HOT,
@@ -19,7 +19,7 @@ import {
   TRACK,
 } from '../../conntrack/flow-table.ts';
 import { rfcTimeouts, type Timeouts, TimeoutTable } from '../../conntrack/timeouts.ts';
-import { openState } from '../../engine/state.ts';
+import { flowTableOf, openState } from '../../engine/state.ts';
 import { workerOfTuple } from '../../nat/port-class.ts';
 import {
   COUNTER_WORDS,
@@ -120,8 +120,7 @@ function put(
 
 /** The table of a state, with the flows that it holds in its index. */
 function tableOf(state: ArrayBuffer): FlowTable {
-  const { buffer, tableOffset, capacity, seed } = openState(state);
-  const table = new FlowTable(buffer, tableOffset, capacity, seed);
+  const table = flowTableOf(openState(state));
   adoptRecords(table, () => true);
   return table;
 }

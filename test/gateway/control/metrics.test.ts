@@ -50,6 +50,7 @@ test('every metric has a value where there is something to show', async () => {
     'natgate_destination_ports{outside="203.0.113.1",proto="tcp",destination="198.51.100.7:443"} 2',
     'natgate_rx_overruns_total{device="natgate-eth1"} 6',
     'natgate_engine_starts_total 2',
+    'natgate_hash_rekeys_total 3',
   ])
     expect(lines).toContain(line);
 });

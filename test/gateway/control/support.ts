@@ -51,6 +51,7 @@ export const STATUS: GatewayStatus = {
     'turn_us/longer': 1,
     'turn_us/sum': 20_040,
     engine_starts: 2,
+    hash_rekeys: 3,
   },
 };
 
