@@ -227,6 +227,27 @@ export class Sessions {
     now: number,
   ): number {
     this.now = now;
+    const { decision } = this.decider;
+    const target = decision[D_KIND] === MAPPED ? decision[D_TARGET]! : NO_MAPPING;
+    // Held from the start: a flow that makes room or gives up its port for this one may be the mapping's last.
+    if (target !== NO_MAPPING) this.mappings.refer(target);
+    const handle = this.make(bytes, meta, m, state, isInside, leaves, flags, target, now);
+    if (handle < 0 && target !== NO_MAPPING) this.mappings.release(target, now, true);
+    return handle;
+  }
+
+  /** begin(), where the mapping that it leads to has its reference. */
+  private make(
+    bytes: Bytes,
+    meta: Int32Array,
+    m: number,
+    state: number,
+    isInside: boolean,
+    leaves: boolean,
+    flags: number,
+    target: number,
+    now: number,
+  ): number {
     const { decider } = this;
     const { decision } = decider;
     const protocol = meta[m + M_PROTOCOL]!;
@@ -268,8 +289,6 @@ export class Sessions {
       if (mapping !== NO_MAPPING) this.mappings.release(mapping, now, true);
       return this.refuse(host, TABLE_FULL, now);
     }
-    const target = decision[D_KIND] === MAPPED ? decision[D_TARGET]! : NO_MAPPING;
-    if (target !== NO_MAPPING) this.mappings.refer(target);
     this.table.cold[flow * COLD + C_MAPPING] = isInside ? mapping : target;
     this.begun(flow, isInside ? target : mapping);
     this.events?.begin(flow);

@@ -1,10 +1,12 @@
 /** One client floods: the others go on, whatever it takes (engine/fair-shares.ts, nat/port-allocator.ts). */
 import { describe, expect, test } from 'vitest';
 import { masqueradeAll } from '../../src/nat/config.ts';
+import { UDP } from '../../src/nat/external-addresses.ts';
 import { parseAddress } from '../../src/wire/address.ts';
+import { swap16 } from '../../src/wire/bytes.ts';
 import { decode } from '../wire/decode.ts';
 import { Bed, type BedOptions, EXTERNAL, PRIVATE, PUBLIC, to } from './bed.ts';
-import { A, B, connect, portOf, tcp, udp, X, Y } from './nat-bed.ts';
+import { A, B, bedWith, connect, portOf, tcp, udp, X, Y } from './nat-bed.ts';
 import { forward, nat } from './nat-rule-bed.ts';
 
 const FLOWS = 1024;
@@ -136,5 +138,31 @@ describe('ports', () => {
     expect(to(PUBLIC, bed.out(udp(`${Y}:9`, `${A}:53`)))).toEqual([]);
     expect(bed.totals.flows_evicted).toBe(2);
     bed.checkInvariants(few);
+  });
+});
+
+describe('a flow that makes room for one to its own mapping', () => {
+  test('from outside: the mapping lives on with the new one', () => {
+    const bed = bedWith({ filtering: 'endpoint-independent' }, { flows: 1 });
+    const port = portOf(bed, `${X}:40000`, `${A}:53`);
+    expect(to(PRIVATE, bed.in(udp(`${B}:99`, `${EXTERNAL}:${port}`)))).toHaveLength(1);
+    expect(bed.flows()).toMatchObject([{ original: { src: parseAddress(B) } }]);
+    bed.checkInvariants();
+    const { table } = bed.engine.mappings;
+    expect(table.find(0, UDP, parseAddress(X)!, swap16(40_000), 0, 0)).toBeGreaterThanOrEqual(0);
+    bed.pass(600_000);
+    expect(bed.flows()).toEqual([]);
+    bed.checkInvariants();
+  });
+
+  test('a hairpin whose own port is to be had only by ending the flow that it goes to', () => {
+    const ports = { first: 40_000, last: 40_000 };
+    const bed = bedWith({ filtering: 'endpoint-independent', overload: 'never' }, { ports, flows: 8 });
+    bed.out(udp(`${X}:40000`, `${A}:53`));
+    bed.out(udp(`${Y}:40001`, `${EXTERNAL}:40000`));
+    bed.checkInvariants(ports);
+    bed.pass(600_000);
+    expect(bed.flows()).toEqual([]);
+    bed.checkInvariants(ports);
   });
 });
