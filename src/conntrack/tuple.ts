@@ -31,9 +31,16 @@ export function portsWord(
 /** What a hash is keyed with. */
 export type HashKey = readonly [number, number];
 
+/** Added to each half of a word: no factor is a multiple of 2^17, so words that differ in one half have different products. */
+const BASE = 0x20001;
+
 /**
- * Keyed hash of a tuple (murmur3 rounds over the three words; `key0`, `key1` random per table, so that nobody outside can
- * aim at one bucket).
+ * Keyed hash of a tuple; `key0`, `key1` random per table, so that nobody outside can aim at one bucket.
+ *
+ * Each word is hidden by the key, and its halves are multiplied with each other (NH: Black et al., UMAC, section 4): what a difference of
+ * one word makes depends on bits of the key, so nobody without it can make up for it in another word. Then two rounds of
+ * murmur3's last ones, for the low bits. A chain of multiplications by constants, one for each word, will not do: a difference in
+ * the highest bits comes through it as it is, whatever the key.
  */
 export function hashTuple(
   source: number,
@@ -43,10 +50,13 @@ export function hashTuple(
   key0: number,
   key1: number,
 ): number {
-  let h = Math.imul(source ^ key0, 0xcc9e2d51);
-  h = Math.imul((h << 15) | (h >>> 17), 0x1b873593);
-  h = Math.imul(h ^ destination ^ (h >>> 15), 0x85ebca6b);
-  h = Math.imul(h ^ ports ^ (h >>> 13), 0xc2b2ae35);
-  h = Math.imul(h ^ (protocol << 24) ^ key1 ^ (h >>> 16), 0x27d4eb2f);
-  return h ^ (h >>> 15);
+  const a = source ^ key0;
+  const b = destination ^ key1;
+  const c = (ports + key0) ^ key1;
+  let h = Math.imul((a & 0xffff) + BASE, (a >>> 16) + BASE);
+  h = (h + Math.imul((b & 0xffff) + BASE, (b >>> 16) + BASE)) | 0;
+  h = (h + Math.imul((c & 0xffff) + BASE, (c >>> 16) + BASE)) | 0;
+  h = Math.imul(h ^ (protocol << 24) ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }

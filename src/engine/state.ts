@@ -30,7 +30,7 @@ import { PORT_GAUGES_BYTES } from './port-gauges.ts';
 import { SHORTAGE_BYTES } from './shortages.ts';
 
 const MAGIC = 0x6e616774;
-const VERSION = 6;
+const VERSION = 7;
 const S_MAGIC = 0;
 const S_VERSION = 1;
 const S_CAPACITY = 2;

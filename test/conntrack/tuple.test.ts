@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { hashTuple, invertPorts } from '../../src/conntrack/tuple.ts';
+import { Random } from '../../src/core/random.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { swap16 } from '../../src/wire/bytes.ts';
 
@@ -41,6 +42,34 @@ test('the hash is an int32 that depends on each of its words and on both keys', 
     ),
     { numRuns: 1000 },
   );
+});
+
+test('no set of tuples collides whatever the key is: differences in the highest bits of two words', () => {
+  const seed = Date.now() | 0;
+  const random = new Random(seed);
+  for (let round = 0; round < 4; round++) {
+    const key = [random.next(), random.next()] as const;
+    const base = [random.next(), random.next(), random.next()] as const;
+    for (const [first, second] of [
+      [0, 1],
+      [0, 2],
+      [1, 2],
+    ] as const) {
+      // One word takes all values of its highest byte; the other those that undo what a shift by `shift` makes of it.
+      for (let shift = 8; shift <= 20; shift++) {
+        const times = new Map<number, number>();
+        for (let i = 0; i < 65_536; i++) {
+          const words: [number, number, number] = [...base];
+          const undone = (i & 0xff) << 24;
+          words[first] ^= (i >> 8) << 24;
+          words[second] ^= undone ^ (undone >>> shift);
+          const hash = hashTuple(...words, 17, ...key);
+          times.set(hash, (times.get(hash) ?? 0) + 1);
+        }
+        expect(Math.max(...times.values()), `seed ${seed}`).toBeLessThan(8);
+      }
+    }
+  }
 });
 
 test('what traffic looks like spreads over homes and tags: ports in a row, addresses in a row', () => {

@@ -107,7 +107,7 @@ describe('is not adopted but replaced:', () => {
 test.each([
   ['was never begun', () => writeAt(0, 0), /is empty: no engine/],
   ['is another program’s', () => writeAt(0, 77), /not one of natgate's/],
-  ['is of another version', () => writeAt(4, 4), /of version 4, this natgate reads version 6/],
+  ['is of another version', () => writeAt(4, 4), /of version 4, this natgate reads version 7/],
   ['has a flipped bit in its header', () => writeAt(12, 79), /damaged: the checksum of its header/],
   ['is shorter than it says', () => truncateSync(path, BYTES - 4096), /truncated: \d+ bytes for 1024 flows/],
   ['has its beginning only', () => truncateSync(path, 100), /truncated: 100 bytes/],
