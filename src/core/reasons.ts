@@ -28,6 +28,10 @@ export const BAD_OPTIONS = reason('bad_options', 'IPv4 options that do not parse
 export const SOURCE_ROUTE = reason('source_route', 'an IPv4 source route option (RFC 7126)');
 export const BAD_FRAGMENT = reason('bad_fragment', 'an impossible or overlapping-header fragment (RFC 1858)');
 export const BAD_TCP = reason('bad_tcp', 'TCP header truncated or data offset beyond the packet');
+export const BAD_TCP_CHECKSUM = reason(
+  'bad_tcp_checksum',
+  'TCP segment with SYN, FIN or RST and a wrong checksum',
+);
 export const BAD_UDP = reason('bad_udp', 'UDP header truncated or its length impossible');
 export const BAD_ICMP = reason('bad_icmp', 'ICMP message truncated');
 export const BAD_ICMP_CHECKSUM = reason(

@@ -62,6 +62,7 @@ import { BATCH, HANDLING, IN_LIST, NO_PACKET } from './arena.ts';
 import type { DeviceConfig, EngineConfig } from './config.ts';
 import { countBatch } from './count.ts';
 import { DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
+import { damageOf } from './damage.ts';
 import { Devices } from './devices.ts';
 import type { DropLog } from './drop-log.ts';
 import { ErrorPath } from './error-path.ts';
@@ -227,8 +228,8 @@ export class Engine {
    * number may come again while held fragments leave.)
    */
   process(from: number, count: number, now: number): number {
-    const { tap, drops } = this;
-    drops?.refill(now);
+    const { tap } = this;
+    this.drops?.refill(now);
     const done = tap?.isOn === true ? tap.process(from, count, now) : this.processAll(from, count, now);
     this.bytes.i32[HANDLING] = NO_PACKET;
     if (done === count) countBatch(this.counters, count);
@@ -273,8 +274,9 @@ export class Engine {
     const kind = meta[m + M_KIND]!;
     if (kind === KIND_FRAGMENT) return this.fragments.later(slot, m, now);
     if (kind !== KIND_FLOW) return this.errors.handle(slot, m);
-    if (meta[m + M_FRAGMENT] !== 0) return this.handleFirst(slot, m, now);
-    return this.handleFlow(slot, m, now);
+    const damage = damageOf(this.bytes, slot, meta, m);
+    if (damage !== OK) return damage;
+    return meta[m + M_FRAGMENT] !== 0 ? this.handleFirst(slot, m, now) : this.handleFlow(slot, m, now);
   }
 
   private handleFirst(slot: number, m: number, now: number): number {
@@ -316,9 +318,8 @@ export class Engine {
     const nowhere = decider.destination(meta, m, isInside, now);
     const isDirect = decider.decision[D_KIND] === DIRECT;
     const isQuery = decider.decision[D_KIND] === RESOLVER;
-    const isExpected = isDirect && expected !== null;
     const isRelated = expected !== null || this.handOff?.isAnnounced(m) === true;
-    if (!isInside && (nowhere !== OK || (isDirect && !isExpected))) {
+    if (!isInside && (nowhere !== OK || (isDirect && expected === null))) {
       return this.uninvited.handle(slot, m, nowhere, now);
     }
     // A source that answers could not reach (RFC 1812 5.3.8).

@@ -21,6 +21,8 @@ export const VNET_CSUM_START = 6;
 export const VNET_CSUM_OFFSET = 8;
 
 export const NEEDS_CSUM = 1;
+/** The checksum has been verified. */
+export const DATA_VALID = 2;
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
 export const GSO_UDP_L4 = 5;

@@ -42,6 +42,13 @@ const situations: Record<string, { options?: BedOptions; run: (bed: Bed) => unkn
       bed.in(tcpPacket({ from: `${SERVER}:80`, to: `${EXTERNAL}:40000`, flags: 'SA', ack: 2 }));
     },
   },
+  bad_tcp_checksum: {
+    run: (bed) => {
+      const syn = tcpPacket({ from: '10.77.0.2:40000', to: `${SERVER}:80`, flags: 'S' });
+      syn[25]! ^= 1;
+      bed.out(syn);
+    },
+  },
   invalid_rst: {
     run: (bed) => {
       const server = { from: `${SERVER}:80`, to: `${EXTERNAL}:40000` };
