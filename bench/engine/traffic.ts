@@ -15,7 +15,7 @@ import { tcpPacket, udpPacket } from '../../src/testing/index.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { swap32 } from '../../src/wire/bytes.ts';
 import { fold } from '../../src/wire/checksum.ts';
-import { GSO_NONE } from '../../src/wire/vnet.ts';
+import { DATA_VALID, GSO_NONE } from '../../src/wire/vnet.ts';
 
 export type Protocol = 'udp' | 'tcp' | 'mixed';
 export type Size = 'small' | 'full';
@@ -85,7 +85,8 @@ export class Traffic {
     const inner = CLIENT_NET | ((client >> 8) << 16) | (client << 24);
     const outer = REMOTE_NET | ((remote >> 8) << 16) | (remote << 24);
     const at = packetOffset(slot) >> 2;
-    i32[at - 3] = 0;
+    // The flags are the upper half of this word. Checksums are not made.
+    i32[at - 3] = DATA_VALID << 16;
     i32[at - 2] = 0;
     i32[at - 1] = GSO_NONE;
     for (let w = 0; w < words.length; w++) i32[at + w] = words[w]!;

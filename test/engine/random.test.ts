@@ -57,6 +57,7 @@ const NOT_BY_CHANCE = [
   'hand_off_late',
 ];
 const PORTS = { first: 33000, last: 33063 };
+const VERIFIED = vnetHeader({ flags: 2 });
 const HELD = { tcp: [33001], udp: [33002] };
 const OTHER_EXTERNAL = '198.18.0.99';
 
@@ -330,6 +331,8 @@ test(`${PACKETS} packets, seed ${seed}`, () => {
   for (let round = 0; received < PACKETS; round++) {
     const batch: Arriving[] = [];
     for (const size = 1 + traffic.below(60); batch.length < size; ) batch.push(...traffic.arriving());
+    // Some come from a link whose checksums the kernel has verified already.
+    if (round % 8 !== 0) for (const one of batch) one.vnet ??= VERIFIED;
     const sent = bed.run(batch);
     received += batch.length;
     waiting.push(...batch.filter((one) => ((one.packet[6]! & 0x1f) | one.packet[7]!) !== 0));

@@ -13,6 +13,7 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   source_route: 'nothing: source routes are refused everywhere',
   bad_fragment: BROKEN,
   bad_tcp: BROKEN,
+  bad_tcp_checksum: BROKEN,
   bad_udp: BROKEN,
   bad_icmp: BROKEN,
   bad_icmp_checksum: BROKEN,
