@@ -19,11 +19,7 @@ const PURE = ['wire', 'conntrack', 'nat', 'policy', 'engine'];
 
 const MAX_LINES = 400;
 /** Files that may be longer, each with the reason. */
-const LONGER: Record<string, string> = {
-  'src/engine/engine.ts': 'the order in which a packet is handled, read from top to bottom',
-  'src/engine/sessions.ts': 'how a flow begins, in one place',
-  'src/gateway/engines/engine-keeper.ts': 'one machine of states: who forwards, who stands by',
-};
+const LONGER: Record<string, string> = {};
 
 interface Source {
   path: string;

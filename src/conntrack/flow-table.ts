@@ -170,7 +170,9 @@ export class FlowTable {
     return hashTuple(source, destination, ports, protocol, this.key0, this.key1);
   }
 
-  /** The handle whose tuple this is, or -1. `hash` as given by hash() for the same four. */
+  /**
+   * The handle whose tuple this is, or -1 - the slot of the index where it would be. `hash` as given by hash() for the same four.
+   */
   find(source: number, destination: number, ports: number, protocol: number, hash: number): number {
     const index = this.index;
     const hot = this.hot;
@@ -189,12 +191,13 @@ export class FlowTable {
       }
       slot = index.seek(hash, slot + 1);
     }
-    return -1;
+    return slot;
   }
 
-  /** find() for the cold path: hashes by itself. */
+  /** The handle, or -1; for the cold path: hashes by itself. */
   lookup(source: number, destination: number, ports: number, protocol: number): number {
-    return this.find(source, destination, ports, protocol, this.hash(source, destination, ports, protocol));
+    const hash = this.hash(source, destination, ports, protocol);
+    return Math.max(this.find(source, destination, ports, protocol, hash), -1);
   }
 
   /**
@@ -336,27 +339,12 @@ export class FlowTable {
     this.fresh = used;
   }
 
-  /** Who has the tuple of `handle`, or -1 - the slot where it would be in the index. `hash`: its hash. */
+  /** find(), of the tuple of `handle`. */
   rivalOf(handle: number, hash: number): number {
-    const { index, hot } = this;
-    const mine = (handle >> 1) * HOT;
-    const m = mine + (handle & 1) * TUPLE;
-    let slot = index.seekOrEnd(hash, hash);
-    while (slot >= 0) {
-      const other = index.valueAt(slot);
-      const record = (other >> 1) * HOT;
-      const t = record + (other & 1) * TUPLE;
-      if (
-        hot[t]! === hot[m]! &&
-        hot[t + H_DESTINATION]! === hot[m + H_DESTINATION]! &&
-        hot[t + H_PORTS]! === hot[m + H_PORTS]! &&
-        ((hot[record + H_STATUS]! ^ hot[mine + H_STATUS]!) & 0xff) === 0
-      ) {
-        return other;
-      }
-      slot = index.seekOrEnd(hash, slot + 1);
-    }
-    return slot;
+    const { hot } = this;
+    const h = (handle >> 1) * HOT;
+    const t = h + (handle & 1) * TUPLE;
+    return this.find(hot[t]!, hot[t + H_DESTINATION]!, hot[t + H_PORTS]!, hot[h + H_STATUS]! & 0xff, hash);
   }
 
   /** A record of the buffer is a live flow. `original`, `reply`: its hashes, and for each what rivalOf() said: nobody, and a slot. */

@@ -51,22 +51,11 @@ export class TagIndex {
     this.tagMask = ~this.valueMask;
   }
 
-  /** Slot of the first candidate at or after `slot`, or -1. Start with `hash & mask`. */
+  /**
+   * Slot of the first candidate at or after `slot`; -1 - the empty slot that ended the search when there is none: put() may have it.
+   * Start with `hash & mask`.
+   */
   seek(hash: number, slot: number): number {
-    const words = this.words;
-    const mask = this.mask;
-    const tagMask = this.tagMask;
-    let i = slot & mask;
-    for (;;) {
-      const word = words[i]!;
-      if (word === 0) return -1;
-      if (((word ^ hash) & tagMask) === 0) return i;
-      i = (i + 1) & mask;
-    }
-  }
-
-  /** seek(), but where there is no candidate any more -1 - the empty slot that ended the search: put() may have it. */
-  seekOrEnd(hash: number, slot: number): number {
     const words = this.words;
     const mask = this.mask;
     const tagMask = this.tagMask;

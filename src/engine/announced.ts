@@ -3,8 +3,8 @@ import type { Expectation } from '../conntrack/expectations.ts';
 import { OK, SPOOFED_SOURCE } from '../core/reasons.ts';
 import { ANNOUNCED, D_KIND } from '../nat/decide.ts';
 import { PRIVATE } from '../policy/admission.ts';
-import type { Bytes } from '../wire/bytes.ts';
 import { M_HANDLE, M_SOURCE } from '../wire/parse.ts';
+import type { Beginnings } from './beginnings.ts';
 import type { FirewallGate } from './firewall-gate.ts';
 import type { Helpers } from './helpers.ts';
 import type { Path } from './path.ts';
@@ -12,11 +12,11 @@ import { NO_ROUTE_CLASS } from './routes.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface AnnouncedParts {
-  bytes: Bytes;
   meta: Int32Array;
   path: Path;
   gate: FirewallGate;
   sessions: Sessions;
+  beginnings: Beginnings;
   helpers: Helpers;
 }
 
@@ -32,7 +32,7 @@ export class Announced {
 
   /** OK, and the flow is there; a drop reason; or DEFER. */
   begin(slot: number, m: number, expected: Expectation, now: number): number {
-    const { bytes, meta, path, gate, sessions, helpers } = this.parts;
+    const { meta, path, gate, sessions, beginnings, helpers } = this.parts;
     sessions.decider.decision[D_KIND] = ANNOUNCED;
     const egress = path.classTowards(expected.toSide, expected.address);
     const isInside = expected.side === PRIVATE;
@@ -42,7 +42,7 @@ export class Announced {
     if (blocked !== OK) return blocked;
     const barred = gate.admitExpected(m, expected, egress, now);
     if (barred !== OK) return barred;
-    const handle = sessions.beginExpected(bytes, meta, m, expected, now);
+    const handle = beginnings.beginExpected(m, expected, now);
     if (handle < 0) return -handle;
     meta[m + M_HANDLE] = handle;
     this.handle = gate.begun(helpers.made(handle, expected));

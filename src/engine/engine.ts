@@ -12,33 +12,17 @@
  * are handed back: sent unchanged to the device where they came, whose steering passes them up.
  */
 import { END_REUSED } from '../conntrack/end-reasons.ts';
-import type { Expectation } from '../conntrack/expectations.ts';
 import { type FlowTable, H_SEQUENCE, HOT } from '../conntrack/flow-table.ts';
-import { INVALID, SYN_SENT } from '../conntrack/tcp-states.ts';
-import { REOPEN, refusal, type Tracker } from '../conntrack/tracker.ts';
+import { REOPEN, type Tracker } from '../conntrack/tracker.ts';
 import { Random } from '../core/random.ts';
-import {
-  ADDRESS_GONE,
-  HELPER_FAILED,
-  INVALID_TCP,
-  MARTIAN_SOURCE,
-  NO_FLOW,
-  NOT_PUBLIC,
-  OK,
-  PACKET_RATE,
-  SPOOFED_SOURCE,
-} from '../core/reasons.ts';
+import { ADDRESS_GONE, HELPER_FAILED, MARTIAN_SOURCE, OK, PACKET_RATE } from '../core/reasons.ts';
 import { masqueradeAll } from '../nat/config.ts';
-import { D_DESTINATION, D_KIND, DIRECT, RESOLVER } from '../nat/decide.ts';
 import type { DnsState } from '../nat/dns.ts';
-import { NOT_EXTERNAL } from '../nat/external-addresses.ts';
 import { IpIds, needsId } from '../nat/ip-id.ts';
 import type { Mappings } from '../nat/mappings.ts';
 import { clampMss, MSS_HEADERS } from '../nat/mss.ts';
 import { translatePacket } from '../nat/translate.ts';
-import { admit, PRIVATE, PUBLIC } from '../policy/admission.ts';
 import type { Bytes } from '../wire/bytes.ts';
-import { ADMIN_PROHIBITED, UNREACHABLE } from '../wire/icmp.ts';
 import { PROTO_TCP, type PROTO_UDP } from '../wire/ipv4.ts';
 import {
   KIND_FLOW,
@@ -52,13 +36,12 @@ import {
   M_OFFSET,
   M_PROTOCOL,
   M_REASON,
-  M_SOURCE,
   META,
 } from '../wire/parse.ts';
 import { SYN, TCP_FLAGS } from '../wire/tcp.ts';
 import { AddressChange } from './address-change.ts';
-import { Announced } from './announced.ts';
 import { BATCH, HANDLING, IN_LIST, NO_PACKET } from './arena.ts';
+import { Beginnings } from './beginnings.ts';
 import type { DeviceConfig, EngineConfig } from './config.ts';
 import { countBatch } from './count.ts';
 import { DEVICE_COUNTERS, DEVICE_IN_BYTES, DEVICE_IN_PACKETS, DEVICES, DROPS } from './counters.ts';
@@ -74,10 +57,11 @@ import { Helpers } from './helpers.ts';
 import { LinkCounters } from './link-counters.ts';
 import { Lookup } from './lookup.ts';
 import { sayLosses } from './losses.ts';
+import { Newcomers } from './newcomers.ts';
 import { OutList } from './out-list.ts';
 import { DEFER, Path } from './path.ts';
 import { Reconfigurer } from './reconfigure.ts';
-import { NO_ROUTE_CLASS, type Route } from './routes.ts';
+import type { Route } from './routes.ts';
 import { sanitised } from './sanitise.ts';
 import { Sessions } from './sessions.ts';
 import { openState, S_HEARTBEAT, S_NOW } from './state.ts';
@@ -108,7 +92,7 @@ export class Engine {
   /** Several workers: what goes to the others and comes from them. */
   readonly handOff: HandOff | null;
   readonly unsolicited: Unsolicited;
-  private readonly uninvited: Uninvited;
+  private readonly newcomers: Newcomers;
   /** Another configuration, on this engine's state. */
   readonly reconfigurer: Reconfigurer;
   readonly lookup: Lookup;
@@ -118,7 +102,6 @@ export class Engine {
   readonly addressChange: AddressChange;
   readonly tap: Tap | null;
   private readonly drops: DropLog | null;
-  private readonly announced: Announced;
   /** One row per packet of the batch, one for the packet that an ICMP error quotes, one for a held fragment. */
   readonly meta = new Int32Array((RELEASE_ROW + 1) * META);
 
@@ -157,10 +140,13 @@ export class Engine {
     this.unsolicited = new Unsolicited(this.out, this.path, this.table, this.meta, BATCH * META);
     this.unsolicited.isOn = config.unsolicited === 'unreachable';
     const { gate, mappings, unsolicited } = this;
-    this.uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
+    const uninvited = new Uninvited({ meta, path, gate, mappings, fragments, unsolicited });
+    const beginnings = new Beginnings(sessions, bytes, meta, state.shortages);
+    const { handOff } = this;
+    const asked = { bytes, meta, devices, path, gate, sessions, beginnings, helpers, handOff, uninvited };
+    this.newcomers = new Newcomers(asked);
     this.reconfigurer = new Reconfigurer(this, nat);
-    this.announced = new Announced({ bytes, meta, path, gate, sessions, helpers });
-    const { handOff, lookup, processAll } = this;
+    const { lookup, processAll } = this;
     const handle = processAll.bind(this);
     const told = { bytes, meta, devices, sessions, path, gate, helpers };
     const parts = Object.assign(told, { out, counters, handOff, lookup, fragments, handle });
@@ -308,67 +294,10 @@ export class Engine {
 
   /** A packet whose tuple no flow has. */
   private handleNew(slot: number, m: number, now: number): number {
-    const { meta, path, sessions } = this;
-    const { decider } = sessions;
-    const expected = this.helpers.expected(m, now);
-    if (expected?.translated) return this.handleExpected(slot, m, expected, now);
-    const isInside = this.devices.side[meta[m + M_DEVICE]!] === PRIVATE;
-    const source = meta[m + M_SOURCE]!;
-    const protocol = meta[m + M_PROTOCOL]!;
-    const nowhere = decider.destination(meta, m, isInside, now);
-    const isDirect = decider.decision[D_KIND] === DIRECT;
-    const isQuery = decider.decision[D_KIND] === RESOLVER;
-    const isRelated = expected !== null || this.handOff?.isAnnounced(m) === true;
-    if (!isInside && (nowhere !== OK || (isDirect && expected === null))) {
-      return this.uninvited.handle(slot, m, nowhere, now);
-    }
-    // A source that answers could not reach (RFC 1812 5.3.8).
-    const back = isInside ? path.classTowards(PRIVATE, source) : NO_ROUTE_CLASS;
-    if (isInside && path.deviceOf(back) < 0) return MARTIAN_SOURCE;
-    if (this.mappings.externals.numberOf(source) !== NOT_EXTERNAL) return MARTIAN_SOURCE;
-    if (this.gate.isSpoofed(m, isInside, back)) return SPOOFED_SOURCE;
-    // Answers to twice NAT have a flow; nobody is reached behind that address.
-    if (!isQuery && path.isForLocal(m)) return this.uninvited.leaveToHost(slot, m);
-    if (nowhere !== OK) {
-      if (path.isForHost(m) && !this.uninvited.isOurs(m)) return this.uninvited.leaveToHost(slot, m);
-      // Nothing of a private host is behind that external endpoint.
-      return nowhere === NO_FLOW ? NOT_PUBLIC : nowhere;
-    }
-    const destination = decider.decision[D_DESTINATION]!;
-    // What was found behind an external endpoint is a private host.
-    const isAnywhere = isDirect || isQuery;
-    const egress = isAnywhere ? path.routes.classOf(destination) : path.classTowards(PRIVATE, destination);
-    const blocked = path.check(slot, m, egress, destination, now);
-    if (blocked !== OK) return blocked;
-    const refused = isInside && isDirect ? admit(PRIVATE, this.devices.side[path.deviceOf(egress)]!) : OK;
-    if (refused !== OK) return refused;
-    const to = path.deviceOf(egress);
-    const leaves = isInside && isAnywhere && this.devices.side[to] === PUBLIC;
-    const isTurned = isInside && isDirect && to === meta[m + M_DEVICE];
-    decider.turnsBack = isQuery && to === meta[m + M_DEVICE];
-    const state = this.tracker.firstState(this.bytes, meta, m, isTurned);
-    if (state === INVALID) return refusal(protocol);
-    // A connection that is seen from its middle is picked up for private hosts only.
-    if (!isInside && protocol === PROTO_TCP && state !== SYN_SENT) return INVALID_TCP;
-    const barred = this.gate.admitNew(m, isInside, isRelated, egress, now);
-    if (barred !== OK) return barred;
-    if (decider.isTwice || decider.turnsBack) decider.local = this.devices.address[to]!;
-    const handle = sessions.begin(this.bytes, meta, m, state, isInside, leaves, 0, now);
-    if (handle >= 0) {
-      meta[m + M_HANDLE] = handle;
-      if (isInside && isAnywhere) path.remember(handle, egress, back);
-      if (isTurned && protocol === PROTO_TCP) this.tracker.tcp.followLoosely(handle >> 1);
-      return this.forward(slot, m, this.gate.begun(this.helpers.made(handle, expected)), egress, now);
-    }
-    // No session can be had: tell the sender (RFC 5508 REQ-8); who is outside learns nothing.
-    if (isInside) path.answer(m, UNREACHABLE, ADMIN_PROHIBITED, 0, now);
-    return -handle;
-  }
-
-  private handleExpected(slot: number, m: number, expected: Expectation, now: number): number {
-    const { announced } = this;
-    const refused = announced.begin(slot, m, expected, now);
-    return refused === OK ? this.forward(slot, m, announced.handle, announced.egress, now) : refused;
+    const { newcomers } = this;
+    const reason = newcomers.begin(slot, m, now);
+    if (reason !== OK || newcomers.handle < 0) return reason;
+    return this.forward(slot, m, newcomers.handle, newcomers.egress, now);
   }
 
   /** The part that all packets of a flow share once they may pass. */

@@ -16,11 +16,12 @@ import { NatgateError } from '../../core/errors.ts';
 import { shortageHint } from '../../core/shortage-hint.ts';
 import type { Reconfiguration, Reconfigured } from '../../engine/reconfigure.ts';
 import type { TapFilter } from '../../engine/tap-filter.ts';
+import type { EngineHost } from './engine-host.ts';
 import { type EngineChild, type EngineEvents, type EngineNews, EngineProcess } from './engine-process.ts';
 import { EngineRequests } from './engine-requests.ts';
 import { EngineVoice } from './engine-voice.ts';
-import type { ControlMessage, QuarantineMessage, StartMessage } from './messages.ts';
-import { type Standby, StandbyReport } from './standby.ts';
+import type { ControlMessage } from './messages.ts';
+import { StandbyReport } from './standby.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -39,33 +40,6 @@ const LOAD_MS = 90_000;
 const LATE = `it was not ready after ${LOAD_MS / 1000} s`;
 /** A queue that was made longer for an outage is as before when what waited in it has surely been read. */
 const AFTER_OUTAGE_MS = 2000;
-
-export interface EngineHost {
-  /** The descriptors to hand over, in the order that StartMessage says: others, once a TUN was made anew. */
-  fds(): readonly number[];
-  /** How many answer. */
-  workers: number;
-  /** Whether another engine stands by while one forwards. */
-  standby: boolean;
-  /** What is known at the moment. */
-  settings(): StartMessage;
-  /** An engine forwards (again). */
-  onReady(): void;
-  /** A TUN queue broke, and the engine ends: the next one needs other descriptors. */
-  onBrokenQueue(): void;
-  /** The engine has stumbled over a packet. Whether the next one will know it: then the state is not to blame. */
-  onQuarantine(message: QuarantineMessage): boolean;
-  /** The engine ended, and another takes over. */
-  onDeath(reason: string): void;
-  /** What has become of the one that stands by; not called where none is wanted. */
-  onStandby(standby: Standby): void;
-  /** Nobody reads the queues; or somebody does, and has done so for a while. */
-  onOutage(isOne: boolean): void;
-  emptyState(): void;
-  log(line: string): void;
-  /** Another way to make one, for tests. */
-  make?(settings: StartMessage, isReserve: boolean, events: EngineEvents): EngineChild;
-}
 
 /** One that has not been told to go. */
 interface Next {

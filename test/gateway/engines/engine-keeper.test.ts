@@ -1,6 +1,7 @@
 /** Who forwards, who stands by, and what becomes of deaths; with engines that are only pretended. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type EngineHost, EngineKeeper } from '../../../src/gateway/engines/engine-keeper.ts';
+import type { EngineHost } from '../../../src/gateway/engines/engine-host.ts';
+import { EngineKeeper } from '../../../src/gateway/engines/engine-keeper.ts';
 import type { EngineChild, EngineEvents } from '../../../src/gateway/engines/engine-process.ts';
 import type { ControlMessage, StartMessage } from '../../../src/gateway/engines/messages.ts';
 import type { Standby } from '../../../src/gateway/engines/standby.ts';
