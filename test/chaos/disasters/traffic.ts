@@ -49,7 +49,7 @@ export const outsideFlood: Disaster = {
   },
 };
 
-/** Bits that are others may be flags: what a checksum would tell, a NAT that does not verify it believes (docs/architecture.md). */
+/** What is damaged in a segment without SYN, FIN or RST is for the ends to tell (src/engine/damage.ts). */
 export const badWire: Disaster = {
   name: 'bad-wire',
   what: 'the public link corrupts, cuts, loses, doubles, reorders',
