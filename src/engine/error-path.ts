@@ -122,10 +122,7 @@ export class ErrorPath {
     if (meta[m + M_LENGTH]! > path.mtuOf(egress)) return TOO_BIG;
     const external = table.hot[(handle >> 1) * HOT + TUPLE - (handle & 1) * TUPLE + H_DESTINATION]!;
     const router = this.routerName(meta[m + M_SOURCE]!, external);
-    if (isConcealed(table.hot, handle)) {
-      const bad = removeRealmObjects(bytes, slot, meta, m);
-      if (bad !== OK) return bad;
-    }
+    if (isConcealed(table.hot, handle)) removeRealmObjects(bytes, slot, meta, m);
     translateError(bytes, meta, m, QUOTE_ROW, table.hot, handle, router);
     if (needsId(bytes.u8, offset) && this.devices.side[path.deviceOf(egress)] === PUBLIC) {
       this.ids.renumber(bytes, offset, meta[m + M_LENGTH]!, path.mtuOf(egress));

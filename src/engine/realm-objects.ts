@@ -1,11 +1,10 @@
 /**
  * RFC 4884 extensions of ICMP errors that say where in the private network something happened: which interface, with its address
  * (RFC 5837), or which node. NATs pass an extension as it is or remove it whole (RFC 5837 5); an error that leaves the private side goes
- * without one that has such an object, or that cannot be read. Others, MPLS labels mostly, stay. Where the quote in front of it is
- * shorter than it must be (RFC 4884 3: 128 bytes) nothing is where it should be.
+ * without one that has such an object, or that cannot be read. Others, MPLS labels mostly, stay. The quote in front of one has 128 bytes
+ * or more (RFC 4884 4); a smaller number is none of a quote, but what somebody has left in an unused field.
  */
 
-import { BAD_QUOTE, OK } from '../core/reasons.ts';
 import type { Bytes } from '../wire/bytes.ts';
 import { be16, putBe16 } from '../wire/bytes.ts';
 import { adjust, delta16, fold } from '../wire/checksum.ts';
@@ -23,20 +22,15 @@ const HEADER = 4;
 /** Class numbers: interface information (RFC 5837), interface identification (RFC 8335), node identification. */
 const REALM_CLASSES: readonly number[] = [2, 3, 5];
 
-/**
- * Removes the extension of the error of row `m` in `slot`, if it says anything of the private network. The row's length follows. OK, or
- * BAD_QUOTE for one behind a quote that is too short.
- */
-export function removeRealmObjects(bytes: Bytes, slot: number, meta: Int32Array, m: number): number {
+/** Removes the extension of the error of row `m` in `slot`, if it says anything of the private network. The row's length follows. */
+export function removeRealmObjects(bytes: Bytes, slot: number, meta: Int32Array, m: number): void {
   const { u8, u16 } = bytes;
   const offset = meta[m + M_OFFSET]!;
   const l4 = meta[m + M_L4]!;
   const length = meta[m + M_LENGTH]!;
   const words = u8[l4 + QUOTE_WORDS]!;
   const end = l4 - offset + ICMP_HEADER + words * 4;
-  if (words === 0 || end >= length) return OK;
-  if (words < LEAST_WORDS) return BAD_QUOTE;
-  if (!saysRealm(bytes, slot, end, length)) return OK;
+  if (words < LEAST_WORDS || end >= length || !saysRealm(bytes, slot, end, length)) return;
   const removed = fold(sumPacket(bytes, slot, end, length - end));
   const word = (l4 + QUOTE_WORDS) >> 1;
   const before = u16[word]!;
@@ -49,7 +43,6 @@ export function removeRealmObjects(bytes: Bytes, slot: number, meta: Int32Array,
   const header = (offset + IP_CHECKSUM) >> 1;
   u16[header] = adjust(u16[header]!, delta16(had, u16[total]!));
   meta[m + M_LENGTH] = end;
-  return OK;
 }
 
 function saysRealm(bytes: Bytes, slot: number, start: number, end: number): boolean {

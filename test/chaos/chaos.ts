@@ -3,6 +3,7 @@
  * makes is in namespaces of its own, which go with it.
  */
 
+import { readFileSync } from 'node:fs';
 import { sleep } from '../netns/support/process.ts';
 import { Random } from '../netns/support/random.ts';
 import { hostState } from '../netns/support/snapshot.ts';
@@ -148,6 +149,15 @@ function line({ name, begin, end, gap, late, detail, failure }: Struck, begun: n
   return `${seconds(begin - begun).padStart(8)} ${words.filter(Boolean).join('  ')}`;
 }
 
+/** `natgate-engine (4711)` */
+function nameOf(pid: number): string {
+  try {
+    return `${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (${pid})`;
+  } catch {
+    return `a process that has gone (${pid})`;
+  }
+}
+
 /** The host is as it was, and nothing runs that ran for the gateway. */
 async function restored(world: World, before: Record<string, string[]>): Promise<void> {
   if (world.publicAddress !== PUBLIC) {
@@ -156,8 +166,13 @@ async function restored(world: World, before: Record<string, string[]>): Promise
     await world.restoreRoute();
   }
   await world.natgate.stop();
-  const left = world.gateway.pids();
-  if (left.length > 0) throw new Error(`still there after the end: processes ${left.join(', ')}`);
+  // A process that died with its supervisor is gone a moment later.
+  let left = world.gateway.pids();
+  for (let tries = 0; left.length > 0 && tries < 20; tries++) {
+    await sleep(100);
+    left = world.gateway.pids();
+  }
+  if (left.length > 0) throw new Error(`still there after the end: ${left.map(nameOf).join(', ')}`);
   const after = await hostState(world.gateway);
   // An interface that was made anew has another number.
   const numberless = (lines: readonly string[]) =>

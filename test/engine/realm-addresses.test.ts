@@ -172,6 +172,15 @@ describe('ICMP errors of the private side', () => {
     expect(into.payload.subarray(128)).toEqual(extension(INTERFACE));
   });
 
+  test('whose unused field somebody has written into pass as they are', () => {
+    for (const words of [1, 5, 7, 31]) {
+      const { bed, arrived } = begin();
+      const out = only(PUBLIC, bed.out(error(extended(arrived, INNER), words << 16)));
+      expect(out.body[5]).toBe(words);
+      expect(out.length).toBe(28 + 128 + INNER.length);
+    }
+  });
+
   test('with an extension far behind, of any size', () => {
     for (const words of [32, 33, 100, 120]) {
       const { bed, arrived } = begin();
