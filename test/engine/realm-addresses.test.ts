@@ -175,7 +175,7 @@ describe('ICMP errors of the private side', () => {
   test('whose unused field somebody has written into pass as they are', () => {
     for (const words of [1, 5, 7, 31]) {
       const { bed, arrived } = begin();
-      const out = only(PUBLIC, bed.out(error(extended(arrived, INNER), words << 16)));
+      const out = only(PUBLIC, bed.out(error(extended(arrived, Uint8Array.from(INNER)), words << 16)));
       expect(out.body[5]).toBe(words);
       expect(out.length).toBe(28 + 128 + INNER.length);
     }
