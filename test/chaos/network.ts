@@ -9,7 +9,7 @@
  * relay is a program that carries frames (bench/c/fault-relay.c). Nothing is left to devices: the frames on the public link
  * are whole, with their checksums.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { compile } from '../../bench/net/tools.ts';
 import { type Background, run, until } from '../netns/support/process.ts';
@@ -55,10 +55,7 @@ export async function createNetwork(seed: number): Promise<Network> {
     NAMES.map((name) => [name, new Namespace(`${label}-${name}`)]),
   ) as unknown as Network;
   const { stateRoot } = network.gateway;
-  const onExit = () => {
-    spawnSync('umount', ['-l', stateRoot], { stdio: 'ignore' });
-    removeNamespaces(NAMES.map((name) => network[name].name));
-  };
+  const onExit = () => removeNamespaces(NAMES.map((name) => network[name].name));
   network.destroy = () => {
     process.off('exit', onExit);
     onExit();

@@ -1,5 +1,4 @@
 /** The topology for what happens to a host under a gateway that runs: flows through it, and whether they still live afterwards. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,18 +79,11 @@ export function useFaultBed(): FaultBed {
       await gateway?.stop();
     } finally {
       gateway = undefined;
-      // What a test mounted on the state directory.
-      unmount(bed.topology.gateway.stateRoot);
       await bed.topology.destroy();
       rmSync(folder, { recursive: true, force: true });
     }
   });
   return bed;
-}
-
-/** Where nothing is mounted there, nothing happens. */
-function unmount(path: string): void {
-  spawnSync('umount', ['-l', path], { stdio: 'ignore' });
 }
 
 /** Makes the link to the client again, after its end in the gateway was deleted. */

@@ -11,7 +11,7 @@
  * Each call makes three namespaces of its own, named after the test run, so that a later run can remove what a
  * killed one has left (`removeStale`). The gateway neither forwards (net.ipv4.ip_forward=0) nor has netfilter rules.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Background, type CommandResult, type RunOptions, run, until } from './process.ts';
@@ -26,6 +26,7 @@ export const SERVER_2 = '198.18.0.3';
 export const PREFIX = 'ngtest-';
 /** Gateways of the tests keep their run directories here, by namespace: those of others on this host are elsewhere. */
 const STATE_FOLDER = '/run/natgate-test';
+const NAMESPACES = '/run/netns';
 
 export class Namespace {
   readonly name: string;
@@ -144,27 +145,40 @@ export function ip(ns: Namespace, command: string): Promise<CommandResult> {
   return run(['ip', '-n', ns.name, ...command.split(' ')]);
 }
 
-/** Ends what runs inside the namespaces, and removes them. Synchronous, for the exit of the process. */
+/**
+ * Ends what runs inside the namespaces, and removes them with their state directories and what is mounted there.
+ * Synchronous, for the exit of the process.
+ */
 export function removeNamespaces(names: readonly string[]): void {
   for (const name of names) {
-    if (!existsSync(`/run/netns/${name}`)) continue;
-    for (const pid of new Namespace(name).pids()) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // ended by itself meanwhile
+    const ns = new Namespace(name);
+    if (existsSync(join(NAMESPACES, name))) {
+      for (const pid of ns.pids()) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // ended by itself meanwhile
+        }
       }
+      execFileSync('ip', ['netns', 'del', name]);
     }
-    execFileSync('ip', ['netns', 'del', name]);
-    rmSync(new Namespace(name).stateRoot, { recursive: true, force: true });
+    if (!existsSync(ns.stateRoot)) continue;
+    while (spawnSync('umount', ['-l', ns.stateRoot], { stdio: 'ignore' }).status === 0); // until nothing is mounted there
+    rmSync(ns.stateRoot, { recursive: true, force: true });
   }
 }
 
-/** Removes the namespaces of test runs that are no more; `run` (a pid) is one that is to go as well. */
+/**
+ * Removes the namespaces and state directories of test runs that are no more; `run` (a pid) is one that is to go as well.
+ */
 export function removeStale(run?: number): void {
-  if (!existsSync('/run/netns')) return;
-  const names = readdirSync('/run/netns').filter((name) => name.startsWith(PREFIX));
-  const stale = names.filter((name) => {
+  const names = new Set(
+    [NAMESPACES, STATE_FOLDER]
+      .filter((folder) => existsSync(folder))
+      .flatMap((folder) => readdirSync(folder)),
+  );
+  const stale = [...names].filter((name) => {
+    if (!name.startsWith(PREFIX)) return false;
     const pid = Number.parseInt(name.slice(PREFIX.length), 10);
     return pid === run || !existsSync(`/proc/${pid}`);
   });
