@@ -54,7 +54,7 @@ export class HelperSession implements AlgSession {
     this.greKeys = greKeys;
   }
 
-  /** Sets the session to a packet of `handle`, read by the helper of that number. */
+  /** Sets the session to a packet of `handle`, read by the helper of that place among helperKinds. */
   begin(handle: number, helper: number, now: number): void {
     const { hot } = this.table;
     const h = (handle >> 1) * HOT;

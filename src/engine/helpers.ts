@@ -27,7 +27,7 @@ import { UDP_SIGNALLING } from '../conntrack/timeouts.ts';
 import { OK } from '../core/reasons.ts';
 import { end as endPptp, pptp } from '../nat/alg/pptp.ts';
 import { type HelperConfig, helperKinds } from '../nat/alg/registry.ts';
-import { type Alg, applyEdits, type Edit, MEMORY_WORDS } from '../nat/alg/session.ts';
+import { applyEdits, type Edit, MEMORY_WORDS } from '../nat/alg/session.ts';
 import { SequenceAdjust } from '../nat/sequence-adjust.ts';
 import { hostOrder } from '../wire/address.ts';
 import { type Bytes, be16, swap16 } from '../wire/bytes.ts';
@@ -66,7 +66,7 @@ import { Rewriter } from './rewriter.ts';
 import type { Sessions } from './sessions.ts';
 
 const HELPED_FLOWS = 4096;
-/** flow | life | helper | what the helper remembers | what was announced last (HelperSession.announced) */
+/** flow | life | place among `kinds` | what the helper remembers | what was announced last (HelperSession.announced) */
 const STRIDE = 16;
 const HELPER = S_WORDS;
 const MEMORY = S_WORDS + 1;
@@ -85,9 +85,8 @@ export class Helpers {
   private readonly note = new Int32Array(NOTE);
   /** The helper has read the packet that is being handled, so what is known of its flow may have changed. */
   private hasRead = false;
-  private readonly runs: Alg[] = [];
-  /** protocol << 16 | original destination port in wire order → number in `runs` */
-  private readonly numbers = new Map<number, number>();
+  /** protocol << 16 | original destination port in wire order → place among `kinds` */
+  private readonly byPort = new Map<number, number>();
   private readonly table: FlowTable;
   private readonly slots: FlowSlots;
   private readonly session: HelperSession;
@@ -135,26 +134,20 @@ export class Helpers {
   }
 
   /**
-   * Which new flows are read from now on. Those that are read already go on being so, by the number that their helper has:
-   * what it has changed of their sequence numbers must be undone for as long as they live.
+   * Which new flows are read from now on. Those that are read already go on being so, by the helper that they have: what
+   * it has changed of their sequence numbers must be undone for as long as they live.
    */
   configure(configs: readonly HelperConfig[]): void {
-    this.numbers.clear();
+    this.byPort.clear();
     for (const { name, protocol, port } of configs) {
-      this.numbers.set((protocol << 16) | swap16(port), this.runOf(helperKinds[name].run));
+      this.byPort.set((protocol << 16) | swap16(port), kinds.indexOf(helperKinds[name]));
     }
-  }
-
-  /** Number in `runs`. */
-  private runOf(run: Alg): number {
-    const known = this.runs.indexOf(run);
-    return known < 0 ? this.runs.push(run) - 1 : known;
   }
 
   /** A flow goes on with what an earlier engine has written down of it, from `at`; with its helper, whatever is configured now. */
   private resume(flow: number, words: Int32Array, at: number): void {
-    const kind = kinds[words[at + N_KIND]! - 1];
-    const slot = kind === undefined ? -1 : this.remember(flow, this.runOf(kind.run));
+    const kind = words[at + N_KIND]! - 1;
+    const slot = kinds[kind] === undefined ? -1 : this.remember(flow, kind);
     // Whoever has written it down had room for it, in tables of this size.
     if (slot < 0) return;
     for (let i = 0; i < KEPT_WORDS; i++) this.slots.words[slot + MEMORY + i] = words[at + N_MEMORY + i]!;
@@ -168,13 +161,13 @@ export class Helpers {
     if (slot < 0) return;
     const { note } = this;
     const { words } = this.slots;
-    const kind = kinds.findIndex(({ run }) => run === this.runs[words[slot + HELPER]!]);
+    const kind = words[slot + HELPER]!;
     const { outlives } = kinds[kind]!;
     for (let i = 0; i < KEPT_WORDS; i++) note[N_MEMORY + i] = outlives ? words[slot + MEMORY + i]! : 0;
     this.sequences.copy(flow, note, N_NUMBERS);
     note[N_ANNOUNCED] = words[slot + ANNOUNCED]!;
     note[N_KIND] = 0;
-    if (!note.some((word) => word !== 0)) return;
+    if (isBlank(note)) return;
     note[N_KIND] = kind + 1;
     this.journal.write(flow, note);
   }
@@ -184,14 +177,14 @@ export class Helpers {
     const { hot } = this.table;
     const flow = handle >> 1;
     const h = flow * HOT;
-    let number = -1;
+    let kind = -1;
     if (expected !== null) {
       hot[h + H_STATUS] = hot[h + H_STATUS]! | EXPECTED;
-      number = expected.helper;
+      kind = expected.helper;
       this.expectations.use(expected);
     }
-    if (number < 0 && this.runs.length > 0) number = this.numberOf(flow);
-    if (number >= 0) this.remember(flow, number);
+    if (kind < 0 && this.byPort.size > 0) kind = this.configuredFor(flow);
+    if (kind >= 0) this.remember(flow, kind);
     return handle;
   }
 
@@ -199,21 +192,20 @@ export class Helpers {
   private flowEnded(flow: number): void {
     if ((this.table.hot[flow * HOT + H_STATUS]! & HELPED) === 0) return;
     const slot = this.slots.find(flow);
-    if (slot >= 0 && this.runs[this.slots.words[slot + HELPER]!] === pptp) {
-      this.session.begin(flow << 1, 0, 0);
+    const kind = slot < 0 ? -1 : this.slots.words[slot + HELPER]!;
+    if (kinds[kind]?.run === pptp) {
+      this.session.begin(flow << 1, kind, 0);
       endPptp(this.session, this.slots.words, slot + MEMORY);
     }
     this.expectations.endOf(flow);
     this.journal.forget(flow);
   }
 
-  /** Place among helperKinds of the helper that reads a flow, -1 for none. Not for each packet. */
+  /** Place among helperKinds of the helper that reads a flow, -1 for none. */
   kindOf(flow: number): number {
     if ((this.table.hot[flow * HOT + H_STATUS]! & HELPED) === 0) return -1;
     const slot = this.slots.find(flow);
-    if (slot < 0) return -1;
-    const number = this.slots.words[slot + HELPER]!;
-    return kinds.findIndex((kind) => kind.run === this.runs[number]);
+    return slot < 0 ? -1 : this.slots.words[slot + HELPER]!;
   }
 
   /** What the packet of row `m`, which has no flow, fulfils, or null. */
@@ -304,15 +296,15 @@ export class Helpers {
     if (length === 0 && !syn) return NONE;
     // A datagram with something behind its end is not one that a sender makes.
     if (!isTcp && be16(bytes.u8, l4 + UDP_LENGTH) !== UDP_HEADER + length) return NONE;
-    const number = words[memory + HELPER]!;
-    this.session.begin(handle, number, now);
+    const kind = words[memory + HELPER]!;
+    this.session.begin(handle, kind, now);
     this.session.announced = words[memory + ANNOUNCED]!;
     const packet = {
       text: textOf(this.buffer, slot, start, length),
       sequence: isTcp ? this.sequenceOf(l4) : 0,
       syn,
     };
-    const edits = this.runs[number]!(packet, this.session, words, memory + MEMORY);
+    const edits = kinds[kind]!.run(packet, this.session, words, memory + MEMORY);
     words[memory + ANNOUNCED] = this.session.announced;
     this.hasRead = true;
     if (this.session.kept) {
@@ -326,24 +318,25 @@ export class Helpers {
   private memoryOf(flow: number): number {
     const known = this.slots.find(flow);
     if (known >= 0) return known;
-    const number = this.numberOf(flow);
-    return number < 0 ? -1 : this.remember(flow, number);
+    const kind = this.configuredFor(flow);
+    return kind < 0 ? -1 : this.remember(flow, kind);
   }
 
-  private remember(flow: number, number: number): number {
+  private remember(flow: number, kind: number): number {
     const slot = this.slots.take(flow);
     if (slot < 0) return -1;
-    this.slots.words[slot + HELPER] = number;
+    this.slots.words[slot + HELPER] = kind;
     const h = flow * HOT;
     this.table.hot[h + H_STATUS] = this.table.hot[h + H_STATUS]! | HELPED;
     return slot;
   }
 
-  private numberOf(flow: number): number {
+  /** Place among `kinds` of the helper for where a flow goes, -1 for none. */
+  private configuredFor(flow: number): number {
     const { hot } = this.table;
     const h = flow * HOT;
     const key = ((hot[h + H_STATUS]! & 0xff) << 16) | (hot[h + H_PORTS]! >>> 16);
-    return this.numbers.get(key) ?? -1;
+    return this.byPort.get(key) ?? -1;
   }
 
   /** Position in the packet, from its IPv4 header. */
@@ -363,5 +356,10 @@ export class Helpers {
 }
 
 const NONE: readonly Edit[] = [];
-/** A helper is known to other engines by its place. */
+/** A helper is known by its place, to other engines as well. */
 const kinds = Object.values(helperKinds);
+
+function isBlank(words: Int32Array): boolean {
+  for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;
+  return true;
+}
