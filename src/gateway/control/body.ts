@@ -22,7 +22,6 @@ export const requireJson: MiddlewareHandler<Parsed> = async (c, next) => {
   }
   const sent = await limitedText(c.req.raw, Number(c.req.header('content-length') ?? 0));
   if (sent === null) {
-    c.header('connection', 'close');
     return c.json(
       errorBody(
         'body_too_large',
@@ -59,23 +58,31 @@ function announcesBody(header: (name: string) => string | undefined): boolean {
   );
 }
 
-/** Null: it is longer than is allowed; no more of it is read. */
+/** Null: it is longer than is allowed. */
 async function limitedText({ body }: Request, announced: number): Promise<string | null> {
-  if (announced > MAX_BODY_BYTES) return null;
   if (body === null) return '';
   const reader = body.getReader();
   const parts: Uint8Array[] = [];
   let length = 0;
-  for (;;) {
+  while (Math.max(length, announced) <= MAX_BODY_BYTES) {
     const { done, value } = await reader.read();
     if (done) return Buffer.concat(parts).toString('utf8');
     length += value.length;
-    if (length > MAX_BODY_BYTES) {
-      // Not cancelled: that would end the connection before the answer.
-      reader.releaseLock();
-      return null;
-    }
     parts.push(value);
+  }
+  void discard(reader);
+  return null;
+}
+
+/**
+ * The rest of a body that nobody wants. Whoever sends it would lose the answer if the connection ended meanwhile; the
+ * listener ends it after half a second or 64 MiB.
+ */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // ended before its body did
   }
 }
 
