@@ -2,6 +2,7 @@
  * The figures to reach, each with how it is computed from what was measured. Ratios and differences are medians over
  * the rounds, of figures of one round. A figure that has several parts is as good as the worst of them.
  */
+import type { EnduranceResults } from './endurance/results.ts';
 import { perTenMillion } from './engine/report.ts';
 import type { EngineResults } from './engine/results.ts';
 import { pairwise } from './net/ratios.ts';
@@ -10,10 +11,11 @@ import type { Failure, Figure } from './net/summary.ts';
 import type { Table } from './net/table.ts';
 import type { Reading } from './net/types.ts';
 
-/** What the two benchmarks left in docs/benchmarks/; absent when they were not run. */
+/** What the benchmarks left in docs/benchmarks/; absent when they were not run. */
 export interface Results {
   net?: { figures: readonly Figure[]; failures: readonly Failure[]; readings: readonly Reading[] };
   engine?: EngineResults;
+  endurance?: EnduranceResults;
 }
 
 /** A value, or why there is none. */

@@ -2,15 +2,17 @@
  * `npm run bench:hostile`: what is left to one client while another, behind the same private interface, begins new UDP flows as fast as
  * its kernel sends them. natgate and the kernel, side by side; the value is B's goodput under the flood by that without, of one round.
  *
- *     npm run bench:hostile -- --rounds 5 --seconds 2
+ *     npm run bench:hostile -- --rounds 5 --seconds 2 [--json FILE]
  *
  * The flooder shares the machine too: what is bulk has fewer processors while it runs, so what is paced says more.
  */
+import { writeFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { NatgateError } from '../../src/core/errors.ts';
 import { kernel } from '../net/contenders/kernel.ts';
 import { natgate } from '../net/contenders/natgate.ts';
 import { stopAll } from '../net/processes.ts';
+import { median } from '../net/statistics.ts';
 import { compile, demandTools, GCC, installTools } from '../net/tools.ts';
 import { removeAll, SERVER_ADDRESS, serverAddress, Topology } from '../net/topology.ts';
 import type { Contender } from '../net/types.ts';
@@ -25,10 +27,23 @@ const TRANSFERS: Readonly<Record<string, readonly string[]>> = {
   'upload, bulk': [],
 };
 
+/** Medians over the rounds. */
+export interface HostileFigure {
+  transfer: string;
+  contender: string;
+  /** At a rate of its own, not as fast as it goes. */
+  paced: boolean;
+  /** Gb/s without and with the flood, and what of the first is left in one round. */
+  quiet: number;
+  flooded: number;
+  left: number;
+}
+
 const parsed = yargs(process.argv.slice(2))
   .scriptName('npm run bench:hostile --')
   .option('rounds', { type: 'number', default: 5, describe: 'how often everything is measured' })
   .option('seconds', { type: 'number', default: 2, describe: 'length of one transfer, whole seconds' })
+  .option('json', { type: 'string', describe: 'write the figures to this file' })
   .version(false)
   .strict()
   .parseSync();
@@ -87,10 +102,6 @@ async function measure(contender: Contender): Promise<Map<string, [number, numbe
   }
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
-
 const readings = new Map<string, [number, number][]>();
 for (let round = 0; round < parsed.rounds; round++) {
   for (const contender of round % 2 === 0 ? [natgate, kernel] : [kernel, natgate]) {
@@ -101,11 +112,20 @@ for (let round = 0; round < parsed.rounds; round++) {
   }
   say(`round ${round + 1} of ${parsed.rounds}`);
 }
+const figures = [...readings].map(([key, pairs]): HostileFigure => {
+  const [transfer, contender] = key.split('\t') as [string, string];
+  return {
+    transfer,
+    contender,
+    paced: TRANSFERS[transfer]!.includes('-b'),
+    quiet: median(pairs.map(([quiet]) => quiet)),
+    flooded: median(pairs.map(([, flooded]) => flooded)),
+    left: median(pairs.map(([quiet, flooded]) => (quiet === 0 ? 0 : flooded / quiet))),
+  };
+});
 console.log(`transfer by ${SERVER_ADDRESS}\tcontender\tquiet Mb/s\tflooded Mb/s\tleft`);
-for (const [key, pairs] of readings) {
-  const [quiet, flooded] = [0, 1].map((i) =>
-    (median(pairs.map((pair) => pair[i as 0 | 1])) * 1e3).toFixed(1),
-  );
-  const left = median(pairs.map(([without, with_]) => (without === 0 ? 0 : with_ / without)));
-  console.log(`${key}\t${quiet}\t${flooded}\t${(left * 100).toFixed(0)} %`);
+for (const { transfer, contender, quiet, flooded, left } of figures) {
+  const rates = [quiet, flooded].map((rate) => (rate * 1e3).toFixed(1));
+  console.log([transfer, contender, ...rates, `${(left * 100).toFixed(0)} %`].join('\t'));
 }
+if (parsed.json !== undefined) writeFileSync(parsed.json, `${JSON.stringify(figures, null, 2)}\n`);

@@ -3,14 +3,29 @@
  *
  * Three namespaces (test/netns/support/topology.ts), R numbered datagrams a second and T transfers whose bytes are hashed at both ends. The
  * engine is killed N times, eleven seconds apart, then the gateway is taken over N / 4 times; the longest gap of the datagrams after each is its outage.
- * Prints JSON.
+ * Prints JSON, into a file too with --json FILE.
  */
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Natgate, READY } from '../../test/netns/support/natgate.ts';
 import { until } from '../../test/netns/support/process.ts';
 import { RecoveryTraffic, type Report } from '../../test/netns/support/recovery.ts';
 import { createTopology, type Topology } from '../../test/netns/support/topology.ts';
+
+/** Of kills, or of takeovers. */
+interface Outages extends Omit<Report, 'gaps'> {
+  times: number;
+  gapMs: { median: number; longest: number };
+}
+
+export interface RecoveryResult {
+  /** Datagrams a second, and TCP transfers at once. */
+  rate: number;
+  transfers: number;
+  killed: Outages;
+  takenOver: Outages;
+}
 
 /** A gap that begins this long after an event is of it, ms. */
 const WINDOW_MS = 1500;
@@ -22,6 +37,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '20' },
     rate: { type: 'string', default: '10000' },
     transfers: { type: 'string', default: '1000' },
+    json: { type: 'string' },
   },
 });
 const kills = Number(values.kills);
@@ -32,12 +48,15 @@ const topology = await createTopology();
 try {
   const killed = await measure(topology, 'kill', kills);
   const takenOver = await measure(topology, 'takeover', Math.ceil(kills / 4));
-  console.log(JSON.stringify({ ...load, killed, takenOver }, null, 2));
+  const result: RecoveryResult = { ...load, killed, takenOver };
+  const json = JSON.stringify(result, null, 2);
+  console.log(json);
+  if (values.json !== undefined) writeFileSync(values.json, `${json}\n`);
 } finally {
   await topology.destroy();
 }
 
-async function measure(where: Topology, what: 'kill' | 'takeover', times: number) {
+async function measure(where: Topology, what: 'kill' | 'takeover', times: number): Promise<Outages> {
   let gateway = Natgate.launch(where.gateway, SIDES);
   await gateway.process.shows(READY, 60_000);
   await until('one stands by', () => standbyOf(gateway), 60_000);
@@ -72,7 +91,7 @@ function monotonic(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-function summary({ gaps, ...report }: Report, moments: readonly number[]) {
+function summary({ gaps, ...report }: Report, moments: readonly number[]): Outages {
   const longest = moments
     .map((moment) => {
       const near = gaps.filter(([at, ms]) => at + ms >= moment && at <= moment + WINDOW_MS);

@@ -1,9 +1,10 @@
 /**
- * `npm run fuzz -- [--packets N | --minutes M] [--seed S] [--jobs J]`: mutated packets through the whole engine (docs in fuzz.ts and
+ * `npm run fuzz -- [--packets N | --minutes M] [--seed S] [--jobs J] [--json FILE]`: mutated packets through the whole engine (docs in fuzz.ts and
  * traffic.ts); `-- --parsers …`: every parser instead (parsers/run.ts). Exit code 1 when something broke; then test/corpus/crashes/ has a small sequence that breaks it.
  */
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { reasonNames } from '../../src/core/reasons.ts';
 import { DROPS } from '../../src/engine/counters.ts';
 import { fuzz } from './fuzz.ts';
@@ -12,22 +13,34 @@ import { fuzzParsers } from './parsers/run.ts';
 import { CRASHES, writeCrash } from './steps.ts';
 import { watch } from './watchdog.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    packets: { type: 'string' },
-    minutes: { type: 'string' },
-    seed: { type: 'string' },
-    jobs: { type: 'string' },
-    parsers: { type: 'boolean' },
-    only: { type: 'string' },
-    seconds: { type: 'string' },
-    iterations: { type: 'string' },
-  },
+const options = commandLine({
+  packets: { type: 'string' },
+  minutes: { type: 'string' },
+  seed: { type: 'string' },
+  jobs: { type: 'string' },
+  parsers: { type: 'boolean' },
+  only: { type: 'string' },
+  seconds: { type: 'string' },
+  iterations: { type: 'string' },
+  json: { type: 'string' },
 });
 
 const packets = number('packets', options.packets, options.minutes === undefined ? 1_000_000 : Infinity);
 const minutes = number('minutes', options.minutes, Infinity);
 const seed = number('seed', options.seed, Math.floor(Math.random() * 2 ** 32));
+
+function commandLine<const T extends ParseArgsConfig['options']>(known: T) {
+  try {
+    return parseArgs({ options: known }).values;
+  } catch (error) {
+    console.error(
+      `fuzz: ${(error as Error).message}\n  there is ${Object.keys(known!)
+        .map((name) => `--${name}`)
+        .join(', ')}`,
+    );
+    process.exit(2);
+  }
+}
 
 function number(name: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
@@ -37,13 +50,34 @@ function number(name: string, text: string | undefined, otherwise: number): numb
   process.exit(2);
 }
 
+/** Of a run in which nothing broke. */
+export interface FuzzResult {
+  seed: number;
+  packets: number;
+  jobs: number;
+  seconds: number;
+}
+
+function writeResult(result: FuzzResult): void {
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result)}\n`);
+}
+
 if (options.parsers === true) {
   const { only, seconds, iterations } = options;
   const { status } = await fuzzParsers({ only, seconds, iterations, seed, write: true });
   process.exit(status);
 }
 const jobs = number('jobs', options.jobs, 1);
-if (jobs > 1) process.exit((await runJobs(jobs, packets, minutes, seed)) ? 0 : 1);
+if (jobs > 1) {
+  if (options.json !== undefined && packets === Infinity) {
+    console.error('fuzz: --json with --jobs and --minutes: nobody counts\n  give --packets');
+    process.exit(2);
+  }
+  const begin = performance.now();
+  const survived = await runJobs(jobs, packets, minutes, seed);
+  if (survived) writeResult({ seed, packets, jobs, seconds: (performance.now() - begin) / 1000 });
+  process.exit(survived ? 0 : 1);
+}
 
 console.log(`fuzz: seed ${seed}, ${minutes === Infinity ? `${packets} packets` : `${minutes} minutes`}`);
 watch();
@@ -71,6 +105,7 @@ function summary(count: number): string {
 console.log(`${process.stdout.isTTY ? '\r' : ''}${summary(done)}`);
 if (failure === null) {
   const never = reasonNames.filter((name, reason) => name !== 'ok' && drops[reason] === 0);
+  writeResult({ seed, packets: done, jobs, seconds: (performance.now() - start) / 1000 });
   console.log(`no failure; drop reasons that did not occur: ${never.join(', ') || 'none'}`);
 } else {
   const path = fileURLToPath(new URL(`${failure.name}.json`, CRASHES));
