@@ -162,6 +162,22 @@ natgateOnly('the address of the public interface', () => {
     await expect(connection.receive()).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
+  it('keep: a former address carries its flows on after the interface was down', async () => {
+    const gateway = await start('nat: {on-address-change: keep}\n');
+    const connection = await client.connect([SERVER, 7]);
+    await connection.echo('before');
+    await ip(topology.server, 'addr add 198.18.9.2/24 dev s0');
+    await ip(topology.gateway, 'addr add 198.18.9.1/24 dev g1');
+    await ip(topology.gateway, 'route replace default via 198.18.9.2');
+    await gateway.process.shows(/the external address is 198\.18\.9\.1 now$/m);
+    await ip(topology.gateway, 'link set g1 down');
+    await gateway.process.shows(/waiting for g1 to come up$/m);
+    await ip(topology.gateway, 'link set g1 up');
+    await ip(topology.gateway, 'route add default via 198.18.9.2');
+    await until('the address is back', async () => (await gateway.status())['external'] === '198.18.9.1');
+    expect(await connection.echo('after')).toBe('after');
+  });
+
   it('an interface that goes down has lost its address', async () => {
     const gateway = await start('');
     const connection = await client.connect([SERVER, 7]);

@@ -127,4 +127,37 @@ natgateOnly('an interface', () => {
     await gateway.process.shows(/the external address is \S+ now$/m);
     await talk.goesOn();
   });
+
+  it.each([
+    [
+      'is down',
+      ['link set g1 down'],
+      ['link set g1 up', 'route add default via 198.18.0.2'],
+      'g1 to come up',
+    ],
+    [
+      'has lost its address',
+      [`addr del ${GATEWAY_PUBLIC}/24 dev g1`],
+      [`addr add ${GATEWAY_PUBLIC}/24 dev g1`, 'route add default via 198.18.0.2'],
+      'an IPv4 address on g1',
+    ],
+  ])(
+    'public, %s: when it is well again the host answers for none of natgate’s ports, before natgate knows',
+    async (_, breaks, mends, waitsFor) => {
+      const gateway = await bed.start(KEEP);
+      const talk = await bed.talk();
+      for (const command of breaks) await ip(bed.topology.gateway, command);
+      await gateway.process.shows(new RegExp(`waiting for ${waitsFor}$`, 'm'));
+      gateway.process.child.kill('SIGSTOP');
+      for (const command of mends) await ip(bed.topology.gateway, command);
+      // The host itself is there, and would refuse.
+      await bed.topology.server.exec(`ping -c 1 -W 3 ${GATEWAY_PUBLIC}`);
+      const { code } = await bed.topology.server.exec(`curl -sS -m 1 http://${GATEWAY_PUBLIC}:40000/`, {
+        check: false,
+      });
+      gateway.process.child.kill('SIGCONT');
+      expect(code, '28: nobody answered; 7: refused').toBe(28);
+      await talk.goesOn();
+    },
+  );
 });

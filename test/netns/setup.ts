@@ -25,6 +25,7 @@ const TOOLS: readonly Tool[] = [
   { binary: 'tcpdump', package: 'tcpdump' },
   { binary: 'tshark', package: 'tshark' },
   { binary: 'ethtool', package: 'ethtool' },
+  { binary: 'iperf3', package: 'iperf3' },
   { binary: 'vsftpd', package: 'vsftpd' },
   { binary: 'in.tftpd', package: 'tftpd-hpa' },
   { binary: 'tftp', package: 'tftp-hpa' },

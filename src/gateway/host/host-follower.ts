@@ -44,6 +44,11 @@ export interface HostView {
   gone: readonly string[];
   /** That private network. */
   conflict: Prefix | null;
+  /**
+   * Addresses of the public interface that natgate shares with the host, the present one first. While there is none, as when the interface is
+   * down, those of before: they may be back at any moment, and the host's stack must not answer for natgate's ports until that is known.
+   */
+  shared: readonly number[];
   devices: ServedDevice[];
   routes: Route[];
 }
@@ -185,7 +190,8 @@ function readView(
   const outside = found.at(-1)!;
   const hasNone = conflict !== null || !outside.up;
   const interfaces = hasNone ? found.with(-1, { ...outside, address: 0, prefixLength: 0 }) : found;
-  const former = formerAddresses(interfaces.at(-1)!, before?.devices.at(-1));
+  const { address: external } = interfaces.at(-1)!;
+  const former = formerAddresses(interfaces.at(-1)!, before?.shared ?? []);
   const devices = interfaces.map(
     ({ address, mtu }, i): ServedDevice => ({
       side: i === names.length - 1 ? 'public' : 'private',
@@ -201,6 +207,7 @@ function readView(
     interfaces,
     gone: [...new Set(missing)],
     conflict,
+    shared: external === 0 ? (before?.shared ?? []) : [external, ...former],
     devices,
     routes: withDedicated(routes, dedicated),
   };
@@ -212,13 +219,9 @@ function gone(last: InterfaceFacts, names: readonly string[]): InterfaceFacts {
 }
 
 /** What masquerade took before, newest first, as far as the public interface still has it: old flows go on by it. */
-function formerAddresses(outside: InterfaceFacts, before: ServedDevice | undefined): number[] {
-  if (before === undefined || !outside.up) return [];
-  const still = [before.address, ...(before.former ?? [])].filter(
-    (address) =>
-      address !== 0 &&
-      address !== outside.address &&
-      outside.addresses.some((has) => has.address === address),
-  );
-  return [...new Set(still)].slice(0, MAX_FORMER);
+function formerAddresses(outside: InterfaceFacts, before: readonly number[]): number[] {
+  if (!outside.up) return [];
+  const isStill = (address: number) =>
+    address !== outside.address && outside.addresses.some((has) => has.address === address);
+  return before.filter(isStill).slice(0, MAX_FORMER);
 }

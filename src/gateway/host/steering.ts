@@ -188,11 +188,10 @@ export class Steering {
     for (const { target } of this.#programs.toReversed()) undoFilter(target);
   }
 
-  #build({ interfaces, devices: served }: HostView): Program[] {
+  #build({ interfaces, shared }: HostView): Program[] {
     const last = interfaces.length - 1;
     const outside = interfaces[last]!;
-    const external = outside.address;
-    const former = served[last]!.former ?? [];
+    const [external = 0, ...former] = shared;
     const { routes, ownedFd, meterFd } = this.#maps;
     const devices = routeDevices(interfaces);
     // As in the engine (engine/devices.ts): twice NAT takes the address of the interface where a flow leaves, DNS where it comes in.
