@@ -32,7 +32,10 @@ export async function describeMachine(tools: readonly Tool[]): Promise<Machine> 
 async function commit(): Promise<string> {
   try {
     const hash = (await run('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: ROOT })).trim();
-    const changes = await run('git', ['status', '--porcelain', '--untracked-files=no'], { cwd: ROOT });
+    // Figures that another part has just written change nothing that is measured.
+    const changes = await run('git', ['status', '--porcelain', '--untracked-files=no', '--', ':!docs'], {
+      cwd: ROOT,
+    });
     return changes === '' ? hash : `${hash} with uncommitted changes`;
   } catch {
     return 'unknown';
