@@ -114,7 +114,7 @@ export interface RunOptions {
 export const DEFAULT_NAME = 'default';
 export const DEFAULT_PORTS = '32768-65535';
 export const DEFAULT_FLOWS = 262_144;
-export const DEFAULT_TX_QUEUE_LENGTH = 1000;
+export { DEFAULT_TX_QUEUE_LENGTH } from '../host/plan/tun.ts';
 
 const MIN_FLOWS = 1024;
 const MAX_FLOWS = 16_777_216;

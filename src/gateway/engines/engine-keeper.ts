@@ -38,8 +38,6 @@ const LONGEST_STANDBY_PAUSE_MS = 60_000;
 /** A process that is wanted and has not loaded by then hangs: Node does, where it may make a process but not all of its threads. */
 const LOAD_MS = 90_000;
 const LATE = `it was not ready after ${LOAD_MS / 1000} s`;
-/** A queue that was made longer for an outage is as before when what waited in it has surely been read. */
-const AFTER_OUTAGE_MS = 2000;
 
 /** One that has not been told to go. */
 interface Next {
@@ -77,7 +75,6 @@ export class EngineKeeper {
   #standbyPauseMs = STANDBY_AGAIN_MS;
   #pause: NodeJS.Timeout | undefined;
   #standbyTimer: NodeJS.Timeout | undefined;
-  #outageTimer: NodeJS.Timeout | undefined;
   #loadTimer: NodeJS.Timeout | undefined;
   #started: { resolve(): void; reject(error: Error): void } | null = null;
   /** Runs when the first engine stands by. */
@@ -149,8 +146,7 @@ export class EngineKeeper {
   /** Lets the engine finish its batch; ends it when it does not. Resolves when it and the standby have gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const timer of [this.#pause, this.#standbyTimer, this.#outageTimer, this.#loadTimer])
-      clearTimeout(timer);
+    for (const timer of [this.#pause, this.#standbyTimer, this.#loadTimer]) clearTimeout(timer);
     await Promise.all([this.#active?.stop(), this.#next?.child.kill()]);
   }
 
@@ -158,7 +154,6 @@ export class EngineKeeper {
   async suspend(): Promise<void> {
     this.#isStopping = true;
     for (const timer of [this.#pause, this.#standbyTimer, this.#loadTimer]) clearTimeout(timer);
-    this.#outage(true);
     await this.#active?.stop();
   }
 
@@ -284,8 +279,6 @@ export class EngineKeeper {
 
   #ready(child: EngineChild): void {
     if (child !== this.#active) return;
-    clearTimeout(this.#outageTimer);
-    this.#outageTimer = setTimeout(() => this.#outage(false), AFTER_OUTAGE_MS);
     this.#standbyLater(this.#wasReady ? NEXT_STANDBY_MS : FIRST_STANDBY_MS);
     this.#wasReady = true;
     const started = this.#started;
@@ -341,7 +334,6 @@ export class EngineKeeper {
     const isPatient = this.#isExplained || this.#deaths % DEATHS_UNTIL_EMPTY !== 0;
     // What a person reads of it can wait; packets cannot.
     if (pauseMs === 0 && isPatient) this.#promote();
-    this.#outage(true);
     const next =
       this.standbyPid === null && this.#active === null ? 'starting it again' : 'another takes over';
     this.#host.log(
@@ -366,15 +358,6 @@ export class EngineKeeper {
       }
     }, ms);
     this.#standbyTimer.unref();
-  }
-
-  #outage(isOne: boolean): void {
-    clearTimeout(this.#outageTimer);
-    try {
-      this.#host.onOutage(isOne);
-    } catch (error) {
-      this.#host.log(`the queues keep their length: ${(error as Error).message}`);
-    }
   }
 
   #fail(error: Error): void {
