@@ -26,7 +26,7 @@ test('two lines are the recipe, and what the two flags say', () => {
     lingerSeconds: 0,
     standby: true,
     user: undefined,
-    txQueueLength: 1000,
+    txQueueLength: 4096,
     clampMss: true,
     events: [],
     evict: 'fair',
