@@ -166,9 +166,9 @@ async function restored(world: World, before: Record<string, string[]>): Promise
     await world.restoreRoute();
   }
   await world.natgate.stop();
-  // A process that died with its supervisor is gone a moment later.
+  // A standby that was being loaded when its supervisor died finds that out once it is, behind all who want the processor.
   let left = world.gateway.pids();
-  for (let tries = 0; left.length > 0 && tries < 20; tries++) {
+  for (let tries = 0; left.length > 0 && tries < 150; tries++) {
     await sleep(100);
     left = world.gateway.pids();
   }

@@ -98,7 +98,7 @@ natgateOnly('dedicated external addresses', () => {
     const outside = await sniff(net.gateway, 'natgate-g1', { filter: 'ip', direction: 'out' });
     const inside = await sniff(net.gateway, 'natgate-g0', { filter: 'ip', direction: 'out' });
     const answers = await sniff(net.server, 's0', {
-      filter: `ip src ${OWN.join(' or src ')}`,
+      filter: `ip and (src ${OWN.join(' or src ')})`,
       direction: 'in',
     });
     const macs = {

@@ -5,7 +5,7 @@ import type { Standby } from '../../src/gateway/engines/standby.ts';
 import { Natgate, natgateOnly, READY } from './support/gateway.ts';
 import { sleep, until } from './support/process.ts';
 import { RecoveryTraffic } from './support/recovery.ts';
-import { createTopology, SERVER, type Topology } from './support/topology.ts';
+import { createTopology, ip, SERVER, type Topology } from './support/topology.ts';
 
 const KILLS = 5;
 const SEED = Number(process.env['NATGATE_SEED'] ?? Date.now() % 1_000_000);
@@ -108,6 +108,18 @@ natgateOnly('the engine is killed', () => {
       30_000,
     );
     await topology.client.exec(`ping -c 1 -W 5 ${SERVER}`);
+    expect(await gateway.process.stop()).toBe(0);
+  });
+
+  it('and the queues are longer until another one has read them', { timeout: 90_000 }, async () => {
+    gateway = await start('--no-standby', '--txqueuelen', '500');
+    const length = async () =>
+      /qlen (\d+)/.exec((await ip(topology.gateway, 'link show natgate-g0')).stdout)?.[1];
+    expect(await length()).toBe('500');
+    const engine = await gateway.enginePid();
+    process.kill(engine, 'SIGKILL');
+    await until('the queue is longer', async () => (await length()) === '16384');
+    await until('the queue is as it was', async () => (await length()) === '500', 30_000);
     expect(await gateway.process.stop()).toBe(0);
   });
 });

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { until } from './support/process.ts';
 import { Namespace, PREFIX, removeNamespaces, removeStale } from './support/topology.ts';
 
 /** Of a process that has ended. */
@@ -23,6 +24,7 @@ test('namespaces, processes, mounts and state directories of a run that is no mo
     writeFileSync(join(ns.stateRoot, 'state'), 'left');
   }
   const sleeper = left.spawn('sleep 60');
+  await until('it is inside', async () => left.pids().length > 0);
   expect(existsSync(`/proc/${dead}`)).toBe(false);
 
   removeStale();

@@ -65,6 +65,16 @@ natgateOnly('trace', () => {
     await raw.close();
   }
 
+  // First, while nobody can have that port.
+  it('from outside, to no mapping', async () => {
+    const outside = await net.server.udp();
+    const told = await traced('side public and dport 40100', () =>
+      outside.sendTo(Buffer.from('x'), [GATEWAY_PUBLIC, 40_100]),
+    );
+    expect(told).toMatchObject({ reason: 'no_flow', interface: 'g1', left: [] });
+    await outside.close();
+  });
+
   it('accepted: the mapping, and what changed', async () => {
     const socket = await net.client.udp();
     const told = await traced('dport 5000 and side private', () =>
@@ -118,14 +128,5 @@ natgateOnly('trace', () => {
       resource: expect.stringContaining(`${CLIENT} has 8 external ports`),
     });
     for (const socket of sockets) await socket.close();
-  });
-
-  it('from outside, to no mapping', async () => {
-    const outside = await net.server.udp();
-    const told = await traced('side public and dport 40100', () =>
-      outside.sendTo(Buffer.from('x'), [GATEWAY_PUBLIC, 40_100]),
-    );
-    expect(told).toMatchObject({ reason: 'no_flow', interface: 'g1', left: [] });
-    await outside.close();
   });
 });

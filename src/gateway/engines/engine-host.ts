@@ -22,6 +22,8 @@ export interface EngineHost {
   onDeath(reason: string): void;
   /** What has become of the one that stands by; not called where none is wanted. */
   onStandby(standby: Standby): void;
+  /** Nobody reads the queues, and nobody will at once; or somebody does, and has done so for a while. */
+  onOutage(isOne: boolean): void;
   emptyState(): void;
   log(line: string): void;
   /** Another way to make one, for tests. */

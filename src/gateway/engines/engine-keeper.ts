@@ -39,6 +39,9 @@ const LONGEST_STANDBY_PAUSE_MS = 60_000;
 const LOAD_MS = 90_000;
 const LATE = `it was not ready after ${LOAD_MS / 1000} s`;
 
+/** A queue that was made longer for an outage is as before when what waited in it has surely been read. */
+const AFTER_OUTAGE_MS = 2000;
+
 /** One that has not been told to go. */
 interface Next {
   child: EngineChild;
@@ -76,6 +79,9 @@ export class EngineKeeper {
   #pause: NodeJS.Timeout | undefined;
   #standbyTimer: NodeJS.Timeout | undefined;
   #loadTimer: NodeJS.Timeout | undefined;
+  /** The queues are longer; the timer runs once somebody reads them. */
+  #isOutage = false;
+  #outageTimer: NodeJS.Timeout | undefined;
   #started: { resolve(): void; reject(error: Error): void } | null = null;
   /** Runs when the first engine stands by. */
   #beforeGo: (() => Promise<void>) | null = null;
@@ -146,7 +152,9 @@ export class EngineKeeper {
   /** Lets the engine finish its batch; ends it when it does not. Resolves when it and the standby have gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const timer of [this.#pause, this.#standbyTimer, this.#loadTimer]) clearTimeout(timer);
+    for (const timer of [this.#pause, this.#standbyTimer, this.#outageTimer, this.#loadTimer]) {
+      clearTimeout(timer);
+    }
     await Promise.all([this.#active?.stop(), this.#next?.child.kill()]);
   }
 
@@ -279,6 +287,7 @@ export class EngineKeeper {
 
   #ready(child: EngineChild): void {
     if (child !== this.#active) return;
+    if (this.#isOutage) this.#outageTimer = setTimeout(() => this.#outage(false), AFTER_OUTAGE_MS);
     this.#standbyLater(this.#wasReady ? NEXT_STANDBY_MS : FIRST_STANDBY_MS);
     this.#wasReady = true;
     const started = this.#started;
@@ -334,6 +343,7 @@ export class EngineKeeper {
     const isPatient = this.#isExplained || this.#deaths % DEATHS_UNTIL_EMPTY !== 0;
     // What a person reads of it can wait; packets cannot.
     if (pauseMs === 0 && isPatient) this.#promote();
+    if (this.#active === null) this.#outage(true);
     const next =
       this.standbyPid === null && this.#active === null ? 'starting it again' : 'another takes over';
     this.#host.log(
@@ -358,6 +368,16 @@ export class EngineKeeper {
       }
     }, ms);
     this.#standbyTimer.unref();
+  }
+
+  #outage(isOne: boolean): void {
+    clearTimeout(this.#outageTimer);
+    this.#isOutage = isOne;
+    try {
+      this.#host.onOutage(isOne);
+    } catch (error) {
+      this.#host.log(`the queues keep their length: ${(error as Error).message}`);
+    }
   }
 
   #fail(error: Error): void {

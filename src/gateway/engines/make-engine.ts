@@ -11,6 +11,7 @@ import type { RunRecord } from '../run/run-record.ts';
 import { EngineCare } from './engine-care.ts';
 import { EngineKeeper } from './engine-keeper.ts';
 import { startMessage } from './engine-settings.ts';
+import { setQueueLength } from './queue-reserve.ts';
 
 /** What engines are made of. */
 export interface EngineParts {
@@ -43,7 +44,7 @@ export function makeEngine(
   });
   const { quarantine } = care;
   const facts = { names, credentials, memory, taps, quarantine };
-  const { workers, standby } = options();
+  const { workers, standby, txQueueLength } = options();
   // Children inherit it: whatever the engine process starts or becomes, it never gains a privilege.
   addon().noNewPrivileges();
   const engine: EngineKeeper = new EngineKeeper({
@@ -55,6 +56,7 @@ export function makeEngine(
     onStandby: (news) => parts.record({ standby: news }),
     onDeath: (reason) => care.died(reason),
     onQuarantine: (message) => care.stumbled(message),
+    onOutage: (isOne) => setQueueLength(tuns.names, txQueueLength, isOne),
     onBrokenQueue: () => parts.onBrokenQueue(),
     emptyState: () => memory.empty(),
     log,

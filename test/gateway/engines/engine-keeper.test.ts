@@ -72,6 +72,7 @@ describe('the keeper of engines', () => {
       onQuarantine: () => true,
       onStandby: (standby) => standbys.push(standby),
       onDeath: (reason) => happened.push(`died: ${reason}`),
+      onOutage: (isOne) => happened.push(isOne ? 'outage' : 'no outage'),
       emptyState: () => happened.push('emptied'),
       log: () => {},
       make: (_settings, isReserve, events) => {
@@ -208,6 +209,18 @@ describe('the keeper of engines', () => {
     engines[1]!.load();
     engines[1]!.forward();
     expect(standbys).toEqual([]);
+  });
+
+  it('says when nobody reads the queues for longer, and when that is over', async () => {
+    await running({ standby: false });
+    engines[0]!.die();
+    expect(happened).toEqual(['outage', 'died: killed by SIGKILL']);
+    engines[1]!.load();
+    engines[1]!.forward();
+    vi.advanceTimersByTime(1999);
+    expect(happened.at(-1)).toBe('ready');
+    vi.advanceTimersByTime(1);
+    expect(happened.at(-1)).toBe('no outage');
   });
 
   it('tells the standby to go in the same moment in which the engine dies', async () => {
