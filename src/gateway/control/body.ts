@@ -6,6 +6,8 @@ import type { MiddlewareHandler } from 'hono';
 import { errorBody, notJson } from './errors.ts';
 
 export const MAX_BODY_BYTES = 1_048_576;
+/** Of a longer one, so much more is read and thrown away. */
+const MAX_DISCARDED = 4 * MAX_BODY_BYTES;
 const MAX_DEPTH = 32;
 
 /** What the parsed body is kept as: validation says what is wrong by it. */
@@ -75,12 +77,16 @@ async function limitedText({ body }: Request, announced: number): Promise<string
 }
 
 /**
- * The rest of a body that nobody wants. Whoever sends it would lose the answer if the connection ended meanwhile; the
- * listener ends it after half a second or 64 MiB.
+ * The rest of a body that nobody wants, up to MAX_DISCARDED. Whoever sends it would lose the answer if the connection ended
+ * meanwhile; the listener ends it half a second later.
  */
 async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   try {
-    while (!(await reader.read()).done);
+    for (let length = 0; length < MAX_DISCARDED; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      length += value.length;
+    }
   } catch {
     // ended before its body did
   }
