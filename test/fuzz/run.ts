@@ -63,6 +63,10 @@ function writeResult(result: FuzzResult): void {
 }
 
 if (options.parsers === true) {
+  if (options.json !== undefined) {
+    console.error('fuzz: --json with --parsers: it tells of packets\n  leave one of them out');
+    process.exit(2);
+  }
   const { only, seconds, iterations } = options;
   const { status } = await fuzzParsers({ only, seconds, iterations, seed, write: true });
   process.exit(status);

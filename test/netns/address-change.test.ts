@@ -145,15 +145,19 @@ natgateOnly('the address of the public interface', () => {
     await expect(connection.receive()).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('a former address that is still there carries its flows, until it goes', async () => {
-    const gateway = await start('');
-    const connection = await client.connect([SERVER, 7]);
-    await connection.echo('before');
-    // The default gateway decides: the new address is in its network.
+  /** To 198.18.9.1, and the one before stays. The default gateway decides: the new address is in its network. */
+  async function moveOn(gateway: Natgate): Promise<void> {
     await ip(topology.server, 'addr add 198.18.9.2/24 dev s0');
     await ip(topology.gateway, 'addr add 198.18.9.1/24 dev g1');
     await ip(topology.gateway, 'route replace default via 198.18.9.2');
     await gateway.process.shows(/the external address is 198\.18\.9\.1 now$/m);
+  }
+
+  it('a former address that is still there carries its flows, until it goes', async () => {
+    const gateway = await start('');
+    const connection = await client.connect([SERVER, 7]);
+    await connection.echo('before');
+    await moveOn(gateway);
     expect(await connection.echo('still')).toBe('still');
     const next = await connectOut();
     expect(await next.echo('new')).toBe('new');
@@ -166,10 +170,7 @@ natgateOnly('the address of the public interface', () => {
     const gateway = await start('nat: {on-address-change: keep}\n');
     const connection = await client.connect([SERVER, 7]);
     await connection.echo('before');
-    await ip(topology.server, 'addr add 198.18.9.2/24 dev s0');
-    await ip(topology.gateway, 'addr add 198.18.9.1/24 dev g1');
-    await ip(topology.gateway, 'route replace default via 198.18.9.2');
-    await gateway.process.shows(/the external address is 198\.18\.9\.1 now$/m);
+    await moveOn(gateway);
     await ip(topology.gateway, 'link set g1 down');
     await gateway.process.shows(/waiting for g1 to come up$/m);
     await ip(topology.gateway, 'link set g1 up');

@@ -213,8 +213,12 @@ export class EngineKeeper {
     clearTimeout(this.#loadTimer);
     this.#loadTimer = setTimeout(() => this.#late(), LOAD_MS);
     this.#loadTimer.unref();
+    if (this.#next?.isLoaded) {
+      this.#go(this.#next.child);
+      return;
+    }
+    if (this.#wasReady) this.#outage(true);
     if (this.#next === null) this.#load(false);
-    else if (this.#next.isLoaded) this.#go(this.#next.child);
   }
 
   /** Who hangs makes room for another one. */
@@ -372,6 +376,7 @@ export class EngineKeeper {
 
   #outage(isOne: boolean): void {
     clearTimeout(this.#outageTimer);
+    if (isOne === this.#isOutage) return;
     this.#isOutage = isOne;
     try {
       this.#host.onOutage(isOne);

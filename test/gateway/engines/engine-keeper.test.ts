@@ -199,8 +199,10 @@ describe('the keeper of engines', () => {
     engines[3]!.load();
     expect(states()).toEqual(['ready']);
     expect(kept.standbyPid).toBe(103);
+    expect(happened).not.toContain('outage');
     await kept.renew();
     expect(states()).toEqual(['loading']);
+    expect(happened.at(-1)).toBe('outage');
   });
 
   it('says nothing of a standby where none is wanted', async () => {
